@@ -1,0 +1,221 @@
+"""The reference library: structures as reflections, with names and families, in one HDF5 file.
+
+Reflections are kept as hkl and |F|^2 times multiplicity, without Lorentz-polarisation and without a wavelength, so that any anode can be
+served and any cell strain applied. docs/library.md lists the datasets one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xrdmatch.errors import LibraryError
+from xrdmatch.pattern import read_only
+from xrdmatch.xray import inverse_d_squared, reciprocal_metric
+
+FORMAT = "xrdmatch-library"
+FORMAT_VERSION = 1
+
+#: The strongest |F|^2 of an entry is stored as this, so that float16 holds six orders of magnitude below it.
+INTENSITY_SCALE = 1000.0
+
+_TEXT_FIELDS = ("id", "name", "formula", "source", "doi", "note")
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One reference structure: what `Library` holds a row of."""
+
+    id: str
+    formula: str
+    cell: NDArray[np.float64]
+    hkl: NDArray[np.int16]
+    intensity: NDArray[np.float64]
+    name: str = ""
+    source: str = ""
+    doi: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Reference structures as reflections.
+
+    id, name, formula, source, doi, note: (n,) texts. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are rows
+    offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an entry
+    1000. family: (n,) index into family_name. attrs: provenance.
+    """
+
+    id: NDArray[np.str_]
+    name: NDArray[np.str_]
+    formula: NDArray[np.str_]
+    source: NDArray[np.str_]
+    doi: NDArray[np.str_]
+    note: NDArray[np.str_]
+    cell: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+    hkl: NDArray[np.int16]
+    intensity: NDArray[np.float16]
+    family: NDArray[np.int32]
+    family_name: NDArray[np.str_]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.id)
+        rows = {key: len(getattr(self, key)) for key in (*_TEXT_FIELDS, "cell", "family")}
+        if set(rows.values()) != {n} or len(self.offsets) != n + 1 or self.offsets[-1] != len(self.hkl) or len(self.hkl) != len(self.intensity):
+            raise LibraryError(f"the library's datasets do not fit each other: {rows}, {len(self.offsets)} offsets, {len(self.hkl)} lines")
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    @classmethod
+    def from_entries(cls, entries: Iterable[Entry], attrs: dict[str, Any] | None = None) -> Library:
+        """A library in the order of `entries`, each its own family. Raises LibraryError where an id comes twice."""
+        rows = list(entries)
+        ids = [row.id for row in rows]
+        if len(set(ids)) != len(ids):
+            twice = sorted({name for name in ids if ids.count(name) > 1}) if len(ids) < 10_000 else ["see the list of sources"]
+            raise LibraryError(f"ids must be unique, these come twice: {', '.join(twice[:5])}")
+        counts = [len(row.intensity) for row in rows]
+        texts = {key: _texts([getattr(row, key) for row in rows]) for key in _TEXT_FIELDS}
+        return cls(
+            **texts,
+            cell=np.array([row.cell for row in rows], dtype=float).reshape(-1, 6),
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            hkl=np.concatenate([row.hkl for row in rows]).astype(np.int16) if rows else np.empty((0, 3), np.int16),
+            intensity=np.concatenate([_scaled(row.intensity) for row in rows]) if rows else np.empty(0, np.float16),
+            family=np.arange(len(rows), dtype=np.int32),
+            family_name=np.array([name or name_id for name, name_id in zip(texts["name"], texts["id"], strict=True)], dtype=str),
+            attrs=dict(attrs or {}),
+        )
+
+    def entry(self, i: int) -> Entry:
+        part = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
+        texts = {key: str(getattr(self, key)[i]) for key in _TEXT_FIELDS}
+        return Entry(**texts, cell=self.cell[i], hkl=self.hkl[part], intensity=self.intensity[part].astype(float))
+
+    def subset(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Library:
+        """The entries `rows`, in that order, with their families and provenance."""
+        rows = np.asarray(rows, dtype=int)
+        parts = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in rows]
+        lines = np.concatenate(parts) if parts else np.empty(0, dtype=int)
+        kept, family = np.unique(self.family[rows], return_inverse=True)
+        return replace(
+            self,
+            **{key: getattr(self, key)[rows] for key in (*_TEXT_FIELDS, "cell")},
+            offsets=np.concatenate([[0], np.cumsum([part.size for part in parts])]).astype(np.int64),
+            hkl=self.hkl[lines],
+            intensity=self.intensity[lines],
+            family=family.astype(np.int32),
+            family_name=self.family_name[kept],
+        )
+
+    def joined(self, other: Library) -> Library:
+        """This library followed by `other`. Raises LibraryError where both hold an id."""
+        both = set(self.id.tolist()) & set(other.id.tolist())
+        if both:
+            raise LibraryError(f"{len(both)} ids are in both libraries, for example {sorted(both)[0]}")
+        stacked = {key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in (*_TEXT_FIELDS, "cell", "hkl", "intensity", "family_name")}
+        return replace(
+            self,
+            **stacked,
+            offsets=np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]]),
+            family=np.concatenate([self.family, other.family + len(self.family_name)]).astype(np.int32),
+        )
+
+    def lines(self, i: int, strain: ArrayLike | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """d-spacings (k,) in angstrom and intensities (k,) of entry `i`; `strain` (6,) changes the cell: relative for lengths, degrees for angles."""
+        cell = self.cell[i]
+        if strain is not None:
+            change = np.asarray(strain, dtype=float)
+            cell = np.concatenate([cell[:3] * (1.0 + change[:3]), cell[3:] + change[3:]])
+        part = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
+        d = 1.0 / np.sqrt(inverse_d_squared(self.hkl[part], reciprocal_metric(cell)))
+        return d, self.intensity[part].astype(float)
+
+    def members(self, family: int) -> NDArray[np.int64]:
+        """Rows of the entries of one family."""
+        return np.flatnonzero(self.family == family)
+
+    def index(self) -> dict[str, int]:
+        """Row of each id."""
+        return {name: row for row, name in enumerate(self.id.tolist())}
+
+    def save(self, path: str | Path) -> None:
+        """Write the HDF5 file beside its target and rename it. Raises LibraryError where that is impossible."""
+        import h5py
+
+        target = Path(path)
+        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(part, "w") as file:
+                for key in (*_TEXT_FIELDS, "family_name"):
+                    file.create_dataset(key, data=np.char.encode(getattr(self, key), "utf-8"), compression="gzip", shuffle=True)
+                for key in ("cell", "offsets", "hkl", "intensity", "family"):
+                    file.create_dataset(key, data=getattr(self, key), compression="gzip", compression_opts=6, shuffle=True)
+                file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(self.attrs)})
+            os.replace(part, target)
+        except OSError as error:
+            raise LibraryError(f"{target}: the library cannot be written: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Library:
+        """Read a library. Raises LibraryError where the file is missing, damaged, or no library."""
+        import h5py
+
+        path = Path(path)
+        if not path.is_file():
+            raise LibraryError(f"{path}: expected a library (.h5), but there is no such file")
+        try:
+            with h5py.File(path, "r") as file:
+                if file.attrs.get("format") != FORMAT:
+                    raise LibraryError(f"{path}: expected a library written by xrdmatch simulate, found format {file.attrs.get('format')!r}")
+                if file.attrs["format_version"] > FORMAT_VERSION:
+                    raise LibraryError(f"{path}: written by a newer xrdmatch (format {file.attrs['format_version']}); update xrdmatch to read it")
+                texts = {key: np.char.decode(np.asarray(file[key][:], dtype=np.bytes_), "utf-8") for key in (*_TEXT_FIELDS, "family_name")}
+                arrays = {key: file[key][:] for key in ("cell", "offsets", "hkl", "intensity", "family")}
+                attrs = json.loads(file.attrs["provenance"])
+        except (OSError, KeyError, ValueError) as error:
+            raise LibraryError(f"{path}: expected a library (.h5), but it is damaged: {error}") from error
+        arrays["cell"] = arrays["cell"].astype(float)
+        for array in arrays.values():
+            array.flags.writeable = False
+        return cls(**texts, **arrays, attrs=attrs)
+
+
+def _texts(values: Sequence[str]) -> NDArray[np.str_]:
+    return np.array(values, dtype=str) if values else np.empty(0, dtype="U1")
+
+
+def _scaled(intensity: NDArray[np.float64]) -> NDArray[np.float16]:
+    top = intensity.max(initial=0.0)
+    scaled = read_only(intensity) * (INTENSITY_SCALE / top if top > 0 else 0.0)
+    return np.asarray(scaled, dtype=np.float16)
+
+
+def tied_axes(cell: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Which cell parameters move together when the lattice keeps its symmetry.
+
+    Returns groups (3,), equal numbers for axes of equal length, and free (3,), True for the angles that symmetry does not fix (not 60, 90,
+    109.47 or 120 degrees). Read off the cell, since most CIFs of the field are given in P1.
+    """
+    lengths, angles = cell[:3], cell[3:]
+    group = np.arange(3)
+    for later in range(1, 3):
+        for earlier in range(later):
+            if abs(lengths[later] - lengths[earlier]) < 1e-3 * lengths[earlier]:
+                group[later] = group[earlier]
+                break
+    special = np.abs(angles[:, None] - np.array([60.0, 90.0, 109.471, 120.0])) < 0.02
+    return group, ~special.any(axis=1)

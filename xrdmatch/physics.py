@@ -1,0 +1,191 @@
+"""What happens to a MOF's ideal pattern on the way to the file: one function an effect, each on a batch of lines or profiles.
+
+Lines are padded arrays (k, p): d-spacings in angstrom and intensities, zero where a row has fewer lines. Angles are degrees, sizes nanometres,
+strains relative. Every random draw comes from the `numpy.random.Generator` that is passed in. docs/method.md lists the ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.library import Library, tied_axes
+from xrdmatch.pattern import Grid
+from xrdmatch.profile import draw
+from xrdmatch.xray import d_spacing, lorentz_polarisation, reciprocal_metric
+
+Floats = NDArray[np.float64]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Hardness:
+    """How far each effect may go; the defaults are what a routine laboratory scan shows at its worst."""
+
+    strain: float = 0.004  # standard deviation of each free cell length, relative
+    breathing: float = 0.15  # share of patterns whose axes change by up to `breathing_strain` each
+    breathing_strain: float = 0.05
+    zero_shift: float = 0.05  # degrees, standard deviation
+    displacement: float = 0.06  # degrees at 2theta = 0, standard deviation
+    debye_waller: float = 8.0  # angstrom^2, largest overall B
+    texture: float = 0.4  # share of patterns with March-Dollase texture
+    guest: float = 0.5  # standard deviation of ln(intensity) of the lowest-angle lines
+    scatter: float = 0.15  # standard deviation of ln(intensity) of every line
+    size: tuple[float, float] = (12.0, 300.0)  # nm, log-uniform
+    microstrain: float = 0.004  # largest, relative
+    instrument: tuple[float, float] = (0.04, 0.16)  # degrees, full width
+    impurity: float = 0.3  # share of patterns with foreign lines
+    halo: float = 0.35  # share of patterns with an amorphous halo
+    counts: tuple[float, float] = (1.7, 4.7)  # log10 of the strongest point above background
+    cut: float = 0.6  # share of patterns that do not cover the whole grid
+
+
+def padded_lines(library: Library, rows: Sequence[int]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """hkl (k, p, 3), intensity (k, p) and what is a line (k, p) of library entries."""
+    counts = np.diff(library.offsets)[rows]
+    width = int(counts.max())
+    column = np.arange(width)
+    real = column < counts[:, None]
+    index = np.where(real, library.offsets[rows][:, None] + column, 0)
+    return library.hkl[index].astype(float), np.where(real, library.intensity[index].astype(float), 0.0), real
+
+
+def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
+    """Cells (k, 6) strained within their lattice symmetry: a small change for every row, breathing (long axes against short ones) for some."""
+    strained = cells.copy()
+    for row, cell in enumerate(cells):
+        group, free = tied_axes(cell)
+        change = rng.normal(0.0, level.strain) + rng.normal(0.0, 0.5 * level.strain, 3)
+        if rng.random() < level.breathing:
+            change = change + rng.uniform(-level.breathing_strain, level.breathing_strain, 3)
+        strained[row, :3] *= 1.0 + change[group]
+        strained[row, 3:] += free * rng.normal(0.0, 100.0 * level.strain, 3).clip(-2.0, 2.0)
+    return strained
+
+
+def debye_waller(d: Floats, rng: Rng, level: Hardness) -> Floats:
+    """Factors exp(-2 B s^2), s = 1 / 2d, with one overall B a row, uniform from 0."""
+    b = rng.uniform(0.0, level.debye_waller, (len(d), 1))
+    return np.asarray(np.exp(-2.0 * b / (4.0 * d**2)))
+
+
+def march_dollase(hkl: Floats, metrics: Floats, rng: Rng, level: Hardness) -> Floats:
+    """Texture factors (k, p), Dollase (1986): (r^2 cos^2 a + sin^2 a / r)^(-3/2), a between hkl and a random low-index axis, r from 0.55 to 1.6."""
+    k = len(hkl)
+    axis = rng.integers(-1, 2, (k, 3)).astype(float)
+    axis[(axis == 0).all(axis=1)] = (0, 0, 1)
+    project = np.einsum("kpi,kij,kj->kp", hkl, metrics, axis)
+    norm = np.einsum("kpi,kij,kpj->kp", hkl, metrics, hkl) * np.einsum("ki,kij,kj->k", axis, metrics, axis)[:, None]
+    cosine2 = np.clip(project**2 / np.maximum(norm, 1e-12), 0.0, 1.0)
+    r = np.where(rng.random((k, 1)) < level.texture, np.exp(rng.uniform(np.log(0.55), np.log(1.6), (k, 1))), 1.0)
+    return np.asarray((r**2 * cosine2 + (1.0 - cosine2) / r) ** -1.5)
+
+
+def guest_intensities(d: Floats, rng: Rng, level: Hardness) -> Floats:
+    """Log-normal factors (k, p): guests and solvent change the intensities most at large d-spacings; a smaller scatter holds everywhere."""
+    k = len(d)
+    strength = level.guest * rng.random((k, 1)) * np.clip(d / 12.0, 0.0, 1.0)
+    return np.asarray(np.exp(rng.normal(0.0, 1.0, d.shape) * np.hypot(strength, level.scatter * rng.random((k, 1)))))
+
+
+def line_positions(d: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+    """Angles (k, p) in degrees at the grid's wavelength with zero shift and sample displacement (proportional to cos theta)."""
+    sine = np.clip(grid.wavelength / (2.0 * d), 0.0, 0.999)
+    theta = np.arcsin(sine)
+    k = len(d)
+    zero = rng.normal(0.0, level.zero_shift, (k, 1))
+    shift = rng.normal(0.0, level.displacement, (k, 1))
+    return np.asarray(np.degrees(2.0 * theta) + zero + shift * np.cos(theta))
+
+
+def line_widths(angles: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+    """Full widths (k, p) in degrees: instrument, Scherrer size broadening (K = 0.9) and microstrain broadening (4 e tan theta), in quadrature."""
+    k = len(angles)
+    theta = np.radians(np.clip(angles, 0.5, 170.0)) / 2.0
+    size = np.exp(rng.uniform(*np.log(level.size), (k, 1))) * 10.0
+    strain = level.microstrain * rng.random((k, 1)) ** 2
+    instrument = rng.uniform(*level.instrument, (k, 1))
+    scherrer = np.degrees(0.9 * grid.wavelength / (size * np.cos(theta)))
+    return np.asarray(np.sqrt(instrument**2 + scherrer**2 + np.degrees(4.0 * strain * np.tan(theta)) ** 2))
+
+
+def impurity_lines(k: int, grid: Grid, rng: Rng, level: Hardness) -> tuple[Floats, Floats]:
+    """Angles and areas (k, 8) of foreign lines, up to 40 % of the strongest line, in the share of rows that have any."""
+    angles = rng.uniform(grid.start, grid.stop, (k, 8))
+    strength = 0.4 * rng.random((k, 1)) * rng.random((k, 8)) ** 2
+    some = (rng.random((k, 1)) < level.impurity) & (np.arange(8) < rng.integers(1, 9, (k, 1)))
+    return angles, np.where(some, strength, 0.0)
+
+
+def background(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+    """Smooth backgrounds (k, m) in units of the strongest line: fluorescence (flat), air scatter (falls with angle), amorphous haloes (wide humps)."""
+    x = grid.two_theta[None]
+    flat = 0.3 * rng.random((k, 1)) ** 3
+    air = 0.8 * rng.random((k, 1)) ** 3 * np.exp(-(x - grid.start) / rng.uniform(1.0, 6.0, (k, 1)))
+    slope = 0.1 * rng.random((k, 1)) ** 2 * (grid.stop - x) / (grid.stop - grid.start)
+    total = flat + air + slope
+    for _ in range(2):
+        height = np.where(rng.random((k, 1)) < level.halo, 0.6 * rng.random((k, 1)) ** 2, 0.0)
+        total += height * np.exp(-0.5 * ((x - rng.uniform(8.0, 32.0, (k, 1))) / rng.uniform(1.5, 5.0, (k, 1))) ** 2)
+    return np.asarray(total)
+
+
+def counting_statistics(profile: Floats, rng: Rng, level: Hardness) -> Floats:
+    """Poisson counts (k, m) of profiles whose highest point above background is 1, at a peak count drawn log-uniformly a row."""
+    peak = 10.0 ** rng.uniform(*level.counts, (len(profile), 1))
+    mean = (profile * peak).clip(min=0.0)
+    return np.asarray(np.where(mean < 50.0, rng.poisson(np.minimum(mean, 50.0)), np.rint(rng.normal(mean, np.sqrt(mean)))))
+
+
+def range_cut(k: int, grid: Grid, rng: Rng, level: Hardness) -> NDArray[np.bool_]:
+    """Masks (k, m) of the measured range: start up to 10 degrees, end from 30 degrees, in the share of rows that are cut."""
+    cut = rng.random((k, 1)) < level.cut
+    start = np.where(cut, rng.uniform(grid.start, 10.0, (k, 1)), grid.start)
+    stop = np.where(cut, rng.uniform(30.0, grid.stop + 10.0, (k, 1)), grid.stop)
+    return np.asarray((grid.two_theta >= start - 1e-9) & (grid.two_theta <= stop + 1e-9))
+
+
+def measured_like(library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rng, level: Hardness | None = None) -> tuple[Floats, NDArray[np.bool_]]:
+    """Counts (k, m) and range masks (k, m) of library entries as a laboratory would record them, every effect applied once."""
+    level = level or Hardness()
+    hkl, intensity, real = padded_lines(library, rows)  # type: ignore[arg-type]
+    metrics = np.stack([reciprocal_metric(cell) for cell in cell_strain(library.cell[rows], rng, level)])
+    squared = np.einsum("kpi,kij,kpj->kp", hkl, metrics, hkl)
+    d = 1.0 / np.sqrt(np.where(real, squared, 1.0))
+    areas = intensity * debye_waller(d, rng, level) * march_dollase(hkl, metrics, rng, level) * guest_intensities(d, rng, level)
+    angles = line_positions(d, grid, rng, level)
+    areas = np.where(real & (angles > 0.5), areas * lorentz_polarisation(np.maximum(angles, 0.5)), 0.0)
+    mask = range_cut(len(rows), grid, rng, level)
+    areas /= strongest_seen(angles, areas, grid, mask)
+    widths = line_widths(angles, grid, rng, level)
+    foreign, foreign_areas = impurity_lines(len(rows), grid, rng, level)
+    angles, areas = np.concatenate([angles, foreign], axis=1), np.concatenate([areas, foreign_areas], axis=1)
+    widths = np.concatenate([widths, np.broadcast_to(np.median(widths, axis=1, keepdims=True), foreign.shape)], axis=1)
+    profile = draw(angles, areas, widths, grid, rng.uniform(0.1, 0.9, len(rows))).astype(float)
+    profile /= np.maximum(np.where(mask, profile, 0.0).max(axis=1, keepdims=True), 1e-9)
+    counts = counting_statistics(profile + background(len(rows), grid, rng, level), rng, level)
+    return np.where(mask, counts, 0.0), mask
+
+
+def strongest_seen(angles: Floats, areas: Floats, grid: Grid, mask: NDArray[np.bool_]) -> Floats:
+    """Area (k, 1) of the strongest line inside each row's measured range; 1 where there is none."""
+    index = np.clip(np.rint((np.nan_to_num(angles) - grid.start) / grid.step).astype(int), 0, grid.size - 1)
+    seen = np.take_along_axis(mask, index, axis=1) & (angles > grid.start) & (angles < grid.stop)
+    top = np.where(seen, areas, 0.0).max(axis=1, keepdims=True)
+    return np.where(top > 0, top, 1.0)
+
+
+def ideal(library: Library, rows: NDArray[np.int64], grid: Grid, fwhm: float = 0.12, b: float = 3.0) -> NDArray[np.float32]:
+    """Noise-free profiles (k, m) of library entries, highest point 1: what a library vector is encoded from. `b`: overall Debye-Waller B."""
+    hkl, intensity, real = padded_lines(library, rows)  # type: ignore[arg-type]
+    metrics = np.stack([reciprocal_metric(cell) for cell in library.cell[rows]])
+    squared = np.einsum("kpi,kij,kpj->kp", hkl, metrics, hkl)
+    d = 1.0 / np.sqrt(np.where(real, squared, 1.0))
+    angles = np.degrees(2.0 * np.arcsin(np.clip(grid.wavelength / (2.0 * d), 0.0, 0.999)))
+    areas = np.where(real, intensity * np.exp(-b / (2.0 * d**2)) * lorentz_polarisation(angles), 0.0)
+    areas = np.where(d < d_spacing(grid.start - 0.5, grid.wavelength), areas, 0.0)
+    profile = draw(angles, areas, np.full_like(angles, fwhm), grid)
+    return profile / np.maximum(profile.max(axis=1, keepdims=True), 1e-9)

@@ -1,0 +1,77 @@
+"""Line shapes: reflections to profiles on a grid.
+
+A stack of rows is drawn at once: lines become sticks on the grid, and the line shape is applied in Fourier space, where a pseudo-Voigt of full
+width w is eta exp(-pi w |f|) + (1 - eta) exp(-(pi w f)^2 / (4 ln 2)).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xrdmatch.pattern import Grid
+
+Floats = NDArray[np.float32]
+
+
+def draw(
+    angles: NDArray[np.float64], areas: NDArray[np.float64], widths: NDArray[np.float64], grid: Grid, eta: ArrayLike = 0.5, classes: int = 3
+) -> Floats:
+    """Profiles (k, grid.size) of lines (k, p) at `angles` degrees with `areas` and full `widths` in degrees; eta: Lorentz share, (k,) or one.
+
+    Lines of zero area are padding. Widths may differ from line to line: each line is shared between the two nearest of `classes` widths of its row,
+    so that its variance is kept.
+    """
+    k, m = angles.shape[0], grid.size
+    pad = 64
+    length = -(-(m + 2 * pad) // 128) * 128
+    position = (angles - grid.start) / grid.step + pad
+    real = (areas > 0) & (position >= 0) & (position < m + 2 * pad - 1)
+    row, column = np.nonzero(real)
+    square = np.where(real, widths, np.nan) ** 2
+    with np.errstate(all="ignore"):
+        low = np.nan_to_num(np.nanmin(np.where(real, square, np.inf), axis=1), posinf=1e-4)
+        high = np.nan_to_num(np.nanmax(np.where(real, square, -np.inf), axis=1), neginf=1e-4)
+    if classes < 2 or np.all(high - low < 1e-3 * low):
+        classes, level, blend = 1, np.zeros(row.size, dtype=int), np.zeros(row.size)
+    else:
+        place = (square[row, column] - low[row]) / np.maximum(high - low, 1e-9)[row] * (classes - 1)
+        level = np.minimum(place.astype(int), classes - 2)
+        blend = place - level
+    sticks = _sticks(position[row, column], areas[row, column], row * classes + level, blend, k * classes, length)
+    spectrum = np.fft.rfft(sticks.reshape(k, classes, length), axis=2)
+    steps = np.linspace(0.0, 1.0, classes)
+    width = np.sqrt(low[:, None] + (high - low)[:, None] * steps) / grid.step
+    spectrum = (spectrum * _transfer(width, np.broadcast_to(eta, k), length)).sum(axis=1)
+    smooth = np.fft.irfft(spectrum, length, axis=1)[:, pad : pad + m]
+    return np.asarray(smooth.clip(min=0.0) / grid.step, dtype=np.float32)
+
+
+def _sticks(position: NDArray[np.float64], area: NDArray[np.float64], lane: NDArray[np.int64], blend: NDArray[np.float64], lanes: int, length: int) -> Floats:
+    """Areas split linearly between the two nearest points of a lane, and between the lane and the next by `blend`."""
+    low = position.astype(int)
+    share = position - low
+    flat = lane * length + low
+    total = np.bincount(flat, area * (1.0 - share) * (1.0 - blend), lanes * length)
+    total += np.bincount(flat + 1, area * share * (1.0 - blend), lanes * length)
+    if blend.any():
+        upper = np.minimum(flat + length, lanes * length - 2)
+        total += np.bincount(upper, area * (1.0 - share) * blend, lanes * length)
+        total += np.bincount(upper + 1, area * share * blend, lanes * length)
+    return total.astype(np.float32)
+
+
+def _transfer(width: NDArray[np.float64], eta: NDArray[np.float64], length: int) -> Floats:
+    """Fourier transforms (k, classes, length // 2 + 1) of unit-area pseudo-Voigt lines of full `width` (k, classes) in grid steps."""
+    frequency = np.fft.rfftfreq(length).astype(np.float32)
+    scaled = width.astype(np.float32)[..., None] * (np.float32(np.pi) * frequency)
+    share = eta.astype(np.float32)[:, None, None]
+    return np.asarray(share * np.exp(-scaled) + (1.0 - share) * np.exp(scaled**2 * np.float32(-0.25 / np.log(2.0))))
+
+
+def render(angles: ArrayLike, heights: ArrayLike, grid: Grid, fwhm: float = 0.1, eta: float = 0.5) -> NDArray[np.float64]:
+    """Profile (grid.size,) of lines at `angles` (n,) degrees with areas `heights` (n,), all of full width `fwhm` degrees; drawn on a 4 times finer grid."""
+    fine = Grid(grid.start, grid.stop, grid.step / 4.0, grid.wavelength)
+    lines = np.asarray(angles, dtype=float)[None]
+    profile = draw(lines, np.asarray(heights, dtype=float)[None], np.full_like(lines, fwhm), fine, eta)[0]
+    return profile[:: 4][: grid.size].astype(float)

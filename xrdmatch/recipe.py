@@ -1,0 +1,142 @@
+"""How a pattern becomes network input.
+
+One `Recipe` serves training and identification alike and travels in the model folder: there is no second preprocessing path. Every step works on
+stacks of patterns (k, m), so that a training batch and a single scan take the same code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xrdmatch.errors import ModelError
+from xrdmatch.pattern import Grid, Pattern
+
+Floats = NDArray[np.float32]
+
+#: Scales the median absolute second difference of white noise to its standard deviation: 1 / (0.6745 sqrt(6)).
+_SECOND_DIFFERENCE = 1.0 / (0.674490 * np.sqrt(6.0))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps from intensities on `grid` to network input.
+
+    kind: "search" (smooth, subtract background, gate noise, power, unit length; channels: pattern and range mask) or "minmax" (scaled to 0..1, one
+    channel: the reference method). smooth: degrees of the running mean. background: degrees of the morphological opening. gate: noise standard
+    deviations that are subtracted before clipping at zero. power: exponent that lifts weak lines.
+    """
+
+    kind: str = "search"
+    grid: Grid = Grid(2.0, 50.0, 0.04)
+    smooth: float = 0.12
+    background: float = 3.0
+    gate: float = 3.0
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("search", "minmax"):
+            raise ValueError(f"unknown recipe kind {self.kind!r}")
+
+    @property
+    def channels(self) -> int:
+        return 2 if self.kind == "search" else 1
+
+    def apply(self, pattern: Pattern, wavelength: float | None = None) -> Floats:
+        """Network input (channels, grid.size) of one pattern; `wavelength` (angstrom) stands in for the pattern's own."""
+        values, mask = self.grid.resample(pattern, wavelength)
+        return self.apply_batch(values[None], mask[None])[0]
+
+    def apply_batch(self, intensity: ArrayLike, mask: NDArray[np.bool_]) -> Floats:
+        """Network input (k, channels, m) of intensities (k, m) on the grid, with data where `mask` (k, m) is True."""
+        values = np.asarray(intensity, dtype=np.float32)
+        if self.kind == "minmax":
+            low = np.where(mask, values, np.inf).min(axis=1, keepdims=True)
+            high = np.where(mask, values, -np.inf).max(axis=1, keepdims=True)
+            scaled = (values - low) / np.maximum(high - low, 1e-30)
+            return np.where(mask, scaled, 0.0).astype(np.float32)[:, None]
+        signal = self.signal(values, mask) ** np.float32(self.power)
+        length = np.sqrt((signal**2).sum(axis=1, keepdims=True))
+        signal *= np.sqrt(signal.shape[1]) / np.maximum(length, 1e-6)
+        return np.stack([signal, mask.astype(np.float32)], axis=1)
+
+    def signal(self, values: Floats, mask: NDArray[np.bool_]) -> Floats:
+        """Diffraction lines (k, m) above background and noise, in the intensities' unit, zero outside the mask."""
+        points = max(1, round(self.smooth / self.grid.step)) | 1
+        window = max(3, round(self.background / self.grid.step)) | 1
+        filled = fill_outside(values, mask)
+        sigma = noise_sigma(filled, mask)
+        smooth = running_mean(filled, points)
+        lines = smooth - opening(smooth, window)
+        # The running mean of n points leaves sigma / sqrt(n) of the noise; the opening sinks to the noise's floor, about as far again.
+        lines -= self.gate * sigma[:, None] / np.float32(np.sqrt(points))
+        return np.where(mask, lines, 0.0).clip(min=0.0).astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any] | str) -> Recipe:
+        """Raises ModelError where `data` is not what to_json wrote."""
+        try:
+            fields = dict(json.loads(data) if isinstance(data, str) else data)
+            return cls(**{**fields, "grid": Grid(**fields["grid"])})
+        except (TypeError, KeyError, ValueError) as error:
+            raise ModelError(f"the model's recipe is not understood ({error}); was it written by a newer xrdmatch?") from error
+
+
+def fill_outside(values: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """Continue each row (k, m) beyond its measured range with its first and last measured value, so that no step is filtered."""
+    if mask.all():
+        return values
+    positions = np.arange(values.shape[1])
+    first = np.argmax(mask, axis=1)[:, None]
+    last = (values.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1))[:, None]
+    return np.asarray(np.take_along_axis(values, np.clip(positions[None], first, last), axis=1))
+
+
+def noise_sigma(values: Floats, mask: NDArray[np.bool_] | None = None) -> Floats:
+    """Standard deviation (k,) of white noise on rows (k, m), from the median absolute second difference, which slopes and few lines leave alone."""
+    second = np.abs(values[:, 2:] - 2.0 * values[:, 1:-1] + values[:, :-2])
+    if mask is not None and not mask.all():
+        inner = mask[:, 2:] & mask[:, :-2]
+        second = np.where(inner, second, np.nan)
+        empty = ~inner.any(axis=1)
+        second[empty] = 0.0
+        middle = np.nanmedian(second, axis=1)
+    else:
+        middle = np.median(second, axis=1)
+    return np.asarray(middle * _SECOND_DIFFERENCE, dtype=np.float32)
+
+
+def running_mean(values: Floats, points: int) -> Floats:
+    """Mean over an odd number of `points` along the last axis; the ends are continued by their last value."""
+    if points <= 1:
+        return values
+    half = points // 2
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(half, half)], mode="edge")
+    total = padded[..., : values.shape[-1]].astype(np.float32)
+    for shift in range(1, points):
+        total = total + padded[..., shift : shift + values.shape[-1]]
+    return np.asarray(total / np.float32(points))
+
+
+def opening(values: Floats, window: int) -> Floats:
+    """Morphological opening along the last axis: the largest curve below `values` without peaks narrower than `window` (odd) points."""
+    return _sliding(_sliding(values, window, np.minimum), window, np.maximum)
+
+
+def _sliding(values: Floats, window: int, pick: np.ufunc) -> Floats:
+    """Sliding minimum or maximum in log2(window) passes: a window of 2k is picked from two windows of k."""
+    half = window // 2
+    result = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(half, half)], mode="edge")
+    span = 1
+    while span < window:
+        shift = min(span, window - span)
+        result = pick(result[..., : result.shape[-1] - shift], result[..., shift:])
+        span += shift
+    return np.asarray(result)

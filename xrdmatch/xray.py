@@ -1,0 +1,109 @@
+"""Anodes, wavelengths and Bragg geometry.
+
+Wavelengths are in angstrom, angles (`two_theta`) in degrees, d-spacings in angstrom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xrdmatch.errors import XrdMatchError
+
+
+@dataclass(frozen=True)
+class Anode:
+    """Characteristic K lines of an X-ray tube, in angstrom."""
+
+    symbol: str
+    k_alpha1: float
+    k_alpha2: float
+    k_beta: float
+
+    @property
+    def k_alpha(self) -> float:
+        """Intensity-weighted mean of K-alpha1 and K-alpha2 (2:1)."""
+        return (2.0 * self.k_alpha1 + self.k_alpha2) / 3.0
+
+
+# International Tables for Crystallography C (2004), table 4.2.2.4 (Hoelzer et al. 1997 for Cr-Cu, Deslattes et al. 2003 for Mo and Ag).
+ANODES = {
+    anode.symbol: anode
+    for anode in (
+        Anode("Cr", 2.289726, 2.293651, 2.084881),
+        Anode("Fe", 1.936041, 1.939973, 1.756604),
+        Anode("Co", 1.788996, 1.792835, 1.620826),
+        Anode("Cu", 1.540593, 1.544427, 1.392235),
+        Anode("Mo", 0.709317, 0.713607, 0.632303),
+        Anode("Ag", 0.559422, 0.563813, 0.497080),
+    )
+}
+
+CU_K_ALPHA = ANODES["Cu"].k_alpha
+
+#: Wavelengths a powder diffractometer or a beamline can have, in angstrom.
+WAVELENGTH_RANGE = (0.05, 3.0)
+
+
+def parse_wavelength(text: str) -> float:
+    """Wavelength in angstrom from `Cu`, `CuKa`, `CuKa1`, `CuKa2`, `CuKb` (any listed anode, any case) or a number in angstrom.
+
+    A bare anode means the K-alpha mean, which is what an unresolved doublet shows.
+    """
+    name = text.strip().lower().replace("-", "").replace("_", "").replace("alpha", "a").replace("beta", "b")
+    for symbol, anode in ANODES.items():
+        if name.startswith(symbol.lower()):
+            lines = {"": anode.k_alpha, "ka": anode.k_alpha, "ka1": anode.k_alpha1, "ka2": anode.k_alpha2, "kb": anode.k_beta, "kb1": anode.k_beta}
+            if name[2:] in lines:
+                return lines[name[2:]]
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    low, high = WAVELENGTH_RANGE
+    if not low <= value <= high:
+        known = ", ".join(ANODES)
+        raise XrdMatchError(
+            f"wavelength {text!r} not understood: give an anode ({known}), a line such as CuKa1, or a value in angstrom from {low} to {high}"
+        )
+    return value
+
+
+def d_spacing(two_theta: ArrayLike, wavelength: float) -> NDArray[np.float64]:
+    """d-spacing in angstrom of reflections at `two_theta` (degrees), by Bragg's law."""
+    return wavelength / (2.0 * np.sin(np.radians(np.asarray(two_theta, dtype=float)) / 2.0))
+
+
+def two_theta(d: ArrayLike, wavelength: float) -> NDArray[np.float64]:
+    """Angle in degrees of reflections with spacing `d` (angstrom); NaN where the wavelength cannot reach them."""
+    sine = wavelength / (2.0 * np.asarray(d, dtype=float))
+    return np.degrees(2.0 * np.arcsin(np.where(sine <= 1.0, sine, np.nan)))
+
+
+def convert_two_theta(angles: ArrayLike, source: float, target: float) -> NDArray[np.float64]:
+    """Angles (degrees) measured with wavelength `source` as they would lie with `target`; NaN where out of reach."""
+    sine = np.sin(np.radians(np.asarray(angles, dtype=float)) / 2.0) * (target / source)
+    return np.degrees(2.0 * np.arcsin(np.where(np.abs(sine) <= 1.0, sine, np.nan)))
+
+
+def lorentz_polarisation(angles: ArrayLike) -> NDArray[np.float64]:
+    """(1 + cos^2 2theta) / (sin^2 theta cos theta): unpolarised beam, powder geometry, no monochromator."""
+    double = np.radians(np.asarray(angles, dtype=float))
+    theta = double / 2.0
+    return (1.0 + np.cos(double) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+
+
+def reciprocal_metric(cell: ArrayLike) -> NDArray[np.float64]:
+    """G* (3, 3) of a cell (a, b, c, alpha, beta, gamma): 1/d^2 = h G* h."""
+    a, b, c, *angles = np.asarray(cell, dtype=float)
+    ca, cb, cg = np.cos(np.radians(angles))
+    metric = np.array([[a * a, a * b * cg, a * c * cb], [a * b * cg, b * b, b * c * ca], [a * c * cb, b * c * ca, c * c]])
+    return np.asarray(np.linalg.inv(metric))
+
+
+def inverse_d_squared(hkl: ArrayLike, metric: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1/d^2 (n,) in 1/angstrom^2 of reflections (n, 3) under a reciprocal metric (3, 3)."""
+    index = np.asarray(hkl, dtype=float)
+    return np.asarray(((index @ metric) * index).sum(axis=1))
