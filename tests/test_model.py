@@ -1,0 +1,89 @@
+"""Opening and running ONNX networks."""
+
+import numpy as np
+import pytest
+
+from xrdmatch import model
+from xrdmatch.errors import ModelError
+
+onnx = pytest.importorskip("onnx", reason="needs the train extra")
+
+
+@pytest.fixture(scope="module")
+def doubling(tmp_path_factory):
+    """A network that doubles patterns of shape (batch, 1, 6), and sums them."""
+    from onnx import TensorProto, helper
+
+    def value(name, shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    nodes = [helper.make_node("Add", ["pattern", "pattern"], ["double"]), helper.make_node("ReduceSum", ["double"], ["sum"], keepdims=0)]
+    graph = helper.make_graph(nodes, "doubling", [value("pattern", ["batch", 1, 6])], [value("double", ["batch", 1, 6]), value("sum", [])])
+    path = tmp_path_factory.mktemp("onnx") / "doubling.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_runs_on_the_cpu(doubling):
+    session = model.open_session(doubling, "cpu", threads=1)
+    assert session.provider == "CPUExecutionProvider"
+    assert session.inputs == ("pattern",)
+    assert session.outputs == ("double", "sum")
+    given = np.arange(12.0).reshape(2, 1, 6)
+    np.testing.assert_array_equal(session.run(given), 2 * given)
+    assert session.run(given.tolist(), "sum") == 2 * given.sum()
+
+
+def test_auto_runs_anywhere_and_prints_nothing(doubling, capfd):
+    session = model.open_session(doubling)
+    assert session.provider in ("CUDAExecutionProvider", "CPUExecutionProvider")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_cuda_is_an_error_with_a_reason_where_it_cannot_run(doubling, monkeypatch, capfd):
+    monkeypatch.setattr(model, "cuda_obstacle", lambda: "there is no GPU")
+    with pytest.raises(ModelError, match="there is no GPU"):
+        model.open_session(doubling, "cuda")
+    assert model.open_session(doubling, "auto").provider == "CPUExecutionProvider"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_driver_without_a_working_provider_falls_back_quietly(doubling, monkeypatch, capfd):
+    if model.cuda_obstacle() is None:
+        pytest.skip("CUDA runs here")
+    monkeypatch.setattr(model, "cuda_obstacle", lambda: None)
+    assert model.open_session(doubling, "auto").provider == "CPUExecutionProvider"
+    with pytest.raises(ModelError, match="CUDA provider"):
+        model.open_session(doubling, "cuda")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.gpu
+def test_cuda_gives_what_the_cpu_gives(doubling):
+    if (why := model.cuda_obstacle()) is not None:
+        pytest.skip(why)
+    given = np.random.default_rng(0).random((3, 1, 6), dtype=np.float32)
+    session = model.open_session(doubling, "cuda")
+    assert session.provider == "CUDAExecutionProvider"
+    np.testing.assert_allclose(session.run(given), model.open_session(doubling, "cpu").run(given), atol=1e-5)
+
+
+def test_wrong_shape_and_wrong_output_say_what_was_expected(doubling):
+    session = model.open_session(doubling, "cpu")
+    with pytest.raises(ModelError, match=r"\(batch, 1, 6\), got \(2, 1, 7\)"):
+        session.run(np.zeros((2, 1, 7)))
+    with pytest.raises(ModelError, match=r"got \(6,\)"):
+        session.run(np.zeros(6))
+    with pytest.raises(ModelError, match="'vector', only double, sum"):
+        session.run(np.zeros((2, 1, 6)), "vector")
+
+
+def test_missing_and_damaged_files_are_named(tmp_path, doubling):
+    with pytest.raises(ModelError, match=r"absent\.onnx: no such network"):
+        model.open_session(tmp_path / "absent.onnx")
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(doubling.read_bytes()[:40])
+    with pytest.raises(ModelError, match=r"damaged\.onnx"):
+        model.open_session(damaged)
+    with pytest.raises(ValueError, match="tpu"):
+        model.open_session(doubling, "tpu")

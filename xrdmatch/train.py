@@ -1,0 +1,354 @@
+"""Augmented set to model folder: the training loop, its checkpoints and log, the export and its check.
+
+The defaults are the paper's: 4:1 split, Adam at 1e-3, batches of 128, 50 epochs. A model folder in the making holds checkpoint.pt (to resume from)
+and training.csv (one row per epoch); when training is done, model.onnx (the epoch of least validation loss) and config.json.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xrdmatch import __version__
+from xrdmatch.augment import AugmentedSet, Rows
+from xrdmatch.errors import LibraryError, ModelError
+from xrdmatch.model import Device, usable_cores
+from xrdmatch.network import Wang2020, check_parity, export_onnx
+from xrdmatch.pattern import Grid
+from xrdmatch.recipe import Recipe
+
+NETWORKS = {"wang2020": Wang2020}
+Precision = Literal["float32", "bfloat16"]
+
+CHECKPOINT_MINUTES = 10.0  # longest time whose work a power cut can take
+PARITY_ROWS = 32  # validation patterns the exported network is checked with
+CHECKPOINT, LOG, MODEL, CONFIG = "checkpoint.pt", "training.csv", "model.onnx", "config.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run is made of, besides its data and its length."""
+
+    network: str = "wang2020"
+    batch: int = 128
+    lr: float = 1e-3
+    seed: int = 0
+    validation: float = 0.2
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands, given to the callback after each batch; `metrics` only after an epoch's validation."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    rate: float  # patterns per second
+    metrics: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the folder, the best epoch's metrics, and the largest difference between torch and ONNX."""
+
+    folder: Path
+    epochs: int
+    metrics: Mapping[str, float]
+    parity: float
+
+
+def train_classifier(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    network: str = "wang2020",
+    epochs: int = 50,
+    batch: int = 128,
+    lr: float = 1e-3,
+    seed: int = 0,
+    validation: float = 0.2,
+    precision: Precision = "float32",
+    resume: bool = False,
+    device: Device = "auto",
+    threads: int | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train a classifier on the augmented set `source` and write the model folder.
+
+    validation: share of rows, drawn by `seed`, that is only measured on. precision: bfloat16 computes in half the bits, which is faster.
+    resume: go on from the folder's checkpoint; epochs may differ, all else must be the same. threads: of the CPU, all by default;
+    on a machine that is busy with other work, 1 is much faster than several that wait for each other.
+    recipe: how measured patterns become input, stored in config.json; by default min-max scaling on the set's grid.
+
+    Ctrl-C finishes the batch, saves a checkpoint and raises KeyboardInterrupt. Raises LibraryError for an unfit set; ModelError where CUDA is asked
+    for and absent, the checkpoint does not fit, the folder holds an unfinished training, or the exported network differs from the trained one.
+    """
+    settings = Settings(network, batch, lr, seed, validation, precision)
+    if network not in NETWORKS or epochs < 1 or batch < 1 or not 0 < validation < 1:
+        raise ValueError(
+            f"a network of {', '.join(NETWORKS)}, epochs, batch >= 1 and 0 < validation < 1 are expected, got {settings}, {epochs} epochs"
+        )
+    where = pick_device(device)
+    torch.set_num_threads(threads or usable_cores())
+    torch.manual_seed(seed)
+    folder = Path(folder)
+    with AugmentedSet(source) as data, Interrupt() as interrupt:
+        steps = default_recipe(data) if recipe is None else dict(recipe)
+        rows = Rows(data, validation, seed)
+        run = Run.start(folder, settings, rows, where, resume, epochs)
+        while run.epoch < epochs:
+            run.train(rows, epochs, interrupt, progress)
+            run.validate(rows, epochs, interrupt, progress)
+        return run.finish(rows, epochs, steps)
+
+
+@dataclass
+class Run:
+    """A training in progress: everything a checkpoint holds."""
+
+    folder: Path
+    settings: Settings
+    fingerprint: str
+    device: torch.device
+    network: Wang2020
+    optimiser: torch.optim.Optimizer
+    epoch: int = 0
+    batch: int = 0  # batches of this epoch that are done
+    loss: float = 0.0  # summed over this epoch's patterns
+    seen: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    saved: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def start(cls, folder: Path, settings: Settings, rows: Rows, device: torch.device, resume: bool, epochs: int) -> Run:
+        """A fresh run, or the one in the folder's checkpoint."""
+        network = NETWORKS[settings.network](len(rows.data.ids), rows.data.points).to(device)
+        optimiser = torch.optim.Adam(network.parameters(), lr=settings.lr, eps=1e-7)  # eps as in Keras
+        run = cls(folder, settings, sha256(rows.data.path), device, network, optimiser)
+        path = folder / CHECKPOINT
+        if resume:
+            run.restore(path)
+        else:
+            if path.is_file() and (left := load_checkpoint(path))["epoch"] < left["epochs"]:
+                raise ModelError(f"{path}: {left['epoch']} of {left['epochs']} epochs are done; use --resume, or remove the file to start anew")
+            network.fit_scaling(*rows.limits())
+        folder.mkdir(parents=True, exist_ok=True)
+        return run
+
+    def train(self, rows: Rows, epochs: int, interrupt: Interrupt, progress: Callable[[Progress], None] | None) -> None:
+        """The rest of this epoch's batches."""
+        self.network.train()
+        total = rows.batches(self.settings.batch)
+        clock = time.monotonic()
+        for number, (x, y) in enumerate(rows.training(self.epoch, self.settings.batch)):
+            if number < self.batch:
+                clock = time.monotonic()
+                continue
+            labels = torch.from_numpy(y).long().to(self.device)
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+                logits = self.network(torch.from_numpy(x).to(self.device).float())
+            loss = self.network.loss(logits.float(), labels)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            now = time.monotonic()
+            self.seconds, clock = self.seconds + now - clock, now
+            self.batch, self.loss, self.seen = number + 1, self.loss + loss.item() * len(y), self.seen + len(y)
+            if progress:
+                progress(Progress(self.epoch, epochs, self.batch, total, self.loss / self.seen, self.seen / self.seconds))
+            if interrupt.asked or now - self.saved > 60 * CHECKPOINT_MINUTES:
+                self.save(epochs)
+            interrupt.obey(self.folder)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def validate(self, rows: Rows, epochs: int, interrupt: Interrupt, progress: Callable[[Progress], None] | None) -> None:
+        """Measure the epoch on the validation rows, log it, keep it where it is the best, and go to the next."""
+        self.network.eval()
+        sums = np.zeros(4)  # patterns, loss, right first, right among the first five
+        for x, y in rows.validation(4 * self.settings.batch):
+            labels = torch.from_numpy(y).long().to(self.device)
+            logits = self.network(torch.from_numpy(x).to(self.device).float())
+            rank = (logits > logits.gather(1, labels[:, None])).sum(dim=1)
+            sums += [len(y), float(self.network.loss(logits, labels)) * len(y), int((rank < 1).sum()), int((rank < 5).sum())]
+            if interrupt.asked:
+                self.save(epochs)
+            interrupt.obey(self.folder)
+        rate, loss = self.seen / self.seconds, self.loss / self.seen
+        metrics = {
+            "epoch": self.epoch + 1,
+            "loss": loss,
+            "val_loss": sums[1] / sums[0],
+            "val_top1": sums[2] / sums[0],
+            "val_top5": sums[3] / sums[0],
+            "patterns_per_second": rate,
+            "seconds": self.seconds,
+        }
+        metrics = {name: float(value) for name, value in metrics.items()}
+        if not self.history or metrics["val_loss"] < min(row["val_loss"] for row in self.history):
+            self.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+        self.history.append(metrics)
+        self.epoch, self.batch, self.loss, self.seen, self.seconds = self.epoch + 1, 0, 0.0, 0, 0.0
+        self.save(epochs)
+        write_log(self.folder / LOG, self.history)
+        if progress:
+            total = rows.batches(self.settings.batch)
+            progress(Progress(self.epoch - 1, epochs, total, total, loss, rate, metrics))
+
+    def save(self, epochs: int) -> None:
+        """Write the checkpoint; what is needed to go on as if nothing had happened."""
+        content = {name: getattr(self, name) for name in ("fingerprint", "epoch", "batch", "loss", "seen", "seconds", "history", "best")}
+        content |= {"settings": asdict(self.settings), "epochs": epochs, "random": torch.get_rng_state()}
+        content |= {"weights": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        if self.device.type == "cuda":
+            content["cuda_random"] = torch.cuda.get_rng_state(self.device)
+        save_checkpoint(self.folder / CHECKPOINT, content)
+        self.saved = time.monotonic()
+
+    def restore(self, path: Path) -> None:
+        """Go back to a checkpoint. Raises ModelError where it is another data set's, or other settings'."""
+        content = load_checkpoint(path)
+        if content["fingerprint"] != self.fingerprint:
+            raise ModelError(f"{path}: made with another augmented set; give the same one, or start anew without --resume")
+        for name, value in asdict(self.settings).items():
+            if content["settings"][name] != value:
+                raise ModelError(
+                    f"{path}: made with {name} {content['settings'][name]}, now it is {value}; give the same, or start anew without --resume"
+                )
+        for name in ("epoch", "batch", "loss", "seen", "seconds", "history", "best"):
+            setattr(self, name, content[name])
+        self.network.load_state_dict(content["weights"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        torch.set_rng_state(content["random"])
+        if self.device.type == "cuda" and "cuda_random" in content:
+            torch.cuda.set_rng_state(content["cuda_random"], self.device)
+
+    def finish(self, rows: Rows, epochs: int, recipe: Mapping[str, Any]) -> Trained:
+        """Export the best epoch and write config.json. Raises ModelError where the exported network does not answer as the trained one."""
+        self.network.load_state_dict(self.best)
+        export_onnx(self.network, self.folder / MODEL)
+        parity = check_parity(self.network, self.folder / MODEL, next(rows.validation(PARITY_ROWS))[0])
+        metrics = min(self.history, key=lambda row: row["val_loss"])
+        config = {
+            "kind": "classifier",
+            "network": self.settings.network,
+            "labels": rows.data.ids,
+            "recipe": dict(recipe),
+            "metrics": {**metrics, "onnx_parity": parity},
+            "provenance": {
+                "data": {"file": rows.data.path.name, "sha256": self.fingerprint, "rows": len(rows.data), **rows.data.provenance},
+                "settings": {**asdict(self.settings), "epochs": len(self.history)},
+                "xrdmatch": __version__,
+                "torch": str(torch.__version__),
+                "device": self.device.type,
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        }
+        write_beside(self.folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        return Trained(self.folder, len(self.history), metrics, parity)
+
+
+class Interrupt:
+    """Turns the first Ctrl-C into a wish, so that a step is never left half done; the second raises at once. Does nothing outside the main thread."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def obey(self, folder: Path) -> None:
+        """Raise KeyboardInterrupt where one was asked for; the caller has saved."""
+        if self.asked:
+            raise KeyboardInterrupt(f"training stopped; {folder / CHECKPOINT} is saved, go on with --resume")
+
+
+def pick_device(device: Device) -> torch.device:
+    """The torch device. Raises ModelError where CUDA is asked for and torch cannot use it."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"cannot train on CUDA: torch {torch.__version__} finds no usable GPU. Use --device cpu or auto")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def default_recipe(data: AugmentedSet) -> dict[str, Any]:
+    """Min-max scaling on the grid the set was made on."""
+    stated = data.provenance.get("grid")
+    grid = Grid(**stated) if stated else Grid()
+    if grid.size != data.points:
+        raise LibraryError(
+            f"{data.path}: patterns of {data.points} points do not lie on the set's grid of {grid.size}, {grid.start} to {grid.stop} deg"
+        )
+    return Recipe(kind="minmax", grid=grid).to_json()
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """torch.save beside the target, then renamed."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    torch.save(dict(content), part)
+    part.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote; tensors and plain values only, never code. Raises ModelError where it is missing or damaged."""
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no checkpoint to go on from; train without --resume")
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises nearly anything
+        raise ModelError(f"{path}: the checkpoint is damaged ({str(error).splitlines()[0]}); train without --resume after removing it") from error
+    return content
+
+
+def write_log(path: Path, history: list[dict[str, float]]) -> None:
+    """One CSV row per epoch; written whole, so that it never disagrees with the checkpoint."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(history[0]))
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
+    part.replace(path)
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write a text file beside its target and rename it."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
