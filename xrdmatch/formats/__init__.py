@@ -1,0 +1,149 @@
+"""Measured powder patterns from what diffractometers write: decided by content, never by suffix.
+
+`read(path)` and `parse(data, name)` give a validated Pattern or raise ReadError with one line that names the file and says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from xrdmatch.errors import ReadError
+from xrdmatch.formats import containers
+from xrdmatch.formats.ranges import to_pattern
+from xrdmatch.formats.scan import Scan, decode
+from xrdmatch.pattern import Pattern
+
+__all__ = ["parse", "read", "write"]
+
+#: Bytes of a file as it lies on the disk.
+MAX_FILE = 256_000_000
+#: What damaged input makes a reader raise. Anything else is a bug of ours and shows as one.
+_DAMAGE = (ValueError, IndexError, KeyError, ArithmeticError, EOFError, RecursionError, struct.error)
+
+_NOT_PATTERNS = (
+    (b"%PDF", "a PDF document"),
+    (b"\x89PNG", "an image"),
+    (b"\xff\xd8\xff", "an image"),
+    (b"GIF8", "an image"),
+    (b"BM", "an image"),
+    (b"II*\0", "an image"),
+    (b"MM\0*", "an image"),
+    (b"\x89HDF", "an HDF5 file (a library or an augmented set)"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document"),
+    (b"{\\rtf", "a formatted document"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+)
+
+
+def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pattern:
+    """The powder pattern in a file of any known format, plain or in gz, bz2, xz or zip.
+
+    range_index counts from 1 and picks one range of a file that has several; without it they are joined where they follow each other.
+    Raises ReadError where the file cannot be read as a 2theta scan.
+    """
+    place = Path(path)
+    try:
+        if place.is_dir():
+            raise ReadError(f"{place}: is a folder, expected a file with a powder scan")
+        with place.open("rb") as stream:
+            data = stream.read(MAX_FILE + 1)
+            if place.is_file() and len(data) <= MAX_FILE and os.fstat(stream.fileno()).st_size != len(data):
+                raise ReadError(f"{place}: its size changes while it is read: it is still being written, try again when the scan is done")
+    except OSError as error:
+        raise ReadError(f"{place}: cannot be opened ({error.strerror or error}); check the name and its permissions") from None
+    return parse(data, str(place), range_index=range_index)
+
+
+def parse(data: bytes, name: str, *, range_index: int | None = None) -> Pattern:
+    """The powder pattern in the bytes of a file; `name` stands in messages, its stem becomes the pattern's name. Raises ReadError like `read`."""
+    try:
+        if len(data) > MAX_FILE:
+            raise ReadError(f"is larger than {MAX_FILE // 1_000_000} MB, expected one powder scan")
+        # Damaged numbers overflow on their way to the check that refuses them; a warning would tell the user nothing.
+        with np.errstate(all="ignore"):
+            return to_pattern(_scans(data), Path(name).name, range_index)
+    except ReadError as error:
+        raise ReadError(f"{name}: {error}") from error.__cause__
+    except _DAMAGE as error:
+        raise ReadError(f"{name}: is damaged or of an unknown kind ({type(error).__name__}: {str(error)[:100]}); export the scan again") from error
+    except MemoryError as error:
+        raise ReadError(f"{name}: does not fit into memory") from error
+
+
+def write(pattern: Pattern, path: str | os.PathLike[str]) -> None:
+    """Writes a pattern as .xy, .xye or .csv, whole or not at all. Raises XrdMatchError for another suffix or a place that cannot be written."""
+    from xrdmatch.formats import export
+
+    export.write(pattern, Path(path))
+
+
+def _scans(data: bytes, nested: bool = False) -> list[Scan]:
+    data, members = containers.unpack(data)
+    if members is not None:
+        if containers.is_brml(members):
+            return _reader("brml")(data)
+        if containers.is_rasx(members):
+            return _reader("rigaku", "read_rasx")(data)
+        if nested:
+            raise ReadError("is an archive within an archive: unpack it and give the files")
+        return _scans(containers.only_member(data), nested=True)
+    if not data.strip(b"\0 \t\r\n"):
+        raise ReadError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
+    return _pick(data)(data)
+
+
+def _reader(module: str, function: str = "read") -> Callable[[bytes], list[Scan]]:
+    # Imported when needed: the readers of XML and zip cost start-up time that most files do not need.
+    reader: Callable[[bytes], list[Scan]] = getattr(import_module(f"xrdmatch.formats.{module}"), function)
+    return reader
+
+
+def _pick(data: bytes) -> Callable[[bytes], list[Scan]]:
+    """The reader for these bytes, by their first ones."""
+    if data.startswith((b"RAW4.00\0", b"RAW1.01\0", b"RAW2", b"RAW ")):
+        return _reader("bruker")
+    if data.startswith(b"RAW_1.0"):
+        return _reader("stoe")
+    if data.startswith((b"V3RD", b"V5RD")):
+        return _reader("philips", "read_rd")
+    for magic, what in _NOT_PATTERNS:
+        if data.startswith(magic) and (len(magic) > 2 or b"\0" in data[:512]):
+            raise ReadError(f"is {what}, not a powder scan: give the file the instrument wrote, or export columns of angle and intensity")
+    return _pick_text(data)
+
+
+def _pick_text(data: bytes) -> Callable[[bytes], list[Scan]]:
+    head = decode(data[:20_000]).lstrip("\ufeff \t\r\n")
+    folded = head.lower()
+    if folded.startswith("<"):
+        if "xrdmeasurement" in folded[:2000]:
+            return _reader("panalytical")
+        raise ReadError("is XML, but not XRDML (no xrdMeasurements element): export the scan as XRDML or as columns of angle and intensity")
+    if folded.startswith("sampleident") or "\nrawscan" in folded.replace("\r", "\n"):
+        return _reader("philips", "read_udf")
+    if folded.startswith((";raw4", "[rawheader]")):
+        return _reader("bruker_text", "read_eva")
+    if any(key in folded for key in ("_fileversion=", "_drive=", "_stepsize=", "_2thetacounts")):
+        return _reader("bruker_text", "read_uxd")
+    if folded.startswith("*"):
+        if "*begin" in folded or folded.startswith("*type"):
+            return _reader("rigaku", "read_asc")
+        if "*ras_" in folded or re.match(r'\*[a-z0-9_\-]+[ \t]*"', folded):
+            return _reader("rigaku", "read_ras")
+    if (
+        folded.startswith(("data_", "loop_", "_pd_", "_cell_", "global_", "#\\#cif"))
+        or "\ndata_" in folded.replace("\r", "\n")
+        or "\n_pd_" in folded.replace("\r", "\n")
+    ):
+        return _reader("pdcif")
+    return _reader("text")

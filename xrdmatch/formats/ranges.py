@@ -1,0 +1,122 @@
+"""From the ranges of a file to one validated pattern: the rules that hold for every vendor."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.errors import ReadError
+from xrdmatch.formats.scan import MAX_POINTS, Scan, other_axis
+from xrdmatch.pattern import Pattern
+
+#: Angles closer than this (degrees) are the same position; the finest goniometers step 1e-4.
+SAME_ANGLE = 1e-6
+
+
+def to_pattern(scans: list[Scan], name: str, range_index: int | None) -> Pattern:
+    """One pattern from the ranges of a file. `range_index` counts from 1; None means the only range, or all of them where they join.
+
+    Raises ReadError where there is none, where it is no 2theta scan, or where several ranges do not join.
+    """
+    if not scans:
+        raise ReadError("holds no scan")
+    if range_index is not None:
+        if not 1 <= range_index <= len(scans):
+            raise ReadError(f"has no range {range_index}: {_list(scans)}; give --range-index 1 to {len(scans)}")
+        chosen = [scans[range_index - 1]]
+    else:
+        # An alignment scan stored beside the measurement must not hide it.
+        chosen = [scan for scan in scans if not other_axis(scan.axis)] or scans[:1]
+    other = other_axis(chosen[0].axis)
+    if other:
+        raise ReadError(f"not a 2theta scan: it is {other}; measure or export a 2theta (theta-2theta) scan")
+    parts = [(scan, *ordered(scan.two_theta, scan.intensity)) for scan in chosen]
+    scan, angles, counts = parts[0]
+    if len(parts) > 1:
+        parts.sort(key=lambda part: float(part[1][0]))
+        reason = _why_not_joined([(part[0], part[1]) for part in parts])
+        if reason:
+            raise ReadError(f"has {len(scans)} ranges that cannot be joined ({reason}): {_list(scans)}; choose one with --range-index")
+        angles, counts = np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+    meta = dict(scan.meta)
+    if scan.axis:
+        meta.setdefault("scan_axis", scan.axis)
+    return Pattern(angles, counts, scan.wavelength, name, meta)
+
+
+def ordered(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Angles strictly increasing: a descending scan is turned round, repeated angles and repeated sweeps are averaged."""
+    if two_theta.shape != intensity.shape or two_theta.ndim != 1:
+        raise ReadError(f"holds {two_theta.size} angles but {intensity.size} intensities: is it still being written?")
+    if not 2 <= two_theta.size <= MAX_POINTS:
+        raise ReadError(f"holds {two_theta.size} point{'s' * (two_theta.size != 1)}, a scan has 2 to {MAX_POINTS}")
+    if not (np.isfinite(two_theta).all() and np.isfinite(intensity).all()):
+        raise ReadError("holds numbers that are not finite (inf or nan): export the scan again")
+    if np.abs(two_theta).max() > 180.0:
+        raise ReadError(f"its angles run from {two_theta.min():g} to {two_theta.max():g}, 2theta lies within 180 degrees: are these really angles?")
+    if np.abs(intensity).max() > 1e30:
+        raise ReadError(f"its largest intensity is {np.abs(intensity).max():.3g}, which no detector counts: the file is damaged")
+    _check_sweeps(two_theta)
+    order = np.argsort(two_theta, kind="stable")
+    angles, counts = two_theta[order], intensity[order]
+    first = np.concatenate([[True], np.diff(angles) > SAME_ANGLE])
+    if not first.all():
+        group = np.cumsum(first) - 1
+        counts = np.bincount(group, counts) / np.bincount(group)
+        angles = angles[first]
+    if angles.size < 2:
+        raise ReadError(f"all its points lie at {angles[0]:g} degrees: it is no 2theta scan")
+    return angles, counts
+
+
+def _check_sweeps(two_theta: NDArray[np.float64]) -> None:
+    """Refuses angles that stand still or run forth and back, unless each sweep visits the same angles or the sweeps hardly overlap."""
+    steps = np.diff(two_theta)
+    still = np.count_nonzero(np.abs(steps) <= SAME_ANGLE)
+    if two_theta.size > 4 and still > 0.6 * steps.size:
+        raise ReadError("its first column mostly repeats itself, as 2theta does not: are these really angles, with a decimal point or comma?")
+    falls, rises = np.flatnonzero(steps < -SAME_ANGLE), np.flatnonzero(steps > SAME_ANGLE)
+    turns = falls if rises.size >= falls.size else rises
+    if turns.size == 0:
+        return
+    sweeps = np.split(two_theta, turns + 1)
+    first = sweeps[0]
+    same = all(sweep.size == first.size and np.allclose(sweep, first, rtol=0, atol=SAME_ANGLE) for sweep in sweeps)
+    ends = sorted((float(sweep.min()), float(sweep.max())) for sweep in sweeps)
+    overlap = sum(max(0.0, left[1] - right[0]) for left, right in pairwise(ends))
+    hardly = overlap <= 0.1 * (ends[-1][1] - ends[0][0])
+    if min(sweep.size for sweep in sweeps) < 3 or not (same or hardly):
+        raise ReadError(f"its first column neither rises nor falls throughout ({len(sweeps)} sweeps), as 2theta does: are these really angles?")
+
+
+def _why_not_joined(parts: list[tuple[Scan, NDArray[np.float64]]]) -> str:
+    """Why ranges, sorted by first angle, do not make one scan; "" where they do."""
+    for (left, before), (right, after) in pairwise(parts):
+        step, next_step = float(np.median(np.diff(before))), float(np.median(np.diff(after)))
+        gap = float(after[0] - before[-1])
+        if gap <= SAME_ANGLE:
+            return "they overlap"
+        if abs(step - next_step) > 0.01 * step:
+            return f"their steps differ: {step:.4g} and {next_step:.4g} degrees"
+        if gap > 1.5 * step:
+            return f"a gap of {gap:.4g} degrees at {before[-1]:.4g}"
+        times = left.meta.get("counting_time"), right.meta.get("counting_time")
+        if times[0] and times[1] and abs(times[0] - times[1]) > 0.01 * times[0]:
+            return f"their counting times differ: {times[0]:g} and {times[1]:g} s per step"
+        if left.wavelength != right.wavelength:
+            return "their wavelengths differ"
+    return ""
+
+
+def _list(scans: list[Scan]) -> str:
+    """`1: 5 to 90 deg, 4251 points; 2: ...`, the first twenty ranges."""
+    entries = []
+    for number, scan in enumerate(scans[:20], start=1):
+        low, high = (float(scan.two_theta.min()), float(scan.two_theta.max())) if scan.two_theta.size else (0.0, 0.0)
+        label = other_axis(scan.axis) or scan.meta.get("range_name", "")
+        entries.append(f"{number}: {low:.5g} to {high:.5g} deg, {scan.two_theta.size} points" + (f" ({label})" if label else ""))
+    if len(scans) > 20:
+        entries.append(f"and {len(scans) - 20} more")
+    return "; ".join(entries)
