@@ -1,6 +1,7 @@
-"""Trained networks: load and run them.
+"""A model folder: load, check, run and write it. The only module that imports onnxruntime.
 
-The only module that imports onnxruntime.
+A folder holds model.onnx, config.json (kind, recipe, calibration, provenance), library.h5, README.md (the card) and, for an encoder, vectors.npy:
+the library entries' vectors, float16, in the library's order.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import json
 import os
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,8 +23,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.errors import ModelError
+from xrdmatch.library import Library
+from xrdmatch.recipe import Recipe
 
 Device = Literal["auto", "cuda", "cpu"]
+
+NETWORK, CONFIG, LIBRARY, VECTORS, CARD = "model.onnx", "config.json", "library.h5", "vectors.npy", "README.md"
+#: The shipped model that is used where none is named.
+DEFAULT = "mof-encoder"
+#: Environment variable that names another default.
+VARIABLE = "XRDMATCH_MODEL"
 
 #: Most threads one session uses; these networks are too small for more to help.
 MAX_THREADS = 4
@@ -124,3 +137,127 @@ def _start(path: Path, providers: list[str], threads: int | None) -> Session:
 def usable_cores() -> int:
     """CPU cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shipped_folder() -> Path:
+    """Where the shipped models lie: inside the installed package, or beside it in a source tree."""
+    inside = Path(__file__).parent / "models"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "models"
+
+
+def shipped_models() -> list[str]:
+    """Names of the shipped models."""
+    return sorted(path.parent.name for path in shipped_folder().glob(f"*/{CONFIG}"))
+
+
+def find_model(name: str | Path | None = None) -> Path:
+    """The folder of a model given by name or path; None: `XRDMATCH_MODEL`, else the default. Raises ModelError with the names that exist."""
+    wanted = str(name or os.environ.get(VARIABLE) or DEFAULT)
+    for folder in (Path(wanted), shipped_folder() / wanted):
+        if (folder / CONFIG).is_file():
+            return folder
+    import difflib
+
+    names = shipped_models()
+    near = difflib.get_close_matches(wanted, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"shipped models: {', '.join(names) or 'none'}"
+    raise ModelError(f"{wanted}: expected a model's name or a folder with {CONFIG}; {hint}")
+
+
+@dataclass
+class Model:
+    """A model folder that is ready to run.
+
+    kind: "encoder" (patterns and library entries become vectors; the nearest are recalled) or "classifier" (one output a library entry).
+    config: config.json as written by training. The network and the library are loaded when first used.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    device: Device = "auto"
+    recipe: Recipe = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recipe = Recipe.from_json(self.config["recipe"])
+
+    @classmethod
+    def load(cls, name: str | Path | None = None, device: Device = "auto") -> Model:
+        """Raises ModelError where the folder is no model or was written by a newer version."""
+        path = find_model(name)
+        try:
+            config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+            if config["kind"] not in ("encoder", "classifier"):
+                raise ModelError(f"{path / CONFIG}: kind {config['kind']!r} is not known; update xrdmatch")
+            return cls(path, config, device)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{path / CONFIG}: expected a model's configuration, but it is damaged: {error!r}") from error
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def kind(self) -> str:
+        return str(self.config["kind"])
+
+    @cached_property
+    def session(self) -> Session:
+        return open_session(self.path / NETWORK, self.device)
+
+    @cached_property
+    def library(self) -> Library:
+        return Library.load(self.path / LIBRARY)
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, dim) unit vectors of the library entries."""
+        path = self.path / VECTORS
+        try:
+            vectors: NDArray[np.float32] = np.load(path, allow_pickle=False).astype(np.float32)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: expected the library's vectors, but they cannot be read: {error}") from error
+        if len(vectors) != len(self.library):
+            raise ModelError(f"{path}: {len(vectors)} vectors for {len(self.library)} library entries; train or add again")
+        return vectors
+
+    @cached_property
+    def label_rows(self) -> NDArray[np.int64]:
+        """Library row of each label of a classifier. Raises ModelError where one is not in the library."""
+        index = self.library.index()
+        missing = [label for label in self.config["labels"] if label not in index]
+        if missing:
+            raise ModelError(f"{self.path}: {len(missing)} labels are not in the library, for example {missing[0]}")
+        return np.array([index[label] for label in self.config["labels"]], dtype=np.int64)
+
+    def encode(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """First output (k, dim) of the network for inputs (k, channels, m), in batches."""
+        return np.concatenate([self.session.run(inputs[start : start + 256]) for start in range(0, len(inputs), 256)])
+
+    def recall(self, inputs: NDArray[np.float32], number: int) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each input (k, channels, m) the `number` likeliest library rows, best first, with their cosines or probabilities."""
+        output = self.encode(inputs)
+        scores = output @ self.vectors.T if self.kind == "encoder" else output
+        answers = []
+        for row in scores:
+            top = np.argpartition(-row, min(number, row.size) - 1)[:number] if row.size > number else np.arange(row.size)
+            top = top[np.argsort(-row[top], kind="stable")]
+            answers.append((top if self.kind == "encoder" else self.label_rows[top], row[top]))
+        return answers
+
+
+def write_encoder(folder: Path, config: Mapping[str, Any], library: Library, vectors: NDArray[np.float32]) -> None:
+    """Write library, vectors and config.json of an encoder's folder; the configuration last, so that a folder that has one is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    library.save(folder / LIBRARY)
+    part = folder / f"{VECTORS}.{os.getpid()}.part"
+    with part.open("wb") as file:
+        np.save(file, vectors.astype(np.float16), allow_pickle=False)
+    part.replace(folder / VECTORS)
+    part = folder / f"{CONFIG}.{os.getpid()}.part"
+    part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / CONFIG)
+
+
+def files_of(folder: Path) -> Sequence[Path]:
+    """The files a model folder is made of, those that are there."""
+    return [folder / name for name in (NETWORK, CONFIG, LIBRARY, VECTORS, CARD) if (folder / name).is_file()]

@@ -6,7 +6,6 @@ strains relative. Every random draw comes from the `numpy.random.Generator` that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from xrdmatch.library import Library, tied_axes
 from xrdmatch.pattern import Grid
 from xrdmatch.profile import draw
+from xrdmatch.recipe import Recipe
 from xrdmatch.xray import d_spacing, lorentz_polarisation, reciprocal_metric
 
 Floats = NDArray[np.float64]
@@ -43,14 +43,11 @@ class Hardness:
     cut: float = 0.6  # share of patterns that do not cover the whole grid
 
 
-def padded_lines(library: Library, rows: Sequence[int]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """hkl (k, p, 3), intensity (k, p) and what is a line (k, p) of library entries."""
-    counts = np.diff(library.offsets)[rows]
-    width = int(counts.max())
-    column = np.arange(width)
-    real = column < counts[:, None]
-    index = np.where(real, library.offsets[rows][:, None] + column, 0)
-    return library.hkl[index].astype(float), np.where(real, library.intensity[index].astype(float), 0.0), real
+#: Three stated levels: a careful measurement of a well-made sample, a routine one (the defaults), and one at the limit of what can be named.
+EASY = Hardness(0.001, 0.0, 0.0, 0.02, 0.03, 5.0, 0.2, 0.2, 0.08, (40.0, 300.0), 0.001, (0.04, 0.10), 0.1, 0.1, (3.0, 5.0), 0.3)
+MIDDLE = Hardness()
+HARD = Hardness(0.006, 0.3, 0.07, 0.08, 0.09, 12.0, 0.6, 0.8, 0.3, (6.0, 100.0), 0.006, (0.06, 0.30), 0.5, 0.6, (1.3, 3.7), 0.8)
+LEVELS = {"easy": EASY, "middle": MIDDLE, "hard": HARD}
 
 
 def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
@@ -105,7 +102,7 @@ def line_widths(angles: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats
     """Full widths (k, p) in degrees: instrument, Scherrer size broadening (K = 0.9) and microstrain broadening (4 e tan theta), in quadrature."""
     k = len(angles)
     theta = np.radians(np.clip(angles, 0.5, 170.0)) / 2.0
-    size = np.exp(rng.uniform(*np.log(level.size), (k, 1))) * 10.0
+    size = 10.0 * np.exp(rng.uniform(np.log(level.size[0]), np.log(level.size[1]), (k, 1)))
     strain = level.microstrain * rng.random((k, 1)) ** 2
     instrument = rng.uniform(*level.instrument, (k, 1))
     scherrer = np.degrees(0.9 * grid.wavelength / (size * np.cos(theta)))
@@ -121,7 +118,7 @@ def impurity_lines(k: int, grid: Grid, rng: Rng, level: Hardness) -> tuple[Float
 
 
 def background(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
-    """Smooth backgrounds (k, m) in units of the strongest line: fluorescence (flat), air scatter (falls with angle), amorphous haloes (wide humps)."""
+    """Smooth backgrounds (k, m) in units of the strongest line: fluorescence (flat), air scatter (falling), amorphous haloes (wide humps)."""
     x = grid.two_theta[None]
     flat = 0.3 * rng.random((k, 1)) ** 3
     air = 0.8 * rng.random((k, 1)) ** 3 * np.exp(-(x - grid.start) / rng.uniform(1.0, 6.0, (k, 1)))
@@ -151,8 +148,8 @@ def range_cut(k: int, grid: Grid, rng: Rng, level: Hardness) -> NDArray[np.bool_
 def measured_like(library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rng, level: Hardness | None = None) -> tuple[Floats, NDArray[np.bool_]]:
     """Counts (k, m) and range masks (k, m) of library entries as a laboratory would record them, every effect applied once."""
     level = level or Hardness()
-    hkl, intensity, real = padded_lines(library, rows)  # type: ignore[arg-type]
-    metrics = np.stack([reciprocal_metric(cell) for cell in cell_strain(library.cell[rows], rng, level)])
+    hkl, intensity, real = library.padded_lines(rows)
+    metrics = reciprocal_metric(cell_strain(library.cell[rows], rng, level))
     squared = np.einsum("kpi,kij,kpj->kp", hkl, metrics, hkl)
     d = 1.0 / np.sqrt(np.where(real, squared, 1.0))
     areas = intensity * debye_waller(d, rng, level) * march_dollase(hkl, metrics, rng, level) * guest_intensities(d, rng, level)
@@ -180,12 +177,18 @@ def strongest_seen(angles: Floats, areas: Floats, grid: Grid, mask: NDArray[np.b
 
 def ideal(library: Library, rows: NDArray[np.int64], grid: Grid, fwhm: float = 0.12, b: float = 3.0) -> NDArray[np.float32]:
     """Noise-free profiles (k, m) of library entries, highest point 1: what a library vector is encoded from. `b`: overall Debye-Waller B."""
-    hkl, intensity, real = padded_lines(library, rows)  # type: ignore[arg-type]
-    metrics = np.stack([reciprocal_metric(cell) for cell in library.cell[rows]])
+    hkl, intensity, real = library.padded_lines(rows)
+    metrics = reciprocal_metric(library.cell[rows])
     squared = np.einsum("kpi,kij,kpj->kp", hkl, metrics, hkl)
     d = 1.0 / np.sqrt(np.where(real, squared, 1.0))
     angles = np.degrees(2.0 * np.arcsin(np.clip(grid.wavelength / (2.0 * d), 0.0, 0.999)))
     areas = np.where(real, intensity * np.exp(-b / (2.0 * d**2)) * lorentz_polarisation(angles), 0.0)
     areas = np.where(d < d_spacing(grid.start - 0.5, grid.wavelength), areas, 0.0)
     profile = draw(angles, areas, np.full_like(angles, fwhm), grid)
-    return profile / np.maximum(profile.max(axis=1, keepdims=True), 1e-9)
+    return np.asarray(profile / np.maximum(profile.max(axis=1, keepdims=True), 1e-9))
+
+
+def ideal_inputs(library: Library, rows: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float32]:
+    """Network input (k, channels, m) of the noise-free patterns of library entries."""
+    profiles = ideal(library, rows, recipe.grid)
+    return recipe.apply_batch(profiles, np.ones(profiles.shape, dtype=bool))

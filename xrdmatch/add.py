@@ -1,0 +1,92 @@
+"""Own structures into a model's library, without training: reflections, a vector, a family."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from xrdmatch.build import entry_of
+from xrdmatch.errors import LibraryError, ModelError, StructureError
+from xrdmatch.families import place_new
+from xrdmatch.library import Entry, Library
+from xrdmatch.model import Device, Model, files_of, find_model, write_encoder
+from xrdmatch.physics import ideal_inputs
+from xrdmatch.structure import iter_sources, parse
+
+
+@dataclass
+class Added:
+    """What became of the structures: ids that went in, (id, family name) of those that fell into a known family, (name, reason) of failures."""
+
+    ids: list[str] = field(default_factory=list)
+    alike: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def load_entries(sources: Iterable[str | Path], failed: list[tuple[str, str]]) -> list[Entry]:
+    """Library entries of structure files, folders or archives; what cannot be loaded is appended to `failed` with its reason."""
+    entries = []
+    for name, data, source in iter_sources(sources):
+        try:
+            entries.append(entry_of(parse(data, name, source)))
+        except StructureError as error:
+            failed.append((name, str(error)))
+    return entries
+
+
+def extended(model: Model, extra: Library) -> Model:
+    """A model in memory whose library ends with the entries of `extra`, each a family of its own. Raises ModelError for a classifier."""
+    if model.kind != "encoder":
+        raise ModelError(f"{model.path}: a classifier knows only the structures it was trained on; use an encoder")
+    vectors = model.encode(ideal_inputs(extra, np.arange(len(extra)), model.recipe))
+    both = Model(model.path, model.config, model.device)
+    both.__dict__ |= {"library": model.library.joined(extra), "vectors": np.concatenate([model.vectors, vectors]), "session": model.session}
+    return both
+
+
+def add(sources: Iterable[str | Path], folder: Path, base: str | None = None, device: Device = "auto") -> Added:
+    """Put structures into the model in `folder`, which starts as a copy of `base` (default: the shipped model) where it does not exist.
+
+    A new entry that powder XRD cannot tell from a family joins that family and is reported. Raises LibraryError where nothing can be added or an id
+    is taken; the folder stays as it was then.
+    """
+    report = Added()
+    entries = load_entries(sources, report.failed)
+    if not entries:
+        raise LibraryError("; ".join(reason for _, reason in report.failed[:3]) or "no structure files (.cif, POSCAR) found")
+    model = Model.load(folder if (folder / "config.json").is_file() else base, device)
+    taken = set(model.library.id.tolist()) & {entry.id for entry in entries}
+    if taken:
+        raise LibraryError(f"{sorted(taken)[0]}: this id is in the library already ({len(taken)} are); rename the file, since its stem is the id")
+    extra = Library.from_entries(entries)
+    both = extended(model, extra)
+    family = both.library.family.copy()
+    for i, entry in enumerate(entries, len(model.library)):
+        known = place_new(model.library, entry)
+        if known is not None:
+            family[i] = known
+            report.alike.append((entry.id, str(model.library.family_name[known])))
+        report.ids.append(entry.id)
+    library = _with_families(both.library, family)
+    _copy(find_model(model.path), folder)
+    write_encoder(folder, model.config, library, both.vectors)
+    return report
+
+
+def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Library:
+    """The library with other family numbers; families without a member go."""
+    from dataclasses import replace
+
+    kept, numbers = np.unique(family, return_inverse=True)
+    return replace(library, family=numbers.astype(np.int32), family_name=library.family_name[kept])
+
+
+def _copy(source: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in files_of(source):
+        if not (folder / path.name).exists() and path.name != "config.json":  # written last, by write_encoder
+            shutil.copy(path, folder / path.name)

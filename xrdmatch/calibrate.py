@@ -1,0 +1,98 @@
+"""Simulated scans with known answers, to fit and to check how sure the answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.calibration import Calibration, Candidate, Query, fit
+from xrdmatch.match import prepare
+from xrdmatch.model import Model
+from xrdmatch.pattern import Grid, Pattern
+from xrdmatch.physics import LEVELS, Hardness, measured_like
+from xrdmatch.verify import RECALL, query_features, unusable, verify
+
+#: Simulated scans are as fine as a laboratory's.
+SCAN_GRID = Grid(2.0, 50.0, 0.02)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One simulated scan: its verified candidates, and which of them is right (their number where none is)."""
+
+    candidates: list[Candidate]
+    query: Query
+    right: int
+
+
+def trial(model: Model, row: int, hidden: bool, rng: np.random.Generator, level: Hardness) -> Trial | None:
+    """A scan of entry `row` taken through the pipeline; `hidden` takes its whole family out of the library. None where the scan is unusable."""
+    library = model.library
+    counts, mask = measured_like(library, np.array([row]), SCAN_GRID, rng, level)
+    seen = mask[0]
+    pattern = Pattern(SCAN_GRID.two_theta[seen], counts[0][seen], SCAN_GRID.wavelength, str(library.id[row]))
+    measured = prepare(pattern)
+    if unusable(measured):
+        return None
+    family = library.family[row]
+    rows, near = model.recall(model.recipe.apply(pattern)[None], RECALL)[0]
+    if hidden:
+        keep = library.family[rows] != family
+        rows, near = rows[keep], near[keep]
+    fits, candidates = verify(library, rows, near, measured)
+    found = np.flatnonzero(library.family[fits.rows] == family)
+    return Trial(candidates, query_features(measured), int(found[0]) if found.size else len(candidates))
+
+
+def trials(model: Model, rows: NDArray[np.int64], number: int, seed: int, progress: Callable[[int], None] | None = None) -> list[Trial]:
+    """`number` scans of random `rows`, a third at each level of hardness, every third with its family taken out of the library."""
+    rng = np.random.default_rng([seed, 20])
+    done = []
+    for i, row in enumerate(rng.choice(rows, number)):
+        result = trial(model, int(row), i % 3 == 0, rng, list(LEVELS.values())[(i // 3) % 3])
+        if result is not None:
+            done.append(result)
+        if progress:
+            progress(1)
+    return done
+
+
+def calibrate(
+    model: Model, rows: NDArray[np.int64], number: int, seed: int = 0, progress: Callable[[int], None] | None = None
+) -> tuple[Calibration, dict[str, float]]:
+    """Weights fitted on two thirds of the simulated scans, and how they do on the last third: expected calibration error, accuracy, rejection."""
+    results = trials(model, rows, number, seed, progress)
+    cut = 2 * len(results) // 3
+    weights = _fit(results[:cut])
+    return weights, quality(weights, results[cut:])
+
+
+def _fit(results: list[Trial]) -> Calibration:
+    features = [np.stack([candidate.features() for candidate in result.candidates]) for result in results]
+    queries = np.stack([result.query.features() for result in results])
+    return fit(features, queries, np.array([result.right for result in results]))
+
+
+def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
+    """Figures of simulated scans: calibration error over ten bins of the first answer's probability, shares right first and rejected."""
+    top, right, absent, rejected = [], [], [], []
+    for result in results:
+        probabilities, none = weights.probabilities(result.candidates, result.query)
+        best = int(probabilities.argmax())
+        top.append(probabilities[best])
+        right.append(best == result.right)
+        absent.append(result.right == len(result.candidates))
+        rejected.append(none > probabilities[best])
+    confidence, correct, gone, refused = np.array(top), np.array(right), np.array(absent), np.array(rejected)
+    bins = np.minimum((confidence * 10).astype(int), 9)
+    gaps = [abs(confidence[bins == k].mean() - correct[bins == k].mean()) * (bins == k).mean() for k in range(10) if (bins == k).any()]
+    return {
+        "calibration_error": round(float(sum(gaps)), 4),
+        "simulated_top1": round(float(correct[~gone].mean()), 4),
+        "simulated_absent_rejected": round(float(refused[gone].mean()), 4),
+        "simulated_present_rejected": round(float(refused[~gone].mean()), 4),
+        "simulated_scans": float(len(results)),
+    }

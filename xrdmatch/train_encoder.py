@@ -1,0 +1,272 @@
+"""Library to encoder: streamed measured-like patterns, a cosine softmax over the library's groups of like patterns, export.
+
+The encoder learns to place a measured pattern beside the noise-free pattern of its structure. Some groups are held out and never trained on: the
+log's recall is measured on them, so that it says what happens to a structure that is added later.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from xrdmatch import __version__
+from xrdmatch.calibrate import calibrate
+from xrdmatch.library import Library
+from xrdmatch.model import NETWORK, Device, Model, usable_cores, write_encoder
+from xrdmatch.network import Encoder, check_parity, export_onnx
+from xrdmatch.physics import Hardness, ideal, ideal_inputs, measured_like
+from xrdmatch.recipe import Recipe
+from xrdmatch.train import sha256
+
+#: Share of groups that are never trained on.
+HELD_OUT = 0.03
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one training run is made of; stored with the model."""
+
+    steps: int = 9000
+    batch: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: int = 300
+    clean: float = 0.125  # share of a batch that is noise-free, so that library vectors lie among the measured ones
+    scale: float = 24.0  # inverse temperature of the cosine softmax
+    dim: int = 192
+    seed: int = 0
+
+
+class Stream(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # type: ignore[misc]
+    """Batch number `step` of training patterns: always the same for one seed, so that a resumed run goes on where it stopped."""
+
+    def __init__(
+        self, library: Library, rows: NDArray[np.int64], labels: NDArray[np.int64], recipe: Recipe, settings: Settings, level: Hardness
+    ) -> None:
+        self.library, self.rows, self.labels, self.recipe, self.settings, self.level = library, rows, labels, recipe, settings, level
+
+    def __len__(self) -> int:
+        return self.settings.steps
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng([self.settings.seed, step])
+        rows = rng.choice(self.rows, self.settings.batch)
+        clean = round(self.settings.clean * rows.size)
+        counts, mask = measured_like(self.library, rows[clean:], self.recipe.grid, rng, self.level)
+        sharp = ideal(self.library, rows[:clean], self.recipe.grid, rng.uniform(0.06, 0.2), rng.uniform(0.0, 6.0))
+        values = np.concatenate([sharp, counts.astype(np.float32)])
+        masks = np.concatenate([np.ones(sharp.shape, dtype=bool), mask])
+        return torch.from_numpy(self.recipe.apply_batch(values, masks)), torch.from_numpy(self.labels[rows])
+
+
+def like_patterns(library: Library, recipe: Recipe, threshold: float = 0.95) -> NDArray[np.int64]:
+    """Group (n,) of each entry: entries whose noise-free inputs have a cosine above `threshold` with a group's first member are one class."""
+    parts = np.array_split(np.arange(len(library)), max(1, len(library) // 512))
+    inputs = np.concatenate([ideal_inputs(library, rows, recipe)[:, 0] for rows in parts])
+    inputs /= np.maximum(np.linalg.norm(inputs, axis=1, keepdims=True), 1e-9)
+    group = np.full(len(library), -1, dtype=np.int64)
+    count = 0
+    for start in range(0, len(inputs), 512):
+        alike = inputs[start : start + 512] @ inputs.T > threshold
+        for row, close in enumerate(alike, start):
+            if group[row] < 0:
+                group[close & (group < 0)] = count
+                group[row] = count
+                count += 1
+    return group
+
+
+def train_encoder(
+    library: Library,
+    out: Path,
+    recipe: Recipe | None = None,
+    settings: Settings | None = None,
+    level: Hardness | None = None,
+    resume: bool = False,
+    workers: int = 1,
+    progress: Callable[[dict[str, float]], None] | None = None,
+) -> Encoder:
+    """Train on `library`, keep checkpoint.pt and training.csv in `out`, return the trained encoder."""
+    recipe, settings, level = recipe or Recipe(), settings or Settings(), level or Hardness()
+    torch.manual_seed(settings.seed)
+    labels = like_patterns(library, recipe)
+    held = np.random.default_rng(settings.seed).random(labels.max() + 1) < HELD_OUT
+    trained = np.flatnonzero(~held[labels])
+    encoder = Encoder(recipe.grid.size, recipe.channels, settings.dim)
+    proxies = nn.Parameter(torch.randn(labels.max() + 1, settings.dim) * settings.dim**-0.5)
+    optimiser = torch.optim.AdamW([*encoder.parameters(), proxies], lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    out.mkdir(parents=True, exist_ok=True)
+    first = _restore(out / "checkpoint.pt", encoder, proxies, optimiser) if resume else 0
+    loader = torch.utils.data.DataLoader(
+        Stream(library, trained, labels, recipe, settings, level), batch_size=None, sampler=range(first, settings.steps), num_workers=workers
+    )
+    average, clock, last = float("nan"), time.monotonic(), first
+    try:
+        for step, (inputs, target) in enumerate(loader, first):
+            for group in optimiser.param_groups:
+                group["lr"] = settings.learning_rate * _schedule(step, settings)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                vectors = encoder(inputs)
+                logits = settings.scale * vectors @ functional.normalize(proxies, dim=1).T
+            loss = functional.cross_entropy(logits.float(), target)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            last = step + 1
+            average = loss.item() if math.isnan(average) else 0.98 * average + 0.02 * loss.item()
+            if progress and last % 20 == 0:
+                progress({"step": last, "loss": average})
+            if last % 500 == 0 or last == settings.steps:
+                _save(out / "checkpoint.pt", encoder, proxies, optimiser, last)
+                row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(average, 4)}
+                row |= recall(encoder, library, np.flatnonzero(held[labels]), recipe, level)
+                _log(out / "training.csv", row)
+                if progress:
+                    progress({key: float(value) for key, value in row.items()})
+    except KeyboardInterrupt:
+        _save(out / "checkpoint.pt", encoder, proxies, optimiser, last)
+        raise
+    encoder.eval()
+    return encoder
+
+
+def held_out(library: Library, recipe: Recipe, settings: Settings) -> NDArray[np.int64]:
+    """Library rows that a training with these settings never sees."""
+    labels = like_patterns(library, recipe)
+    held = np.random.default_rng(settings.seed).random(labels.max() + 1) < HELD_OUT
+    return np.flatnonzero(held[labels])
+
+
+def train_model(
+    source: str | Path,
+    out: str | Path,
+    *,
+    steps: int = Settings.steps,
+    batch: int = Settings.batch,
+    seed: int = 0,
+    resume: bool = False,
+    device: Device = "auto",
+    threads: int | None = None,
+    workers: int = 1,
+    scans: int = 1500,
+    progress: Callable[[dict[str, float]], None] | None = None,
+) -> dict[str, Any]:
+    """The library file `source` to the model folder `out`: train, export, check, encode the library, calibrate on `scans` simulated scans.
+
+    Returns the metrics in config.json. Raises LibraryError for an unfit library and ModelError where the exported network answers otherwise than
+    the trained one. Runs on the CPU (bfloat16 where the processor has it); `device` is for the export's check.
+    """
+    library, out, recipe = Library.load(source), Path(out), Recipe()
+    settings = Settings(steps=steps, batch=batch, seed=seed)
+    torch.set_num_threads(threads or max(1, usable_cores() - workers))
+    clock = time.monotonic()
+    encoder = train_encoder(library, out, recipe, settings, resume=resume, workers=workers, progress=progress)
+    export_onnx(encoder, out / NETWORK)
+    rows = held_out(library, recipe, settings)
+    metrics: dict[str, Any] = {"onnx_parity": check_parity(encoder, out / NETWORK, ideal_inputs(library, rows[:32], recipe))}
+    config: dict[str, Any] = {
+        "kind": "encoder",
+        "network": "encoder",
+        "recipe": recipe.to_json(),
+        "provenance": {
+            "data": {"file": Path(source).name, "sha256": sha256(Path(source)), "entries": len(library), **library.attrs},
+            "settings": asdict(settings),
+            "hardness": asdict(Hardness()),
+            "xrdmatch": __version__,
+            "torch": str(torch.__version__),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    }
+    finish_model(out, config, library, rows, metrics, recall(encoder, library, rows, recipe, Hardness()), seed, scans, device)
+    metrics["seconds"] = round(time.monotonic() - clock, 1)
+    return metrics
+
+
+def finish_model(
+    out: Path,
+    config: dict[str, Any],
+    library: Library,
+    rows: NDArray[np.int64],
+    metrics: dict[str, Any],
+    recalled: dict[str, float],
+    seed: int,
+    scans: int,
+    device: Device,
+) -> None:
+    """Encode the library with the exported network, write the folder, calibrate on simulated scans of `rows`, write the calibration."""
+    write_encoder(out, config, library, np.zeros((len(library), 1), np.float32))
+    model = Model.load(out, device)
+    parts = np.array_split(np.arange(len(library)), max(1, len(library) // 256))
+    vectors = np.concatenate([model.encode(ideal_inputs(library, part, model.recipe)) for part in parts])
+    write_encoder(out, config, library, vectors)
+    weights, quality = calibrate(Model.load(out, device), rows, scans, seed)
+    metrics |= {**recalled, **quality}
+    write_encoder(out, {**config, "calibration": weights.to_json(), "metrics": metrics}, library, vectors)
+
+
+def _schedule(step: int, settings: Settings) -> float:
+    """Linear warm-up, then half a cosine to 2 %."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return 0.02 + 0.49 * (1.0 + math.cos(math.pi * done))
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def encode(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors (k, dim) of network inputs (k, channels, m)."""
+    encoder.eval()
+    parts = [encoder(torch.from_numpy(part)).float().numpy() for part in np.array_split(inputs, max(1, len(inputs) // 256))]
+    encoder.train()
+    return np.concatenate(parts)
+
+
+def recall(encoder: Encoder, library: Library, rows: NDArray[np.int64], recipe: Recipe, level: Hardness, number: int = 512) -> dict[str, float]:
+    """Shares of measured-like patterns of `rows` whose own entry is first, among 5 and among 200 of the whole library."""
+    rng = np.random.default_rng(1)
+    asked = rng.choice(rows, number)
+    counts, mask = measured_like(library, asked, recipe.grid, rng, level)
+    queries = encode(encoder, recipe.apply_batch(counts, mask))
+    better = np.zeros(number, dtype=int)
+    own = np.einsum("kd,kd->k", queries, encode(encoder, ideal_inputs(library, asked, recipe)))
+    for part in np.array_split(np.arange(len(library)), max(1, len(library) // 1024)):
+        better += (queries @ encode(encoder, ideal_inputs(library, part, recipe)).T > own[:, None] + 1e-6).sum(axis=1)
+    return {f"recall@{k}": round(float((better < k).mean()), 4) for k in (1, 5, 20, 200)}
+
+
+def _save(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: torch.optim.Optimizer, step: int) -> None:
+    part = path.with_suffix(".part")
+    torch.save({"encoder": encoder.state_dict(), "proxies": proxies.data, "optimiser": optimiser.state_dict(), "step": step}, part)
+    os.replace(part, path)
+
+
+def _restore(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    encoder.load_state_dict(state["encoder"])
+    proxies.data.copy_(state["proxies"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _log(path: Path, row: dict[str, Any]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
