@@ -1,3 +1,155 @@
-"""Names the metal-organic framework in a raw powder X-ray diffraction scan."""
+"""Names the metal-organic framework in a raw powder X-ray diffraction scan.
+
+    import xrdmatch
+
+    answer = xrdmatch.identify("scan.raw")
+    answer.verdict, answer.matches[0].name, answer.matches[0].probability
+    pattern = xrdmatch.read("scan.raw")            # two_theta in degrees, intensity, wavelength in angstrom
+    ideal = xrdmatch.simulate("HKUST-1.cif")       # a Pattern as well
+
+`Library`, `Model`, `Pattern`, `Grid`, `Identification` and `Match` are the types; errors derive from `XrdMatchError`. Importing the package is light:
+each name loads what it needs when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xrdmatch.errors import LibraryError, ModelError, ReadError, StructureError, XrdMatchError
+    from xrdmatch.identify import Identification, Identifier, Match
+    from xrdmatch.library import Library
+    from xrdmatch.model import Model
+    from xrdmatch.pattern import Grid, Pattern
+    from xrdmatch.structure import Structure
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Grid",
+    "Identification",
+    "Library",
+    "LibraryError",
+    "Match",
+    "Model",
+    "ModelError",
+    "Pattern",
+    "ReadError",
+    "Structure",
+    "StructureError",
+    "XrdMatchError",
+    "__version__",
+    "identify",
+    "read",
+    "simulate",
+]
+
+_HOMES = {
+    "Grid": "pattern",
+    "Identification": "identify",
+    "Library": "library",
+    "LibraryError": "errors",
+    "Match": "identify",
+    "Model": "model",
+    "ModelError": "errors",
+    "Pattern": "pattern",
+    "ReadError": "errors",
+    "Structure": "structure",
+    "StructureError": "errors",
+    "XrdMatchError": "errors",
+}
+
+
+def identify(
+    source: str | os.PathLike[str] | Pattern,
+    *,
+    model: str | os.PathLike[str] | Model | None = None,
+    wavelength: float | str | None = None,
+    top: int = 5,
+    filter_mode: Literal["auto", "paper", "on", "off"] = "auto",
+    range_index: int | None = None,
+    device: Literal["auto", "cuda", "cpu"] = "auto",
+) -> Identification:
+    """Ranked frameworks and a verdict for a measured file or a `Pattern`.
+
+    model: name or folder, by default the shipped one; it stays loaded for the next call. wavelength: angstrom, or a name such as "Cu" or "CoKa1";
+    overrides the file's. top: matches at most. filter_mode: the FFT filter (`xrdmatch.denoise`). range_index: of a file with several ranges, from 1.
+    Raises ReadError where the file cannot be read, ModelError where the model cannot run.
+    """
+    from xrdmatch.pattern import Pattern
+    from xrdmatch.xray import parse_wavelength
+
+    angstrom = parse_wavelength(str(wavelength)) if wavelength is not None else None
+    if isinstance(source, Pattern):
+        pattern, file = source, source.name
+    else:
+        pattern, file = read(source, range_index=range_index), os.fspath(source)
+    return _identifier(model, device, top).identify(pattern, angstrom, filter_mode, file)
+
+
+def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pattern:
+    """The powder pattern in a measured file of any known format: two_theta (n,) in degrees, intensity (n,), wavelength in angstrom or None.
+
+    range_index: of a file with several ranges, from 1. Raises ReadError where the file is no 2theta scan.
+    """
+    from xrdmatch.formats import read as read_file
+
+    return read_file(path, range_index=range_index)
+
+
+def simulate(structure: str | os.PathLike[str] | Structure, grid: Grid | None = None, *, fwhm: float = 0.1, eta: float = 0.5) -> Pattern:
+    """The ideal pattern, highest point 100, of a structure file (CIF, POSCAR) or a `Structure`.
+
+    grid: 2theta range, step and wavelength, by default 5 to 50 degrees by 0.02 with Cu K-alpha. fwhm: line width in degrees. eta: Lorentz share of
+    the line shape. Raises StructureError where the file holds no usable structure.
+    """
+    from xrdmatch.simulate import simulate_pattern
+    from xrdmatch.structure import Structure, load
+
+    return simulate_pattern(structure if isinstance(structure, Structure) else load(os.fspath(structure)), grid, fwhm, eta)
+
+
+def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
+    from xrdmatch.identify import Identifier
+    from xrdmatch.model import CONFIG, Model, find_model
+
+    if isinstance(model, Model):
+        return Identifier(model, device, top)
+    folder = find_model(os.fspath(model) if model is not None else None).resolve()
+    return _loaded(folder, (folder / CONFIG).stat().st_mtime_ns, device, top)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, changed: int, device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
+    """`changed` is the age of the folder's configuration, which is written last: a model that was trained anew is loaded anew."""
+    from xrdmatch.identify import Identifier
+
+    return Identifier(folder, device, top)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"xrdmatch.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'xrdmatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps `xrdmatch.identify` and `xrdmatch.simulate` functions: importing the submodules of these names would put the modules there."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in ("identify", "simulate") and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

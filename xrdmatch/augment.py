@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch import __version__
-from xrdmatch.errors import LibraryError
-from xrdmatch.pattern import Grid
+from xrdmatch.errors import LibraryError, ReadError
+from xrdmatch.library import Library
+from xrdmatch.pattern import Grid, Pattern
 
 Floats = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -39,6 +40,7 @@ CHUNK_ROWS = 16  # rows of one HDF5 chunk: small, so that training can mix many 
 MEMORY_LIMIT = 2 << 30  # bytes; training holds a set up to this size in memory and reads a larger one in blocks each epoch
 BLOCK_ROWS = 8192  # rows that training takes up at a time
 READ_ROWS = 64  # neighbouring rows it reads of a large file at once; a block mixes BLOCK_ROWS / READ_ROWS such pieces from anywhere in it
+PROFILE_ROWS = 64  # library entries simulated at a time
 BUFFER_ROWS = 2048  # rows collected before they are written: the memory a set of any size needs
 
 
@@ -138,6 +140,30 @@ def write_shuffled(
         "grid": None if grid is None else asdict(grid),
     }
     return write_set(path, rows(), ids, points, provenance)
+
+
+def library_profiles(library: Library, rows: NDArray[np.integer[Any]], grid: Grid, fwhm: float = 0.1) -> Iterator[Floats]:
+    """Noise-free profiles (k, grid.size) of library entries in blocks, in the order of `rows`: what the reference method starts from.
+
+    fwhm: line width in degrees. No thermal motion, as in the paper's theoretical patterns.
+    """
+    from xrdmatch.physics import ideal
+
+    for start in range(0, len(rows), PROFILE_ROWS):
+        yield ideal(library, np.asarray(rows[start : start + PROFILE_ROWS], dtype=np.int64), grid, fwhm, 0.0)
+
+
+def noise_on_grid(pattern: Pattern, grid: Grid) -> Floats:
+    """A measured scan (grid.size,) as a noise source; where it does not reach, its own values are repeated, since they are shuffled anyway.
+
+    Raises ReadError where the scan covers less than half of the grid.
+    """
+    values, mask = grid.resample(pattern)
+    if mask.sum() < 0.5 * mask.size:
+        raise ReadError(
+            f"{pattern.name}: covers {mask.mean():.0%} of {grid.start:g}-{grid.stop:g} deg; a noise source has to cover half of it"
+        )
+    return np.asarray(np.where(mask, values, np.resize(values[mask], values.size)), dtype=np.float32)
 
 
 def write_set(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,9 +16,10 @@ import numpy as np
 
 from xrdmatch import __version__
 from xrdmatch.errors import LibraryError, StructureError
-from xrdmatch.library import Entry, Library
+from xrdmatch.library import Entry, Library, check_writable
 from xrdmatch.simulate import D_MAX, D_MIN, Reflections, reflections
 from xrdmatch.structure import Structure, iter_sources, parse
+from xrdmatch.structure import metals as metals
 from xrdmatch.xray import CU_K_ALPHA
 
 #: Lines weaker than this share of the entry's strongest (with Lorentz-polarisation at Cu) are not kept.
@@ -90,6 +93,7 @@ def build(
     """
     report = BuildReport()
     partial = target.with_name(target.name + ".partial")
+    check_writable(target)
     entries: dict[str, Entry] = {}
     if resume and partial.exists():
         kept = Library.load(partial)
@@ -98,7 +102,7 @@ def build(
     seen: dict[str, str] = {}
     try:
         since = 0
-        for result in _results(_wanted(iter_sources(sources), entries, seen, report), jobs):
+        for result in _results(_wanted(iter_sources(sources, lambda *refusal: report.failed.append(refusal)), entries, seen, report), jobs):
             if isinstance(result, Entry):
                 entries[result.id] = result
                 report.done += 1
@@ -119,7 +123,9 @@ def build(
     if not entries:
         reasons = "; ".join(reason for _, reason in report.failed[:3]) or "no structure files (.cif, POSCAR) found"
         raise LibraryError(f"no structure could be loaded: {reasons}")
-    library = _assemble(entries, seen, attrs)
+    report.failed.sort()
+    report.repaired.sort()
+    library = _assemble({name: entry for name, entry in entries.items() if name in seen}, seen, attrs)
     library.save(target)
     partial.unlink(missing_ok=True)
     return library, report
@@ -153,7 +159,7 @@ def _results(items: Iterator[Item], jobs: int) -> Iterator[Entry | tuple[str, st
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: one thread each is 1.5 times faster
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with ProcessPoolExecutor(jobs, mp_context=_context()) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=_context(), initializer=_ignore_interrupt) as pool:
         pending: set[Future[list[Entry | tuple[str, str]]]] = set()
         try:
             while True:
@@ -164,22 +170,21 @@ def _results(items: Iterator[Item], jobs: int) -> Iterator[Entry | tuple[str, st
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield from future.result()
+        except BrokenProcessPool as error:
+            raise LibraryError("a worker was killed, most likely for want of memory: try fewer jobs; resume takes up the finished part") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches every process of the terminal; only the parent has something to save."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _context() -> Any:
     import multiprocessing
 
     return multiprocessing.get_context("spawn")  # threads of numpy do not survive a fork
-
-
-def metals(formula: str) -> list[str]:
-    """Metal symbols of a formula such as `C6 H2 Cu O4`, in its order."""
-    import gemmi
-
-    symbols = ["".join(c for c in part if c.isalpha()) for part in formula.split()]
-    return [symbol for symbol in symbols if gemmi.Element(symbol).is_metal]
 
 
 def density_of_lines(library: Library) -> float:

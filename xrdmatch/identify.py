@@ -87,6 +87,7 @@ class Identifier:
 
     def __init__(self, model: str | Path | Model | None = None, device: Device = "auto", top: int = 5) -> None:
         self.model = model if isinstance(model, Model) else Model.load(model, device)
+        self.model.ready()
         self.top = top
         self.calibration = Calibration.from_json(self.model.config.get("calibration"))
 
@@ -107,7 +108,7 @@ class Identifier:
             noise=round(filtered.noise, 4),
             provider=self.model.session.provider,
             model=self.model.name,
-            notes=[] if known else ["the file does not tell its wavelength: Cu K-alpha (1.5418 A) was assumed; set --wavelength"],
+            notes=[] if known else [f"the file does not tell its wavelength: Cu K-alpha ({CU_K_ALPHA:.4f} A) was assumed; set --wavelength"],
             pattern=filtered.pattern,
         )
         measured = prepare(filtered.pattern, sigma=filtered.sigma * filtered.passed)

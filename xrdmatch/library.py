@@ -6,8 +6,10 @@ served and any cell strain applied. docs/library.md lists the datasets one by on
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,7 +72,15 @@ class Library:
     def __post_init__(self) -> None:
         n = len(self.id)
         rows = {key: len(getattr(self, key)) for key in (*_TEXT_FIELDS, "cell", "family")}
-        if set(rows.values()) != {n} or len(self.offsets) != n + 1 or self.offsets[-1] != len(self.hkl) or len(self.hkl) != len(self.intensity):
+        fits = set(rows.values()) == {n} and self.cell.shape == (n, 6) and self.hkl.shape == (len(self.intensity), 3)
+        fits = (
+            fits
+            and len(self.offsets) == n + 1
+            and self.offsets[0] == 0
+            and self.offsets[-1] == len(self.hkl)
+            and bool((np.diff(self.offsets) >= 0).all())
+        )
+        if not fits or (n and not 0 <= self.family.min() <= self.family.max() < len(self.family_name)):
             raise LibraryError(f"the library's datasets do not fit each other: {rows}, {len(self.offsets)} offsets, {len(self.hkl)} lines")
 
     def __len__(self) -> int:
@@ -81,8 +91,7 @@ class Library:
         """A library in the order of `entries`, each its own family. Raises LibraryError where an id comes twice."""
         rows = list(entries)
         ids = [row.id for row in rows]
-        if len(set(ids)) != len(ids):
-            twice = sorted({name for name in ids if ids.count(name) > 1}) if len(ids) < 10_000 else ["see the list of sources"]
+        if twice := sorted(name for name, count in Counter(ids).items() if count > 1):
             raise LibraryError(f"ids must be unique, these come twice: {', '.join(twice[:5])}")
         counts = [len(row.intensity) for row in rows]
         texts = {key: _texts([getattr(row, key) for row in rows]) for key in _TEXT_FIELDS}
@@ -123,7 +132,9 @@ class Library:
         both = set(self.id.tolist()) & set(other.id.tolist())
         if both:
             raise LibraryError(f"{len(both)} ids are in both libraries, for example {sorted(both)[0]}")
-        stacked = {key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in (*_TEXT_FIELDS, "cell", "hkl", "intensity", "family_name")}
+        stacked: dict[str, Any] = {
+            key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in (*_TEXT_FIELDS, "cell", "hkl", "intensity", "family_name")
+        }
         return replace(
             self,
             **stacked,
@@ -140,6 +151,14 @@ class Library:
         part = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
         d = 1.0 / np.sqrt(inverse_d_squared(self.hkl[part], reciprocal_metric(cell)))
         return d, self.intensity[part].astype(float)
+
+    def padded_lines(self, rows: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """hkl (k, p, 3), intensity (k, p) and what is a line (k, p) of several entries; shorter rows are padded with zero intensity."""
+        counts = np.diff(self.offsets)[rows]
+        column = np.arange(int(counts.max(initial=1)))
+        real = column < counts[:, None]
+        index = np.where(real, self.offsets[rows][:, None] + column, 0)
+        return self.hkl[index].astype(float), np.where(real, self.intensity[index].astype(float), 0.0), real
 
     def members(self, family: int) -> NDArray[np.int64]:
         """Rows of the entries of one family."""
@@ -167,7 +186,8 @@ class Library:
         except OSError as error:
             raise LibraryError(f"{target}: the library cannot be written: {error}") from error
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the parent may be no folder
+                part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Library:
@@ -183,15 +203,46 @@ class Library:
                     raise LibraryError(f"{path}: expected a library written by xrdmatch simulate, found format {file.attrs.get('format')!r}")
                 if file.attrs["format_version"] > FORMAT_VERSION:
                     raise LibraryError(f"{path}: written by a newer xrdmatch (format {file.attrs['format_version']}); update xrdmatch to read it")
-                texts = {key: np.char.decode(np.asarray(file[key][:], dtype=np.bytes_), "utf-8") for key in (*_TEXT_FIELDS, "family_name")}
-                arrays = {key: file[key][:] for key in ("cell", "offsets", "hkl", "intensity", "family")}
+                texts: dict[str, Any] = {
+                    key: np.char.decode(np.asarray(file[key][:], dtype=np.bytes_), "utf-8") for key in (*_TEXT_FIELDS, "family_name")
+                }
+                arrays: dict[str, Any] = {key: file[key][:] for key in ("cell", "offsets", "hkl", "intensity", "family")}
                 attrs = json.loads(file.attrs["provenance"])
-        except (OSError, KeyError, ValueError) as error:
+            arrays["cell"] = arrays["cell"].astype(float)
+            for array in arrays.values():
+                array.flags.writeable = False
+            return cls(**texts, **arrays, attrs=attrs)
+        except LibraryError as error:
+            raise error if str(path) in str(error) else LibraryError(f"{path}: {error}") from error
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise LibraryError(f"{path}: expected a library (.h5), but it is damaged: {error}") from error
-        arrays["cell"] = arrays["cell"].astype(float)
-        for array in arrays.values():
-            array.flags.writeable = False
-        return cls(**texts, **arrays, attrs=attrs)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise LibraryError unless a file can be written at `path`: before the work, not after it."""
+    target = Path(path)
+    probe = target.with_name(f"{target.name}.{os.getpid()}.probe")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError("there is a folder of that name")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise LibraryError(f"{target}: the library cannot be written: {error}") from error
+
+
+def format_of(path: str | Path) -> str:
+    """What kind of HDF5 file of ours this is: its `format` attribute; empty where it has none. Raises LibraryError where it cannot be opened."""
+    import h5py
+
+    if not Path(path).is_file():
+        raise LibraryError(f"{path}: expected a library or an augmented set (.h5), but there is no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("format", ""))
+    except OSError as error:
+        raise LibraryError(f"{path}: expected a library or an augmented set (.h5), but it is another kind of file, or damaged ({error})") from error
 
 
 def _texts(values: Sequence[str]) -> NDArray[np.str_]:

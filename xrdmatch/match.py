@@ -15,8 +15,8 @@ from xrdmatch.denoise import line_width, noise_sigma
 from xrdmatch.library import Library, tied_axes
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.profile import draw
-from xrdmatch.recipe import Recipe, opening
-from xrdmatch.xray import inverse_d_squared, lorentz_polarisation, reciprocal_metric
+from xrdmatch.recipe import Recipe, opening, smeared_noise
+from xrdmatch.xray import inverse_d_squared, lorentz_polarisation, lorentz_polarisation_of_sine, reciprocal_metric
 
 #: Grid and treatment of the comparison: finer than the encoder's, since here positions decide.
 RECIPE = Recipe(grid=Grid(2.0, 50.0, 0.02), smooth=0.10, background=2.0, gate=3.0, power=0.5)
@@ -24,6 +24,8 @@ RECIPE = Recipe(grid=Grid(2.0, 50.0, 0.02), smooth=0.10, background=2.0, gate=3.
 MAX_SHIFT = 0.24
 #: Overall Debye-Waller B of candidates before adjustment, angstrom^2.
 START_B = 2.0
+#: Candidates drawn at a time.
+CHUNK = 64
 #: Line widths believed, degrees.
 WIDTHS = (0.05, 0.8)
 #: Rounds of adjustment: step in the logarithm of cell lengths, factor of the width, step in B (angstrom^2).
@@ -41,7 +43,8 @@ class Measured:
     """A scan made ready for comparison on `recipe.grid`.
 
     lines: (m,) counts above background and noise. signal: (m,) their power, of unit length. mask: (m,) measured range. floor: detection limit
-    relative to the strongest line. fwhm: line width in degrees. level: noise in counts after the recipe's running mean.
+    relative to the strongest line. fwhm: line width in degrees. level: noise in counts after the recipe's running mean;
+    loud: the same in the scan's typical rather than its quietest stretches.
     """
 
     lines: NDArray[np.float32]
@@ -50,6 +53,7 @@ class Measured:
     floor: float
     fwhm: float
     level: float
+    loud: float
     recipe: Recipe = RECIPE
 
 
@@ -91,7 +95,8 @@ def prepare(pattern: Pattern, wavelength: float | None = None, sigma: float | No
     top = float(lines.max(initial=0.0))
     floor = recipe.gate * level / top if top > 0 else 1.0
     fwhm = float(np.clip(line_width(pattern.intensity, noise_sigma(pattern.intensity), pattern.step) * pattern.step, *WIDTHS))
-    return Measured(lines, _unit(lines**recipe.power), mask, float(min(floor, 0.5)), fwhm, level, recipe)
+    loud = max(level, smeared_noise(pattern, recipe.smooth, 50.0))
+    return Measured(lines, _unit(lines**recipe.power), mask, float(min(floor, 0.5)), fwhm, level, loud, recipe)
 
 
 def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,23 +108,33 @@ def candidate_profiles(
     library: Library, rows: NDArray[np.int64], measured: Measured, strain: Floats | None = None, fwhm: Floats | None = None, b: Floats | None = None
 ) -> NDArray[np.float32]:
     """Signals (k, m) of candidates as the scan would show them: in its range, above its detection limit, to the recipe's power."""
+    k = len(rows)
+    strain = np.zeros((k, 3)) if strain is None else strain
+    fwhm = np.full(k, measured.fwhm) if fwhm is None else fwhm
+    b = np.full(k, START_B) if b is None else b
+    profiles = np.empty((k, measured.recipe.grid.size), dtype=np.float32)
+    by_size = np.argsort(np.diff(library.offsets)[rows], kind="stable")  # rows are padded to the longest of their chunk
+    for part in np.array_split(by_size, -(-k // CHUNK)):
+        profiles[part] = _drawn(library, rows[part], measured, strain[part], fwhm[part], b[part])
+    return profiles
+
+
+def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain: Floats, fwhm: Floats, b: Floats) -> NDArray[np.float32]:
     grid = measured.recipe.grid
     hkl, intensity, real = library.padded_lines(rows)
     cells = library.cell[rows].copy()
-    if strain is not None:
-        cells[:, :3] *= 1.0 + strain
-    metrics = reciprocal_metric(cells)
-    squared = np.where(real, ((hkl @ metrics) * hkl).sum(axis=2), 1.0)
-    angles = np.degrees(2.0 * np.arcsin(np.clip(0.5 * grid.wavelength * np.sqrt(squared), 0.0, 0.999)))
-    fall = np.full(len(rows), START_B) if b is None else b
-    areas = intensity * np.exp(-0.5 * fall[:, None] * squared) * lorentz_polarisation(np.maximum(angles, 0.5))
+    cells[:, :3] *= 1.0 + strain
+    squared = np.where(real, ((hkl @ reciprocal_metric(cells)) * hkl).sum(axis=2), 1.0)
+    sine_squared = np.clip(0.25 * grid.wavelength**2 * squared, 1e-5, 0.99)
+    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared)))
+    areas = intensity * np.exp(-0.5 * b[:, None] * squared) * lorentz_polarisation_of_sine(sine_squared)
     areas[angles < grid.start - 1.0] = 0.0
-    width = np.full(len(rows), measured.fwhm) if fwhm is None else fwhm
-    profiles = draw(angles, areas, np.broadcast_to(width[:, None], angles.shape), grid, 0.5, classes=1)
+    profiles = draw(angles, areas, np.broadcast_to(fwhm[:, None], angles.shape), grid, 0.5, classes=1)
     profiles -= opening(profiles, max(3, round(measured.recipe.background / grid.step)) | 1)
     profiles *= measured.mask
     profiles /= np.maximum(profiles.max(axis=1, keepdims=True), 1e-12)
-    return np.asarray((profiles - np.float32(measured.floor)).clip(min=0.0) ** np.float32(measured.recipe.power))
+    visible = (profiles - np.float32(measured.floor)).clip(min=0.0)
+    return np.asarray(np.sqrt(visible) if measured.recipe.power == 0.5 else visible ** np.float32(measured.recipe.power))
 
 
 def similarity(profiles: NDArray[np.float32], measured: Measured) -> tuple[Floats, Floats]:
@@ -144,15 +159,9 @@ def _moved(values: NDArray[np.float32], points: int) -> NDArray[np.float32]:
 
 def compare(library: Library, rows: NDArray[np.int64], measured: Measured) -> Fits:
     """All candidates as they stand in the library, best first; only the shift is adjusted."""
-    scores, shifts = [], []
-    for part in np.array_split(rows, max(1, -(-len(rows) // 128))):
-        score, shift = similarity(candidate_profiles(library, part, measured), measured)
-        scores.append(score)
-        shifts.append(shift)
+    score, shift = similarity(candidate_profiles(library, rows, measured), measured)
     n = len(rows)
-    fits = Fits(
-        np.asarray(rows), np.concatenate(scores), np.concatenate(shifts), np.zeros((n, 3)), np.full(n, measured.fwhm), np.full(n, START_B)
-    )
+    fits = Fits(np.asarray(rows), score, shift, np.zeros((n, 3)), np.full(n, measured.fwhm), np.full(n, START_B))
     return fits.take(np.argsort(-fits.similarity, kind="stable"))
 
 

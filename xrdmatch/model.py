@@ -200,6 +200,12 @@ class Model:
     def kind(self) -> str:
         return str(self.config["kind"])
 
+    def ready(self) -> None:
+        """Load everything now, so that what is wrong with the folder or the device shows before the first scan. Raises ModelError or LibraryError."""
+        if len(self.library) == 0:
+            raise ModelError(f"{self.path}: the model's library is empty")
+        _ = self.session, self.vectors if self.kind == "encoder" else self.label_rows
+
     @cached_property
     def session(self) -> Session:
         return open_session(self.path / NETWORK, self.device)

@@ -190,5 +190,9 @@ def ideal(library: Library, rows: NDArray[np.int64], grid: Grid, fwhm: float = 0
 
 def ideal_inputs(library: Library, rows: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float32]:
     """Network input (k, channels, m) of the noise-free patterns of library entries."""
-    profiles = ideal(library, rows, recipe.grid)
-    return recipe.apply_batch(profiles, np.ones(profiles.shape, dtype=bool))
+    inputs = np.empty((len(rows), recipe.channels, recipe.grid.size), dtype=np.float32)
+    by_size = np.argsort(np.diff(library.offsets)[rows], kind="stable")  # lines are padded to the longest entry of a chunk
+    for part in np.array_split(by_size, max(1, -(-len(rows) // 128))):
+        profiles = ideal(library, rows[part], recipe.grid)
+        inputs[part] = recipe.apply_batch(profiles, np.ones(profiles.shape, dtype=bool))
+    return inputs

@@ -27,6 +27,8 @@ def draw(
     length = -(-(m + 2 * pad) // 128) * 128
     position = (angles - grid.start) / grid.step + pad
     real = (areas > 0) & (position >= 0) & (position < m + 2 * pad - 1)
+    if not real.any():
+        return np.zeros((k, m), dtype=np.float32)
     row, column = np.nonzero(real)
     square = np.where(real, widths, np.nan) ** 2
     with np.errstate(all="ignore"):
@@ -47,7 +49,9 @@ def draw(
     return np.asarray(smooth.clip(min=0.0) / grid.step, dtype=np.float32)
 
 
-def _sticks(position: NDArray[np.float64], area: NDArray[np.float64], lane: NDArray[np.int64], blend: NDArray[np.float64], lanes: int, length: int) -> Floats:
+def _sticks(
+    position: NDArray[np.float64], area: NDArray[np.float64], lane: NDArray[np.int64], blend: NDArray[np.float64], lanes: int, length: int
+) -> Floats:
     """Areas split linearly between the two nearest points of a lane, and between the lane and the next by `blend`."""
     low = position.astype(int)
     share = position - low
@@ -70,8 +74,8 @@ def _transfer(width: NDArray[np.float64], eta: NDArray[np.float64], length: int)
 
 
 def render(angles: ArrayLike, heights: ArrayLike, grid: Grid, fwhm: float = 0.1, eta: float = 0.5) -> NDArray[np.float64]:
-    """Profile (grid.size,) of lines at `angles` (n,) degrees with areas `heights` (n,), all of full width `fwhm` degrees; drawn on a 4 times finer grid."""
+    """Profile (grid.size,) of lines at `angles` (n,) degrees with areas `heights` (n,), all of full width `fwhm` degrees, drawn on a finer grid."""
     fine = Grid(grid.start, grid.stop, grid.step / 4.0, grid.wavelength)
     lines = np.asarray(angles, dtype=float)[None]
     profile = draw(lines, np.asarray(heights, dtype=float)[None], np.full_like(lines, fwhm), fine, eta)[0]
-    return profile[:: 4][: grid.size].astype(float)
+    return np.asarray(profile[::4][: grid.size], dtype=float)

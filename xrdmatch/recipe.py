@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xrdmatch import denoise
 from xrdmatch.errors import ModelError
 from xrdmatch.pattern import Grid, Pattern
 
@@ -20,6 +21,9 @@ Floats = NDArray[np.float32]
 
 #: Scales the median absolute second difference of white noise to its standard deviation: 1 / (0.6745 sqrt(6)).
 _SECOND_DIFFERENCE = 1.0 / (0.674490 * np.sqrt(6.0))
+
+#: Stretches of a scan whose noise is measured apart.
+BLOCKS = 24
 
 
 @dataclass(frozen=True)
@@ -46,34 +50,52 @@ class Recipe:
     def channels(self) -> int:
         return 2 if self.kind == "search" else 1
 
-    def apply(self, pattern: Pattern, wavelength: float | None = None) -> Floats:
-        """Network input (channels, grid.size) of one pattern; `wavelength` (angstrom) stands in for the pattern's own."""
-        values, mask = self.grid.resample(pattern, wavelength)
-        return self.apply_batch(values[None], mask[None])[0]
+    def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None) -> Floats:
+        """Network input (channels, grid.size) of one pattern.
 
-    def apply_batch(self, intensity: ArrayLike, mask: NDArray[np.bool_]) -> Floats:
-        """Network input (k, channels, m) of intensities (k, m) on the grid, with data where `mask` (k, m) is True."""
+        `wavelength` (angstrom) stands in for the pattern's own. `sigma`: noise of one measured point in counts, where it is known better than it can be
+        measured (after a filter).
+        """
+        values, mask = self.grid.resample(pattern, wavelength)
+        level = np.array([self.smoothed_noise(pattern, sigma)], dtype=np.float32)
+        return np.asarray(self.apply_batch(values[None], mask[None], level)[0])
+
+    def smoothed_noise(self, pattern: Pattern, sigma: float | None = None) -> float:
+        """Noise in counts that the running mean leaves of a scan: it averages `smooth` degrees of the scan's own points, however the grid lies.
+
+        Independent points leave sigma / sqrt(n). Detectors and filters that smear noise over neighbours leave more, which is measured as well.
+        """
+        point = denoise.noise_sigma(pattern.intensity) if sigma is None else sigma
+        width = max(self.smooth, self.grid.step)
+        return max(point * float(np.sqrt(min(1.0, pattern.step / width))), smeared_noise(pattern, width))
+
+    def apply_batch(self, intensity: ArrayLike, mask: NDArray[np.bool_], level: Floats | None = None) -> Floats:
+        """Network input (k, channels, m) of intensities (k, m) on the grid, with data where `mask` (k, m) is True.
+
+        level: (k,) noise after the running mean, in counts; by default measured on the grid's points.
+        """
         values = np.asarray(intensity, dtype=np.float32)
         if self.kind == "minmax":
             low = np.where(mask, values, np.inf).min(axis=1, keepdims=True)
             high = np.where(mask, values, -np.inf).max(axis=1, keepdims=True)
             scaled = (values - low) / np.maximum(high - low, 1e-30)
             return np.where(mask, scaled, 0.0).astype(np.float32)[:, None]
-        signal = self.signal(values, mask) ** np.float32(self.power)
+        signal = self.signal(values, mask, level) ** np.float32(self.power)
         length = np.sqrt((signal**2).sum(axis=1, keepdims=True))
         signal *= np.sqrt(signal.shape[1]) / np.maximum(length, 1e-6)
         return np.stack([signal, mask.astype(np.float32)], axis=1)
 
-    def signal(self, values: Floats, mask: NDArray[np.bool_]) -> Floats:
-        """Diffraction lines (k, m) above background and noise, in the intensities' unit, zero outside the mask."""
+    def signal(self, values: Floats, mask: NDArray[np.bool_], level: Floats | None = None) -> Floats:
+        """Diffraction lines (k, m) above background and noise, in the intensities' unit, zero outside the mask. `level` as in apply_batch."""
         points = max(1, round(self.smooth / self.grid.step)) | 1
         window = max(3, round(self.background / self.grid.step)) | 1
         filled = fill_outside(values, mask)
-        sigma = noise_sigma(filled, mask)
+        if level is None:
+            # The running mean of n points leaves sigma / sqrt(n) of the noise.
+            level = noise_sigma(filled, mask) / np.float32(np.sqrt(points))
         smooth = running_mean(filled, points)
         lines = smooth - opening(smooth, window)
-        # The running mean of n points leaves sigma / sqrt(n) of the noise; the opening sinks to the noise's floor, about as far again.
-        lines -= self.gate * sigma[:, None] / np.float32(np.sqrt(points))
+        lines -= self.gate * level[:, None]
         return np.where(mask, lines, 0.0).clip(min=0.0).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +133,21 @@ def noise_sigma(values: Floats, mask: NDArray[np.bool_] | None = None) -> Floats
     else:
         middle = np.median(second, axis=1)
     return np.asarray(middle * _SECOND_DIFFERENCE, dtype=np.float32)
+
+
+def smeared_noise(pattern: Pattern, width: float, percentile: float = 25.0) -> float:
+    """Noise in counts of a scan's running mean over `width` degrees, from its bends over twice that distance; `percentile` of 24 stretches.
+
+    Unlike differences of neighbours it sees noise that is correlated from point to point; unlike an average over the scan its quietest quarter leaves out the lines.
+    """
+    points = max(1, round(width / pattern.step)) | 1
+    lag = 2 * points
+    if pattern.intensity.size < BLOCKS * lag:
+        return 0.0
+    smooth = running_mean(pattern.intensity.astype(np.float32), points)
+    bends = np.abs(smooth[lag:-lag] - 0.5 * (smooth[2 * lag :] + smooth[: -2 * lag]))
+    quiet = np.percentile([np.median(block) for block in np.array_split(bends, BLOCKS)], percentile)
+    return float(quiet) / (0.674490 * np.sqrt(1.5))
 
 
 def running_mean(values: Floats, points: int) -> Floats:

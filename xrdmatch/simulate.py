@@ -1,8 +1,8 @@
 """Structure to reflections to pattern.
 
 Structure factors are kinematic, F(hkl) = sum_j occ_j f_j(s) exp(2 pi i (h x_j + k y_j + l z_j)) with s = 1 / 2d and the analytical scattering
-factors of International Tables C (1992), table 6.1.1.4 (as gemmi holds them). No thermal motion, no anomalous scattering: intensities are
-|F|^2 summed over the reflections of one d-spacing, so that Lorentz-polarisation, wavelength, Debye-Waller factor and cell strain can be applied later.
+factors of International Tables C (1992), table 6.1.1.4 (as gemmi holds them). No thermal motion, no anomalous scattering: intensities are |F|^2
+summed over the reflections of one d-spacing, so that Lorentz-polarisation, wavelength, Debye-Waller factor and cell strain can be applied later.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.errors import StructureError
 from xrdmatch.pattern import Grid, Pattern, read_only
 from xrdmatch.profile import render
 from xrdmatch.structure import Structure
-from xrdmatch.xray import CU_K_ALPHA, inverse_d_squared, lorentz_polarisation, reciprocal_metric, two_theta
+from xrdmatch.xray import CU_K_ALPHA, lorentz_polarisation, reciprocal_metric, two_theta
 
 #: Smallest d-spacing kept, in angstrom: 2theta = 54 deg with Cu, a little beyond the default grid so that a strained cell still fills it.
 D_MIN = 1.70
@@ -25,8 +26,10 @@ D_MIN = 1.70
 D_MAX = 44.2
 #: Reflections whose 1/d^2 agree within this share are one line (symmetry equivalents; gaps of cell parameters written with 4 digits).
 MERGE_TOLERANCE = 2e-5
-#: Complex values in one block of the phase table; bounds memory for the largest cells (8 bytes each).
-_BLOCK = 4_000_000
+#: Complex values (8 bytes each) in one block of the phase table: what a core's cache holds.
+_BLOCK = 200_000
+#: Indices beyond which a cell is refused: twenty times as many as MIL-101 has, and about 1 GB of memory.
+_MOST_REFLECTIONS = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,26 +73,29 @@ def reflections(structure: Structure, d_min: float = D_MIN, d_max: float = D_MAX
 
     The phase factors are products of three one-dimensional tables and the sum over atoms is one matrix product an element, in single precision.
     """
-    metric = reciprocal_metric(structure.cell)
     # The longest axis becomes the rows of the matrix product: that keeps the table over the other two small.
     order = np.argsort(structure.cell[:3])[::-1]
+    metric = reciprocal_metric(structure.cell)[np.ix_(order, order)]
     limits = np.floor(structure.cell[:3][order] / d_min + 1e-6).astype(int)
     rows = np.arange(limits[0] + 1)
     second, third = (np.arange(-limit, limit + 1) for limit in limits[1:])
     pairs = np.stack([np.repeat(second, third.size), np.tile(third, second.size)], axis=1)
-    pairs = pairs[_reachable(pairs, metric[np.ix_(order, order)], d_min)]
-    hkl = np.empty((rows.size, len(pairs), 3), dtype=np.int16)
-    hkl[..., 0], hkl[..., 1], hkl[..., 2] = rows[:, None], pairs[:, 0], pairs[:, 1]
-    flat = hkl.reshape(-1, 3)
-    squared = inverse_d_squared(flat, metric[np.ix_(order, order)])
-    half = (flat[:, 0] > 0) | (flat[:, 1] > 0) | ((flat[:, 1] == 0) & (flat[:, 2] > 0))
-    keep = np.flatnonzero(half & (squared <= 1.0 / d_min**2) & (squared >= 1.0 / d_max**2))
+    pairs = pairs[_reachable(pairs, metric, d_min)]
+    if rows.size * len(pairs) > _MOST_REFLECTIONS:
+        raise StructureError(f"{structure.id}: a cell of {structure.cell[:3].tolist()} angstrom has too many reflections to be simulated")
+    squared = (metric[0, 0] * rows**2)[:, None] + np.outer(rows, 2.0 * pairs @ metric[1:, 0]) + ((pairs @ metric[1:, 1:]) * pairs).sum(axis=1)
+    inside = (squared <= 1.0 / d_min**2) & (squared >= 1.0 / d_max**2)
+    inside[0] &= (pairs[:, 0] > 0) | ((pairs[:, 0] == 0) & (pairs[:, 1] > 0))  # of -h and h one is enough (Friedel)
+    keep = np.flatnonzero(inside)
     if keep.size == 0:
         return Reflections(read_only(np.empty((0, 3)), np.int16), read_only(np.empty(0)), read_only(np.empty(0)))
-    amplitude = _amplitudes(structure, order, rows, pairs, keep, (0.25 * squared[keep]).astype(np.float32))
+    squared = squared.reshape(-1)[keep]
+    amplitude = _amplitudes(structure, order, rows, pairs, keep, (0.25 * squared).astype(np.float32))
     intensity = 2.0 * (amplitude.real.astype(float) ** 2 + amplitude.imag.astype(float) ** 2)
-    inverse = np.argsort(order)
-    return _merge(flat[keep][:, inverse], squared[keep], intensity)
+    hkl = np.empty((keep.size, 3), dtype=np.int16)
+    row, pair = np.divmod(keep, len(pairs))
+    hkl[:, order[0]], hkl[:, order[1]], hkl[:, order[2]] = rows[row], pairs[pair, 0], pairs[pair, 1]
+    return _merge(hkl, squared, intensity)
 
 
 def _reachable(pairs: NDArray[np.int64], metric: NDArray[np.float64], d_min: float) -> NDArray[np.bool_]:
@@ -107,43 +113,46 @@ def _amplitudes(
     s_squared: NDArray[np.float32],
 ) -> NDArray[np.complex64]:
     """F at the `keep` positions of the (rows x pairs) grid of indices."""
-    total = np.zeros(keep.size, dtype=np.complex64)
     second, third = pairs[:, 0], pairs[:, 1]
     k_limit, l_limit = int(np.abs(second).max()), int(np.abs(third).max())
-    chunk = max(1, _BLOCK // len(pairs))
-    for number in np.unique(structure.numbers):
-        atoms = np.flatnonzero(structure.numbers == number)
+    atoms = np.argsort(structure.numbers, kind="stable")
+    elements, first = np.unique(structure.numbers[atoms], return_index=True)
+    x, y, z = structure.fractional[atoms][:, order].T
+    phases_h = _phases(0, int(rows[-1]), x) * structure.occupancy[atoms].astype(np.float32)
+    phases_k, phases_l = _phases(-k_limit, k_limit, y), _phases(-l_limit, l_limit, z)
+    second, third = second + k_limit, third + l_limit
+    chunk = max(16, _BLOCK // len(pairs))
+    total = np.zeros(keep.size, dtype=np.complex64)
+    for number, begin, end in zip(elements, first, [*first[1:], atoms.size], strict=True):
         sums = np.zeros((rows.size, len(pairs)), dtype=np.complex64)
-        for start in range(0, atoms.size, chunk):
-            part = atoms[start : start + chunk]
-            x, y, z = structure.fractional[part][:, order].T
-            table_h = _phases(rows[-1], x)[rows[-1] :]
-            table_h *= structure.occupancy[part].astype(np.float32)
-            table_kl = _phases(k_limit, y)[second + k_limit]
-            table_kl *= _phases(l_limit, z)[third + l_limit]
-            sums += table_h @ table_kl.T
+        for start in range(begin, end, chunk):
+            part = slice(start, min(start + chunk, end))
+            phases_kl = np.take(phases_k[:, part], second, axis=0)
+            phases_kl *= np.take(phases_l[:, part], third, axis=0)
+            sums += phases_h[:, part] @ phases_kl.T
         total += scattering_factor(int(number), s_squared) * sums.reshape(-1)[keep]
     return total
 
 
-def _phases(limit: int, x: NDArray[np.float64]) -> NDArray[np.complex64]:
-    """exp(2 pi i n x) for n = -limit .. limit: (2 limit + 1, atoms)."""
-    turns = np.outer(np.arange(limit + 1), x)
+def _phases(low: int, high: int, x: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """exp(2 pi i n x) for n = low .. high: (high - low + 1, atoms)."""
+    turns = np.outer(np.arange(low, high + 1), x)
     turns -= np.rint(turns)
     angle = (2.0 * np.pi * turns).astype(np.float32)
-    table = np.empty((2 * limit + 1, x.size), dtype=np.complex64)
-    table[limit:].real, table[limit:].imag = np.cos(angle), np.sin(angle)
-    table[:limit] = table[:limit:-1].conj()
+    table = np.empty(angle.shape, dtype=np.complex64)
+    np.cos(angle, out=table.real)
+    np.sin(angle, out=table.imag)
     return table
 
 
 def _merge(hkl: NDArray[np.int16], squared: NDArray[np.float64], intensity: NDArray[np.float64]) -> Reflections:
-    """Sum the reflections of one d-spacing; the representative has the largest h, then k, then l."""
-    order = np.lexsort((-hkl[:, 2], -hkl[:, 1], -hkl[:, 0], squared))
-    squared, hkl, intensity = squared[order], hkl[order], intensity[order]
-    starts = np.flatnonzero(np.diff(squared, prepend=-1.0) > MERGE_TOLERANCE * squared)
-    d = 1.0 / np.sqrt(squared[starts])
-    return Reflections(read_only(hkl[starts], np.int16), read_only(d), read_only(np.add.reduceat(intensity, starts)))
+    """Sum the reflections of one d-spacing; the last of them in the order given stands for all."""
+    order = np.argsort(squared)
+    ordered = squared[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1.0) > MERGE_TOLERANCE * ordered)
+    chosen = np.maximum.reduceat(order, starts)
+    d = 1.0 / np.sqrt(ordered[starts])
+    return Reflections(read_only(hkl[chosen], np.int16), read_only(d), read_only(np.add.reduceat(intensity[order], starts)))
 
 
 def simulate_pattern(structure: Structure, grid: Grid | None = None, fwhm: float = 0.1, eta: float = 0.5) -> Pattern:

@@ -74,8 +74,7 @@ class Stream(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # ty
 
 def like_patterns(library: Library, recipe: Recipe, threshold: float = 0.95) -> NDArray[np.int64]:
     """Group (n,) of each entry: entries whose noise-free inputs have a cosine above `threshold` with a group's first member are one class."""
-    parts = np.array_split(np.arange(len(library)), max(1, len(library) // 512))
-    inputs = np.concatenate([ideal_inputs(library, rows, recipe)[:, 0] for rows in parts])
+    inputs = ideal_inputs(library, np.arange(len(library)), recipe)[:, 0]
     inputs /= np.maximum(np.linalg.norm(inputs, axis=1, keepdims=True), 1e-9)
     group = np.full(len(library), -1, dtype=np.int64)
     count = 0
@@ -209,8 +208,7 @@ def finish_model(
     """Encode the library with the exported network, write the folder, calibrate on simulated scans of `rows`, write the calibration."""
     write_encoder(out, config, library, np.zeros((len(library), 1), np.float32))
     model = Model.load(out, device)
-    parts = np.array_split(np.arange(len(library)), max(1, len(library) // 256))
-    vectors = np.concatenate([model.encode(ideal_inputs(library, part, model.recipe)) for part in parts])
+    vectors = model.encode(ideal_inputs(library, np.arange(len(library)), model.recipe))
     write_encoder(out, config, library, vectors)
     weights, quality = calibrate(Model.load(out, device), rows, scans, seed)
     metrics |= {**recalled, **quality}

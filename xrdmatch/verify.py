@@ -44,7 +44,7 @@ def unusable(measured: Measured) -> str:
     span = float(measured.mask.sum()) * grid.step
     if span < SHORTEST:
         return f"the scan covers {span:.1f} deg of {grid.start:g}-{grid.stop:g} deg (Cu); at least {SHORTEST:g} deg are needed"
-    level = measured.level if measured.level > 0 else 1e-3 * float(measured.lines.max(initial=0.0))
+    level = measured.loud if measured.loud > 0 else 1e-3 * float(measured.lines.max(initial=0.0))
     clear = [angle for angle, height in strong_lines(measured, 2.0) if height * 0.01 * float(measured.lines.max()) > LINE_LEVEL * level]
     if len(clear) < LINES_NEEDED:
         return f"{len(clear)} diffraction lines stand out of the noise, at least {LINES_NEEDED} are needed: amorphous, empty, or counted too short"

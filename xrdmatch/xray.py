@@ -73,7 +73,7 @@ def parse_wavelength(text: str) -> float:
 
 def d_spacing(two_theta: ArrayLike, wavelength: float) -> NDArray[np.float64]:
     """d-spacing in angstrom of reflections at `two_theta` (degrees), by Bragg's law."""
-    return wavelength / (2.0 * np.sin(np.radians(np.asarray(two_theta, dtype=float)) / 2.0))
+    return np.asarray(wavelength / (2.0 * np.sin(np.radians(np.asarray(two_theta, dtype=float)) / 2.0)))
 
 
 def two_theta(d: ArrayLike, wavelength: float) -> NDArray[np.float64]:
@@ -89,18 +89,23 @@ def convert_two_theta(angles: ArrayLike, source: float, target: float) -> NDArra
 
 
 def lorentz_polarisation(angles: ArrayLike) -> NDArray[np.float64]:
-    """(1 + cos^2 2theta) / (sin^2 theta cos theta): unpolarised beam, powder geometry, no monochromator."""
-    double = np.radians(np.asarray(angles, dtype=float))
-    theta = double / 2.0
-    return (1.0 + np.cos(double) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+    """(1 + cos^2 2theta) / (sin^2 theta cos theta): unpolarised beam, powder geometry, no monochromator. `angles`: 2theta in degrees."""
+    return lorentz_polarisation_of_sine(np.sin(np.radians(np.asarray(angles, dtype=float)) / 2.0) ** 2)
+
+
+def lorentz_polarisation_of_sine(sine_squared: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same from sin^2 theta, which is wavelength^2 / 4d^2: no trigonometry, for many lines at once."""
+    return np.asarray((1.0 + (1.0 - 2.0 * sine_squared) ** 2) / (sine_squared * np.sqrt(1.0 - sine_squared)))
 
 
 def reciprocal_metric(cell: ArrayLike) -> NDArray[np.float64]:
-    """G* (3, 3) of a cell (a, b, c, alpha, beta, gamma): 1/d^2 = h G* h."""
-    a, b, c, *angles = np.asarray(cell, dtype=float)
-    ca, cb, cg = np.cos(np.radians(angles))
-    metric = np.array([[a * a, a * b * cg, a * c * cb], [a * b * cg, b * b, b * c * ca], [a * c * cb, b * c * ca, c * c]])
-    return np.asarray(np.linalg.inv(metric))
+    """G* (..., 3, 3) of cells (..., 6) given as a, b, c in angstrom, alpha, beta, gamma in degrees: 1/d^2 = h G* h."""
+    values = np.asarray(cell, dtype=float)
+    lengths = values[..., :3]
+    ca, cb, cg = np.moveaxis(np.cos(np.radians(values[..., 3:])), -1, 0)
+    one = np.ones_like(ca)
+    cosines = np.stack([one, cg, cb, cg, one, ca, cb, ca, one], axis=-1).reshape(*values.shape[:-1], 3, 3)
+    return np.asarray(np.linalg.inv(lengths[..., :, None] * lengths[..., None, :] * cosines))
 
 
 def inverse_d_squared(hkl: ArrayLike, metric: NDArray[np.float64]) -> NDArray[np.float64]:

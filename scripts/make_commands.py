@@ -1,0 +1,175 @@
+"""Write docs/commands.md from the command line itself: what --help says, as Markdown.
+
+    python scripts/make_commands.py [--check]
+
+With --check nothing is written, and the exit code is 1 where the page is not up to date. tests/test_docs.py compares it as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+from typer.models import ArgumentInfo, OptionInfo
+
+from xrdmatch.cli import app
+
+PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
+
+HEAD = """\
+# Commands
+
+<!-- Written by scripts/make_commands.py from the command line itself. Do not edit. -->
+
+Standard output carries results only; progress, notes, warnings and errors go to standard error, and progress
+shows only on a terminal. `NO_COLOR` is honoured.
+Every output file is written beside its target and renamed, so that an interrupted run leaves no half file.
+
+Exit codes: 0 all went well; 1 something failed (a batch goes on, reports each failure and ends with 1); 2 wrong usage; 130 interrupted.
+
+`xrdmatch --install-completion` sets up completion for your shell. `python -m xrdmatch` is the same as `xrdmatch`.
+"""
+
+JSON = """\
+## The JSON of `identify`
+
+One object a line and a file, in the order given, printed as each is done. A file that cannot be read has its line as well, so
+that lines and files correspond.
+
+| field | type | meaning |
+|---|---|---|
+| `file` | text | as it was given; `-` for standard input |
+| `verdict` | text | `match`, `ambiguous`, `unknown`, `unusable` or `error` |
+| `reason` | text | why |
+| `wavelength` | number | angstrom |
+| `wavelength_source` | text | `file`, `option`, or `default` (Cu K-alpha, with a warning) |
+| `filtered`, `filter_reason` | true or false, text | whether the FFT filter was applied, and why |
+| `noise` | number | standard deviation of one point's noise, relative to the strongest line |
+| `provider` | text | what ran the network, such as `CPUExecutionProvider` |
+| `model` | text | the model's name |
+| `seconds` | number | time for this file without reading it |
+| `matches` | list | ranked; empty for `error` and `unusable` |
+| `notes` | list of texts | what else should be known |
+
+Each match:
+
+| field | type | meaning |
+|---|---|---|
+| `rank` | number | from 1 |
+| `id` | text | the best entry of the family: the stem of its structure file |
+| `name`, `formula`, `doi` | text | of that entry; empty where not known |
+| `family`, `members` | text, list | entries that powder diffraction cannot tell apart |
+| `similarity` | number | 0 to 1, cosine with the adjusted candidate |
+| `probability` | number | 0 to 1, calibrated |
+| `shift` | number | degrees, of the scan against the candidate |
+| `strain` | three numbers | relative change of a, b, c against the library's cell |
+| `fwhm` | number | line width, degrees |
+| `note` | text | what cannot be decided, and by what method it could be |
+
+[Method](method.md) says how they come about.
+"""
+
+
+def cell(text: str) -> str:
+    """Plain text for a table cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def described(parameter: inspect.Parameter) -> tuple[Any, type | None]:
+    """What typer was told of a parameter (OptionInfo or ArgumentInfo), and its type without None and list."""
+    kind, *told = get_args(parameter.annotation)
+    info = next(item for item in told if isinstance(item, OptionInfo | ArgumentInfo))
+    while inner := [item for item in get_args(kind) if item is not type(None)]:
+        kind = inner[0]
+    return info, kind
+
+
+def flags_of(info: Any) -> list[str]:
+    """An option's flags, short ones first. In Annotated, typer keeps the first of them where a default would stand."""
+    first = [info.default] if isinstance(info.default, str) else []
+    return sorted([*first, *(info.param_decls or ())], key=lambda flag: flag.startswith("--"))
+
+
+def value_of(info: Any, kind: type | None) -> str:
+    """What stands after an option: its metavar, its choices, or the kind of value; empty for a switch."""
+    if info.metavar:
+        return str(info.metavar)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "|".join(str(choice.value) for choice in kind)
+    return {bool: "", int: "N", float: "NUMBER", Path: "PATH"}.get(kind, "TEXT") if kind else "TEXT"
+
+
+def row(parameter: inspect.Parameter) -> str:
+    """One row of a command's table."""
+    info, kind = described(parameter)
+    value = value_of(info, kind)
+    flags = [] if isinstance(info, ArgumentInfo) else [", ".join(f"`{flag}`" for flag in flags_of(info))]
+    name = " ".join([*flags, *([f"`{value}`"] if value else [])])
+    default = getattr(parameter.default, "value", parameter.default)
+    if default is inspect.Parameter.empty:
+        shown = "required"
+    elif default is None or default is False:
+        shown = ""
+    else:
+        shown = "on" if default is True else f"`{default}`"
+    variable = f" Environment: `{info.envvar}`." if info.envvar else ""
+    return f"| {cell(name)} | {shown} | {cell((info.help or '') + variable)} |"
+
+
+def usage(name: str, parameters: Sequence[inspect.Parameter]) -> str:
+    """The command with its arguments and required options."""
+    words = ["xrdmatch", name]
+    for parameter in parameters:
+        info, kind = described(parameter)
+        value = value_of(info, kind)
+        if isinstance(info, ArgumentInfo):
+            several = "list" in str(parameter.annotation.__origin__) and not value.endswith("...")
+            words.append(f"{value}..." if several else value)
+        elif parameter.default is inspect.Parameter.empty:
+            words.append(f"{flags_of(info)[-1]} {value}")
+    return " ".join([*words, "[OPTIONS]"])
+
+
+def section(name: str, function: Callable[..., Any]) -> str:
+    """One command: its description, usage and options."""
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    lines = [f"## {name}", "", inspect.cleandoc(function.__doc__ or ""), "", "```text", usage(name, parameters), "```", ""]
+    return "\n".join([*lines, "| argument or option | default | |", "|---|---|---|", *map(row, parameters)]) + "\n"
+
+
+def commands() -> dict[str, Callable[..., Any]]:
+    """The commands' functions by name, in the order of --help."""
+    return {command.name or command.callback.__name__: command.callback for command in app.registered_commands if command.callback}
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for name, function in commands().items():
+        parts.append(section(name, function))
+        if name == "identify":
+            parts.append(JSON.replace("## ", "### "))
+    return "\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    text = page()
+    if parser.parse_args().check:
+        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
+            print(f"{PAGE} is not up to date: run python scripts/make_commands.py", file=sys.stderr)
+            raise SystemExit(1)
+        return
+    part = PAGE.with_name(f".{PAGE.name}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xrdmatch.library import Entry, Library
+from xrdmatch.physics import ideal_inputs, measured_like
+from xrdmatch.recipe import Recipe
+from xrdmatch.simulate import D_MAX, D_MIN
+from xrdmatch.xray import inverse_d_squared, reciprocal_metric
+
+#: id, name, formula and cell of the made-up structures.
+STRUCTURES = (
+    ("AAAAAA_clean", "HKUST-1", "C18 H6 Cu3 O12", (26.3, 26.3, 26.3, 90.0, 90.0, 90.0)),
+    ("BBBBBB_clean", "ZIF-8", "C8 H10 N4 Zn", (17.0, 17.0, 17.0, 90.0, 90.0, 90.0)),
+    ("CCCCCC_clean", "", "C24 H12 O13 Zn4", (25.9, 25.9, 12.9, 90.0, 90.0, 120.0)),
+    ("DDDDDD_clean", "MIL-53(Cr)", "C8 H5 Cr O5", (16.7, 13.0, 6.8, 90.0, 90.0, 90.0)),
+    ("EEEEEE_clean", "UiO-66", "C48 H28 O32 Zr6", (20.7, 20.7, 20.7, 90.0, 90.0, 90.0)),
+)
+
+
+def made_up_library() -> Library:
+    """Five structures whose reflections have random intensities, always the same."""
+    rng = np.random.default_rng(5)
+    entries = []
+    for name_id, name, formula, cell in STRUCTURES:
+        limit = int(max(cell[:3]) / 2.5)
+        axis = np.arange(limit + 1)
+        hkl = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)[1:]
+        d = 1.0 / np.sqrt(inverse_d_squared(hkl, reciprocal_metric(np.array(cell))))
+        hkl = hkl[np.argsort(-d)][(np.sort(-d) < -max(D_MIN, 2.5)) & (np.sort(-d) > -D_MAX)][:80]
+        d = 1.0 / np.sqrt(inverse_d_squared(hkl, reciprocal_metric(np.array(cell))))
+        entries.append(Entry(name_id, formula, np.array(cell), hkl.astype(np.int16), rng.random(len(hkl)) * (d / d.max()) ** 2, name=name))
+    return Library.from_entries(entries)
+
+
+@pytest.fixture(scope="session")
+def library() -> Library:
+    return made_up_library()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory, library):
+    """The folder of an untrained encoder over the made-up structures; the comparison of lines makes its answers right all the same."""
+    torch = pytest.importorskip("torch", reason="a test model needs the train extra")
+    pytest.importorskip("onnx", reason="a test model needs the train extra")
+    from xrdmatch.model import open_session, write_encoder
+    from xrdmatch.network import Encoder, export_onnx
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    torch.manual_seed(0)
+    recipe = Recipe()
+    export_onnx(Encoder(recipe.grid.size, recipe.channels, 16).eval(), folder / "model.onnx")
+    vectors = open_session(folder / "model.onnx", "cpu").run(ideal_inputs(library, np.arange(len(library)), recipe))
+    write_encoder(folder, {"kind": "encoder", "recipe": recipe.to_json(), "provenance": {"date": "2026-01-01"}}, library, vectors)
+    return folder
+
+
+def write_scan(path, library: Library, row: int, seed: int = 0, wavelength: bool = False) -> None:
+    """A scan of one library entry as a laboratory would record it, as columns of text; `wavelength` puts Cu K-alpha into the header."""
+    grid = Recipe().grid
+    from xrdmatch.physics import Hardness
+
+    quiet = Hardness(strain=0.0, breathing=0.0, impurity=0.0, halo=0.0, texture=0.0, guest=0.0, scatter=0.0, counts=(4.2, 4.2), cut=0.0)
+    counts, _ = measured_like(library, np.array([row]), grid, np.random.default_rng(seed), quiet)
+    header = f"# wavelength {grid.wavelength:.6f} A\n" if wavelength else ""
+    path.write_text(header + "".join(f"{angle:.2f} {count:.0f}\n" for angle, count in zip(grid.two_theta, counts[0], strict=True)))
+
+
+@pytest.fixture
+def scans(tmp_path, library):
+    """A folder with a scan of the first two structures, the second with its wavelength, beside a file that is none."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    write_scan(folder / "a.xy", library, 0, 1)
+    write_scan(folder / "b.xy", library, 1, 2, wavelength=True)
+    (folder / "notes.doc").write_text("no scan")
+    return folder

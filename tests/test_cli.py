@@ -1,0 +1,462 @@
+"""The command line: what it prints where, its exit codes, and what it does with bad input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import conftest
+import numpy as np
+import pytest
+
+from xrdmatch import __version__
+from xrdmatch.cli import inputs, main
+from xrdmatch.library import Library
+
+SALT = """data_{name}
+_cell_length_a 5.6402
+_cell_length_b 5.6402
+_cell_length_c 5.6402
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na1 Na 0 0 0
+Cl1 Cl 0.5 0.5 0.5
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process and returns exit code, standard output and standard error."""
+
+    def call(*args, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["xrdmatch", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+def in_subprocess(*args, **options):
+    return subprocess.run([sys.executable, "-m", "xrdmatch", *map(str, args)], capture_output=True, timeout=60, check=False, **options)
+
+
+@pytest.fixture
+def cifs(tmp_path):
+    """Two structures and a file that is none."""
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    (folder / "salt.cif").write_text(SALT.format(name="salt"))
+    (folder / "wide.cif").write_text(SALT.format(name="wide").replace("5.6402", "6.2"))
+    (folder / "rubbish.cif").write_text("no structure")
+    return folder
+
+
+# --- identify
+
+
+def test_json_has_one_line_a_file_in_order_and_bad_files_too(run, tiny_model, scans):
+    (scans / "bad.csv").write_text("hello,world\n")
+    missing = scans / "missing.xy"
+    code, out, err = run("identify", scans / "b.xy", missing, scans / "bad.csv", scans / "a.xy", "--model", tiny_model, "--format", "json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert [Path(line["file"]).name for line in lines] == ["b.xy", "missing.xy", "bad.csv", "a.xy"]
+    assert [line["verdict"] for line in lines] == ["match", "error", "error", "match"]
+    assert [line["matches"][0]["name"] for line in lines if line["matches"]] == ["ZIF-8", "HKUST-1"]
+    assert lines[1]["matches"] == []
+    assert "missing.xy" in lines[1]["reason"]
+    assert err.count("error: ") == 2
+
+
+def test_json_has_the_fields_of_the_contract(run, tiny_model, scans):
+    code, out, _ = run("identify", scans / "b.xy", "--model", tiny_model, "--format", "json", "--top", 3, "--wavelength", "Cu")
+    answer = json.loads(out)
+    wanted = "file verdict reason wavelength wavelength_source filtered noise provider model seconds matches notes"
+    assert code == 0
+    assert set(wanted.split()) <= set(answer)
+    assert answer["wavelength_source"] == "option"
+    assert answer["model"] == tiny_model.name
+    assert len(answer["matches"]) == 3
+    assert {"rank", "id", "name", "formula", "family", "members", "similarity", "probability", "shift"} <= set(answer["matches"][0])
+    assert "evidence" not in answer["matches"][0]
+    assert out.isascii()
+
+
+def test_verbose_json_carries_the_evidence(run, tiny_model, scans):
+    _, out, _ = run("identify", scans / "a.xy", "--model", tiny_model, "--format", "json", "--verbose")
+    evidence = json.loads(out)["matches"][0]["evidence"]
+    assert set(evidence) == {"explained", "matched", "missing", "extra"}
+    assert evidence["matched"]
+
+
+def test_an_assumed_wavelength_is_a_warning_and_a_note_unless_quiet(run, tiny_model, scans):
+    _, out, err = run("identify", scans / "a.xy", scans / "b.xy", "--model", tiny_model, "--format", "json")
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert (first["wavelength_source"], second["wavelength_source"]) == ("default", "file")
+    assert first["notes"]
+    assert not second["notes"]
+    assert err.count("warning: ") == 1
+    assert "a.xy" in err
+    assert run("identify", scans / "a.xy", "--model", tiny_model, "--format", "json", "--quiet")[2] == ""
+
+
+def test_many_equal_warnings_are_counted(run, tiny_model, scans):
+    _, _, err = run("identify", *[scans / "a.xy"] * 6, "--model", tiny_model, "--format", "csv")
+    assert err.count("a.xy: the file does not tell") == 3
+    assert "the same for 3 more" in err
+
+
+def test_csv_has_one_header_and_one_row_a_match(run, tiny_model, scans):
+    code, out, _ = run("identify", scans / "a.xy", scans / "none.xy", "--model", tiny_model, "-f", "csv", "--top", 2)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 1
+    assert (rows[0]["verdict"], rows[0]["rank"], rows[0]["name"]) == ("match", "1", "HKUST-1")
+    assert (rows[-1]["verdict"], rows[-1]["rank"]) == ("error", "")
+    assert len(rows) == 3
+
+
+def test_table_in_a_pipe_is_plain(run, tiny_model, scans, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code, out, _ = run("identify", scans / "a.xy", "--model", tiny_model)
+    assert code == 0
+    assert "MATCH" in out
+    assert "HKUST-1" in out
+    assert "C₁₈H₆Cu₃O₁₂" in out
+    assert "assumed" in out
+    assert not any(mark in out for mark in "\x1b─│█")
+    assert max(map(len, out.splitlines()[1:])) <= 80
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
+def test_standard_input(run, tiny_model, scans):
+    code, out, _ = run("identify", "-", "--model", tiny_model, "-f", "json", stdin=(scans / "b.xy").read_bytes())
+    answer = json.loads(out)
+    assert (code, answer["file"], answer["matches"][0]["name"]) == (0, "-", "ZIF-8")
+    code, _, err = run("identify", "-", "--model", tiny_model, stdin=b"")
+    assert code == 1
+    assert "standard input" in err
+    assert run("identify", "-", "-", "--model", tiny_model)[0] == 2
+
+
+def test_folders_patterns_and_recursion(run, tiny_model, scans):
+    (scans / "deep").mkdir()
+    (scans / "deep" / "c.xy").write_bytes((scans / "a.xy").read_bytes())
+    (scans / "._a.xy").write_text("what a Mac leaves behind")
+
+    def files(*args):
+        code, out, _ = run("identify", *args, "--model", tiny_model, "-f", "json", "-q")
+        return code, [Path(json.loads(line)["file"]).name for line in out.splitlines()]
+
+    assert files(scans) == (0, ["a.xy", "b.xy"])
+    assert files(scans, "--recursive") == (0, ["a.xy", "b.xy", "c.xy"])
+    assert files(scans / "[ab].xy") == (0, ["a.xy", "b.xy"])
+    assert files(scans / "**" / "c.xy") == (0, ["c.xy"])
+    assert files(scans / "*.zzz") == (1, ["*.zzz"])
+    empty = scans / "empty"
+    empty.mkdir()
+    code, _, err = run("identify", empty, "--model", tiny_model)
+    assert code == 1
+    assert "no measured files" in err
+
+
+def test_a_file_whose_name_holds_brackets_is_that_file(tmp_path):
+    name = tmp_path / "scan[1].xy"
+    name.write_text("")
+    assert list(inputs.expand([str(name)])) == [(str(name), "")]
+
+
+def test_a_folder_takes_powder_cif_but_no_crystal_structure(tmp_path):
+    (tmp_path / "powder.cif").write_text("data_x\nloop_\n_pd_meas_2theta_scan\n_pd_meas_counts_total\n")
+    (tmp_path / "crystal.cif").write_text(SALT)
+    (tmp_path / "scan.XY.gz").write_bytes(b"")
+    assert [Path(name).name for name, _ in inputs.expand([str(tmp_path)])] == ["powder.cif", "scan.XY.gz"]
+
+
+def test_output_is_whole_or_not_there(run, tiny_model, scans, tmp_path):
+    target = tmp_path / "answers.jsonl"
+    code, out, _ = run("identify", scans / "a.xy", "--model", tiny_model, "-f", "json", "--output", target)
+    assert (code, out) == (0, "")
+    assert json.loads(target.read_text())["verdict"] == "match"
+    code, _, err = run("identify", scans / "a.xy", "--model", tiny_model, "-o", tmp_path / "absent" / "x")
+    assert code == 1
+    assert "cannot be written" in err
+    assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_a_defect_in_one_file_does_not_stop_the_batch(run, tiny_model, scans, monkeypatch):
+    from xrdmatch.identify import Identifier
+
+    honest = Identifier.identify
+
+    def sometimes(self, pattern, *args):
+        if "a.xy" in args[-1]:
+            raise IndexError("out of range")
+        return honest(self, pattern, *args)
+
+    monkeypatch.setattr(Identifier, "identify", sometimes)
+    code, out, err = run("identify", scans, "--model", tiny_model, "-f", "json")
+    assert code == 1
+    assert [json.loads(line)["verdict"] for line in out.splitlines()] == ["error", "match"]
+    assert "please report" in err
+    assert "Traceback" not in err
+
+
+def test_wrong_usage_is_2_and_names_what_is_near(run, tiny_model, scans):
+    assert run("identify")[0] == 2
+    code, _, err = run("idenify", "x.xy")
+    assert code == 2
+    assert "identify" in err
+    code, _, err = run("identify", "x.xy", "--wavelenth", "Cu")
+    assert code == 2
+    assert "--wavelength" in err
+    code, _, err = run("identify", scans / "a.xy", "--wavelength", "Cx", "--model", tiny_model)
+    assert code == 2
+    assert "CuKa1" in err
+
+
+def test_an_unknown_model_is_an_error_that_says_what_exists(run, scans):
+    code, out, err = run("identify", scans / "a.xy", "--model", "no-such-model")
+    assert (code, out) == (1, "")
+    assert "no-such-model" in err
+
+
+def test_cuda_is_an_error_where_it_cannot_run(run, tiny_model, scans):
+    from xrdmatch.model import cuda_obstacle
+
+    if cuda_obstacle() is None:
+        pytest.skip("CUDA may run here")
+    code, out, err = run("identify", scans / "a.xy", scans / "b.xy", "--model", tiny_model, "--device", "cuda")
+    assert (code, out) == (1, "")
+    assert err.count("cannot run on CUDA") == 1
+
+
+def test_the_model_may_come_from_the_environment(run, tiny_model, scans, monkeypatch):
+    monkeypatch.setenv("XRDMATCH_MODEL", str(tiny_model))
+    assert run("identify", scans / "a.xy")[0] == 0
+
+
+# --- Processes
+
+
+def test_interrupt_is_130_with_one_line(tiny_model, scans):
+    command = [sys.executable, "-m", "xrdmatch", "identify", *[str(scans)] * 500, "--model", str(tiny_model), "-f", "json", "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("{")  # printed as it is done, not at the end
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip() == "interrupted"
+
+
+def test_a_closed_pipe_is_quiet(tiny_model, scans):
+    command = [sys.executable, "-m", "xrdmatch", "identify", *[str(scans)] * 50, "--model", str(tiny_model), "-f", "json", "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.wait(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("args", "banned"),
+    [
+        (["--help"], {"numpy", "onnxruntime", "h5py"}),
+        (["identify", "--help"], {"numpy", "onnxruntime", "h5py"}),
+        (["identify", "SCAN", "--model", "MODEL", "-f", "json", "-q"], {"scipy", "pymatgen", "torch", "matplotlib", "gemmi"}),
+    ],
+)
+def test_start_up_imports_only_what_it_needs(args, banned, tiny_model, scans):
+    args = [{"SCAN": str(scans / "a.xy"), "MODEL": str(tiny_model)}.get(arg, arg) for arg in args]
+    code = f"""import sys
+sys.argv = ["xrdmatch", *{args!r}]
+from xrdmatch.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print(sorted({banned!r} & set(sys.modules)), file=sys.stderr)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stderr.strip() == "[]"
+
+
+def test_help_is_quick():
+    start = time.perf_counter()
+    result = in_subprocess("--help")
+    assert result.returncode == 0
+    assert time.perf_counter() - start < 5.0  # 0.3 s alone; the margin is for machines that do other work
+
+
+def test_old_code_pages_do_not_end_the_run(tiny_model, scans):
+    result = in_subprocess("identify", scans / "a.xy", "--model", tiny_model, "-q", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0
+    assert b"C18H6Cu3O12" in result.stdout
+
+
+# --- The other commands
+
+
+def test_no_arguments_show_the_three_commands_that_matter(run):
+    code, out, _ = run()
+    assert code == 0
+    assert all(f"xrdmatch {command}" in out for command in ("identify", "simulate", "train"))
+    code, out, _ = run("--version")
+    assert (code, out) == (0, f"xrdmatch {__version__}\n")
+
+
+def test_every_command_of_the_contract_has_help(run):
+    _, out, _ = run("--help")
+    for command in ("simulate", "augment", "denoise", "train", "identify", "evaluate", "add", "info"):
+        assert f" {command} " in out
+        code, text, _ = run(command, "--help")
+        assert code == 0
+        assert "Usage: xrdmatch" in text
+
+
+def test_simulate_library_lists_failures_and_still_writes_it(run, cifs, tmp_path):
+    target, report = tmp_path / "library.h5", tmp_path / "report.csv"
+    code, out, err = run("simulate", cifs, "-o", target, "--jobs", 1, "--report", report)
+    assert (code, out) == (1, "")
+    assert sorted(Library.load(target).id.tolist()) == ["salt", "wide"]
+    assert "1 could not be loaded" in err
+    assert "rubbish.cif" in err
+    assert [row[:2] for row in csv.reader(report.open())] == [["what", "name"], ["failed", "rubbish.cif"]]
+
+
+def test_simulate_one_pattern(run, cifs, tmp_path):
+    from xrdmatch.formats import read
+
+    target = tmp_path / "salt.xy"
+    assert run("simulate", cifs / "salt.cif", "-o", target, "--start", 20, "--stop", 40, "--wavelength", "CuKa1")[0] == 0
+    pattern = read(target)
+    assert (pattern.two_theta[0], pattern.two_theta[-1]) == (20.0, 40.0)
+    assert pattern.wavelength == pytest.approx(1.540593)
+    assert pattern.two_theta[np.argmax(pattern.intensity)] == pytest.approx(31.70, abs=0.03)
+    code, _, err = run("simulate", cifs / "salt.cif", cifs / "wide.cif", "-o", target)
+    assert code == 1
+    assert "one structure" in err
+    assert run("simulate", cifs, "-o", tmp_path / "x.pdf")[0] == 2
+    assert run("simulate", cifs, "-o", target, "--start", 50, "--stop", 40)[0] == 2
+
+
+def test_denoise_writes_a_file_or_a_folder(run, scans, tmp_path):
+    from xrdmatch.formats import read
+
+    code, out, err = run("denoise", scans / "b.xy", "-o", tmp_path / "b.xye", "--filter", "on")
+    assert (code, out) == (0, "")
+    assert "filtered" in err
+    assert read(tmp_path / "b.xye").two_theta.size == read(scans / "b.xy").two_theta.size
+    (scans / "b.csv").write_bytes((scans / "b.xy").read_bytes())
+    (scans / "bad.csv").write_text("rubbish")
+    code, _, err = run("denoise", scans, "-o", tmp_path / "clean")
+    assert code == 1
+    assert "bad.csv" in err
+    assert sorted(path.name for path in (tmp_path / "clean").iterdir()) == ["a.xy", "b.xy", "b.xy.xy"]
+    assert run("denoise", scans, "-o", tmp_path / "one.xy")[0] == 2
+    assert run("denoise", scans, "-o", tmp_path / "one.pdf")[0] == 2
+
+
+def test_augment_and_train_a_classifier(run, tiny_model, scans, tmp_path):
+    pytest.importorskip("torch", reason="needs the train extra")
+    library, made, folder = tiny_model / "library.h5", tmp_path / "set.h5", tmp_path / "wang"
+    (scans / "bad.csv").write_text("rubbish")
+    code, _, err = run("augment", library, "-o", made, "--noise", scans, "--copies", 6, "--limit", 4)
+    assert code == 0
+    assert "24 patterns of 4 structures, noise from 2 scans" in err
+    assert "left out as a noise source" in err
+    code, out, err = run("train", made, "-o", folder, "--epochs", 1, "--batch", 8, "--library", library, "--jobs", 1)
+    assert (code, out) == (0, ""), err
+    assert len(Library.load(folder / "library.h5")) == 4
+    code, out, _ = run("identify", scans / "a.xy", "--model", folder, "-f", "json", "-q")
+    assert code == 0
+    assert json.loads(out)["matches"]
+
+
+def test_a_noise_source_has_to_cover_half_of_the_grid(run, tiny_model, scans, tmp_path):
+    lines = (scans / "a.xy").read_text().splitlines(keepends=True)
+    (scans / "short.xy").write_text("".join(lines[:300]))
+    (scans / "part.xy").write_text("".join(lines[:900]))
+    code, _, err = run("augment", tiny_model / "library.h5", "-o", tmp_path / "set.h5", "--noise", scans / "short.xy", "--noise", scans / "part.xy")
+    assert code == 0
+    assert "short.xy: covers" in err
+    assert "noise from 1 scans" in err
+    code, _, err = run("augment", tiny_model / "library.h5", "-o", tmp_path / "set.h5", "--noise", scans / "short.xy")
+    assert code == 1
+    assert "none of the noise sources" in err
+
+
+def test_augment_takes_the_ids_of_a_file(run, tiny_model, scans, tmp_path):
+    from xrdmatch.augment import AugmentedSet
+
+    ids, made = tmp_path / "ids.txt", tmp_path / "set.h5"
+    ids.write_text("EEEEEE_clean\nAAAAAA_clean\n")
+    assert run("augment", tiny_model / "library.h5", "-o", made, "--noise", scans, "--copies", 2, "--ids", ids)[0] == 0
+    with AugmentedSet(made) as data:
+        assert data.ids == ["AAAAAA_clean", "EEEEEE_clean"]
+    ids.write_text("NOBODY\n")
+    code, _, err = run("augment", tiny_model / "library.h5", "-o", made, "--noise", scans, "--ids", ids)
+    assert code == 1
+    assert "NOBODY" in err
+
+
+def test_train_says_what_fits_a_file(run, tiny_model, scans, tmp_path):
+    code, _, err = run("train", tiny_model / "library.h5", "-o", tmp_path / "m", "--network", "wang2020")
+    assert code == 1
+    assert "xrdmatch augment" in err
+    code, _, err = run("train", scans / "a.xy", "-o", tmp_path / "m")
+    assert code == 1
+    assert "a.xy" in err
+
+
+def test_evaluate_prints_intervals(run, tiny_model, scans):
+    labels = scans / "labels.csv"
+    labels.write_text("file,label,accepted,wavelength,kind\na.xy,HKUST-1,HKUST-1,,mof\nb.xy,UiO-66,UiO-66,1.5418,mof\nno.xy,x,x,,mof\n")
+    code, out, err = run("evaluate", labels, "--model", tiny_model)
+    assert code == 1
+    assert "top-1" in out
+    assert "33 %" in out
+    assert "no.xy" in err
+    code, out, _ = run("evaluate", labels, "--model", tiny_model, "--format", "json")
+    scores = json.loads(out)["scores"]
+    assert (scores[0]["right"], scores[0]["total"]) == (1, 3)
+
+
+def test_add_puts_a_structure_into_a_copy(run, tiny_model, cifs, tmp_path):
+    mine = tmp_path / "mine"
+    code, _, err = run("add", cifs / "salt.cif", "--model", mine, "--from", tiny_model)
+    assert code == 0, err
+    assert Library.load(mine / "library.h5").id.tolist()[-1] == "salt"
+    assert len(Library.load(tiny_model / "library.h5")) == len(conftest.STRUCTURES)
+
+
+def test_info_says_what_would_run(run, tiny_model):
+    code, out, _ = run("info", "--model", tiny_model, "--format", "json")
+    facts = json.loads(out)
+    assert code == 0
+    assert (facts["xrdmatch"], facts["entries"], facts["kind"]) == (__version__, 5, "encoder")
+    assert facts["provider"] in ("CPUExecutionProvider", "CUDAExecutionProvider")
+    code, out, _ = run("info", "--model", "no-such-model")
+    assert code == 1
+    assert "no-such-model" in out

@@ -1,0 +1,351 @@
+"""The documentation does what it says: commands run as they stand there, links lead somewhere, constants and fields are those of the code.
+
+A ```console block holds commands ("$ ...") and is run from top to bottom of its page, in one folder that has docs/samples. Comments above a block:
+<!-- needs: model --> or <!-- needs: torch --> (skipped where missing), <!-- exits: 1 -->, <!-- not run: why -->. ```bash blocks set up an
+installation and are not run here; .ci/run runs the README's.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "models").rglob("*.md")),
+]
+SAMPLES = Path("docs/samples")
+
+BLOCK = re.compile(r"((?:^<!--[^\n]*-->\n)*)^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = re.compile(r"<!-- (needs|exits|not run): (.*?) -->")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One fenced block: its language, its lines, and what the comments above it say."""
+
+    kind: str
+    text: str
+    marks: dict[str, str]
+
+    @property
+    def commands(self):
+        """What stands behind "$ ", with lines ending in \\ joined."""
+        joined = self.text.replace("\\\n", " ")
+        return [line.removeprefix("$ ") for line in joined.splitlines() if line.startswith("$ ")]
+
+
+def blocks(page):
+    return [Block(kind, text, dict(MARK.findall(head))) for head, kind, text in BLOCK.findall(page.read_text(encoding="utf-8"))]
+
+
+def prose(page):
+    """A page without its fenced blocks and code spans."""
+    return re.sub(r"`[^`\n]*`", "", BLOCK.sub("", page.read_text(encoding="utf-8")))
+
+
+def missing(needs):
+    """Why a block cannot run here, or nothing."""
+    if needs == "torch":
+        return next((f"{name} is not installed (the train extra)" for name in ("torch", "onnx") if importlib.util.find_spec(name) is None), "")
+    if needs == "model":
+        from xrdmatch.model import DEFAULT, shipped_models
+
+        return "" if DEFAULT in shipped_models() else f"the model {DEFAULT} is not in this tree"
+    return "" if needs is None else f"unknown need {needs!r}"
+
+
+@pytest.fixture(scope="module")
+def command_path(tmp_path_factory):
+    """A PATH whose xrdmatch is this interpreter's: the installed script, or one that runs the package these tests import."""
+    installed = Path(sys.executable).parent / "xrdmatch"
+    if installed.exists():
+        return f"{installed.parent}{os.pathsep}{os.environ['PATH']}"
+    folder = tmp_path_factory.mktemp("bin")
+    script = folder / "xrdmatch"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m xrdmatch "$@"\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def run(command, folder, command_path):
+    environment = {key: value for key, value in os.environ.items() if key != "XRDMATCH_MODEL"} | {"PATH": command_path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+RUN = [page for page in PAGES if any(block.kind == "console" and "not run" not in block.marks for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_run_as_documented(page, tmp_path, command_path):
+    if shutil.which("bash") is None:
+        pytest.skip("the documented commands are written for bash, which is not here")
+    shutil.copytree(ROOT / SAMPLES, tmp_path / SAMPLES)
+    left_out = []
+    for block in blocks(page):
+        if block.kind != "console" or "not run" in block.marks:
+            continue
+        assert block.commands, f"a console block without commands: {block.text}"
+        why = missing(block.marks.get("needs"))
+        if why:
+            left_out.append(f"{why}: {'; '.join(block.commands)}")
+            continue
+        for number, command in enumerate(block.commands, 1):
+            wanted = int(block.marks.get("exits", 0)) if number == len(block.commands) else 0
+            done = run(command, tmp_path, command_path)
+            assert done.returncode == wanted, f"{command}\nexit code {done.returncode}, expected {wanted}\n{done.stdout}\n{done.stderr}"
+            assert "Traceback" not in done.stderr, f"{command}\n{done.stderr}"
+    if left_out:
+        pytest.skip("run in part; left out: " + " | ".join(left_out))
+
+
+def test_python_examples_run(tmp_path):
+    shutil.copytree(ROOT / SAMPLES, tmp_path / SAMPLES)
+    for page in PAGES:
+        for block in blocks(page):
+            if block.kind != "python" or "not run" in block.marks:
+                continue
+            why = missing(block.marks.get("needs"))
+            if why:
+                pytest.skip(f"{page.name}: {why}")
+            done = subprocess.run(
+                [sys.executable, "-c", block.text], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{page.name}\n{block.text}\n{done.stderr}"
+
+
+def test_every_block_is_of_a_known_kind():
+    for page in PAGES:
+        for block in blocks(page):
+            assert block.kind in ("console", "bash", "python", "text", ""), f"{page.name}: ```{block.kind}"
+            assert block.kind == "console" or "$ xrdmatch" not in block.text, f"{page.name}: commands belong into a console block"
+
+
+def test_readme_begins_with_the_two_set_up_commands():
+    first, second = [block.text.strip() for block in blocks(ROOT / "README.md")][:2]
+    assert first == "pip install . && xrdmatch identify docs/samples/hkust-1.xy"
+    assert second == 'pip install ".[test]" && python -m pytest'
+
+
+def test_ci_runs_the_second_command():
+    """.ci/run takes the command out of the README; its awk must find the same as this test does."""
+    script = (ROOT / ".ci" / "run").read_text()
+    found = re.search(r"^tests=\$\((awk '.*' README\.md)\)$", script, re.MULTILINE)
+    assert found
+    if shutil.which("awk") is None:
+        pytest.skip("awk is not here")
+    done = subprocess.run(["sh", "-c", found.group(1)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == [block.text.strip() for block in blocks(ROOT / "README.md") if block.kind == "bash"][1]
+    assert 'bash -euo pipefail -c "$tests"' in script
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(prose(page)):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        place = (page.parent / path).resolve() if path else page
+        assert place.exists(), f"{page.name}: {target} does not exist"
+        if anchor and place.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)$", place.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{page.name}: {target}, but {place.name} has no such heading"
+
+
+def test_index_lists_every_page():
+    linked = set(LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+
+
+def script_module(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_commands_page_is_what_the_command_line_says():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert page == script_module("make_commands").page(), "run python scripts/make_commands.py"
+
+
+def test_every_command_is_in_the_readme_and_the_tutorial_shows_it():
+    readme, tutorial = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md"))
+    for name in script_module("make_commands").commands():
+        assert f"`xrdmatch {name}`" in readme
+        assert f"$ xrdmatch {name} " in tutorial or f"$ xrdmatch {name}\n" in tutorial or f"| xrdmatch {name} " in tutorial
+
+
+def test_json_fields_are_those_of_the_results():
+    from xrdmatch.identify import Identification, Match
+
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.split("### The JSON of `identify`")[1].split("\n## ")[0]
+    answer, match = (
+        {name for row in re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+        for part in section.split("Each match:")
+    )
+    assert answer == {field.name for field in dataclasses.fields(Identification)} - {"pattern"}
+    assert match == {field.name for field in dataclasses.fields(Match)} - {"evidence"}
+
+
+CONSTANT = re.compile(r"`((?:[a-z_]+\.)*[A-Za-z_]+(?:\.[A-Za-z_]+)*)`")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
+
+
+def numbers(cell):
+    return [float(value) for value in NUMBER.findall(cell)]
+
+
+def flat(value):
+    return [float(item) for item in value] if isinstance(value, tuple) else [float(value)]
+
+
+def resolve(name):
+    """The value of `module.NAME.attribute` in the package; None where there is no such module, or where it needs what is not installed."""
+    module, *path = name.split(".")
+    try:
+        value = importlib.import_module(f"xrdmatch.{module}")
+    except ModuleNotFoundError:
+        return None
+    for part in path:
+        value = getattr(value, part)
+    return value
+
+
+def rows(page):
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+
+
+def test_constants_in_the_method_are_those_of_the_code():
+    checked = 0
+    for row in rows(ROOT / "docs" / "method.md"):
+        found = CONSTANT.fullmatch(row[0])
+        value = resolve(found.group(1)) if found else None
+        if value is not None:
+            assert numbers(row[1]) == pytest.approx(flat(value)), f"docs/method.md: {row[0]} is {value}, not {row[1]}"
+            checked += 1
+    assert checked > 20
+
+
+def test_levels_in_the_method_are_those_of_the_code():
+    from xrdmatch.physics import LEVELS, Hardness
+
+    stated = {row[1]: row[2:5] for row in rows(ROOT / "docs" / "method.md") if row[1].startswith("`Hardness.")}
+    assert set(stated) == {f"`Hardness.{field.name}`" for field in dataclasses.fields(Hardness)}
+    for name, cells in stated.items():
+        field = name.strip("`").removeprefix("Hardness.")
+        for (level, hardness), cell in zip(LEVELS.items(), cells, strict=True):
+            assert numbers(cell) == pytest.approx(flat(getattr(hardness, field))), f"docs/method.md: {field} of {level}"
+
+
+def test_every_module_is_in_the_layout():
+    text = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    tree = text.split("## Layout")[1].split("\n## ")[0]
+    for path in (ROOT / "xrdmatch").glob("*.py"):
+        if not path.name.startswith("__"):
+            assert re.search(rf"^\s*{path.name}\s", tree, re.MULTILINE), f"{path.name} is not in docs/development.md"
+    for name in re.findall(r"^    (\w+\.py)", tree, re.MULTILINE):
+        assert (ROOT / "xrdmatch" / name).exists(), f"docs/development.md lists {name}, which is not there"
+
+
+def test_layers_are_those_that_are_tested():
+    from test_layers import ORDER
+
+    text = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    stated = re.search(r"^((?:    errors)(?:.*\n)+?)\n", text, re.MULTILINE).group(1).split()
+    there = [name for name in ORDER if (ROOT / "xrdmatch" / f"{name}.py").exists() or (ROOT / "xrdmatch" / name).is_dir()]
+    assert stated == [name for name in there if name != "__main__"]
+
+
+def test_documented_verdicts_are_those_of_the_code():
+    source = (ROOT / "xrdmatch" / "identify.py").read_text(encoding="utf-8")
+    for page in ("README.md", "docs/method.md"):
+        stated = {row[0] for row in rows(ROOT / page)} & {"match", "ambiguous", "unknown", "unusable", "error"}
+        assert stated == {"match", "ambiguous", "unknown", "unusable", "error"}
+        assert all(f'"{verdict}"' in source for verdict in stated)
+
+
+def test_public_names_have_documentation():
+    import xrdmatch
+
+    for name in xrdmatch.__all__:
+        assert name.startswith("__") or inspect.getdoc(getattr(xrdmatch, name)), name
+
+
+def test_changelog_has_this_version():
+    import xrdmatch
+
+    assert re.search(rf"^## \[?{re.escape(xrdmatch.__version__)}\]?", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"version: {xrdmatch.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_cards_are_filled_in():
+    """A model that is shipped has a card without gaps."""
+    for card in (ROOT / "models").glob("*/README.md"):
+        if (card.parent / "config.json").exists():
+            assert "FILL" not in card.read_text(encoding="utf-8"), f"{card.relative_to(ROOT)} has gaps marked FILL"
+
+
+def test_the_sample_says_that_it_is_simulated():
+    head = (ROOT / SAMPLES / "hkust-1.xy").read_text(encoding="utf-8").splitlines()[0]
+    assert head.startswith("#")
+    assert "SIMULATED" in head
+
+
+def test_the_sample_is_what_its_script_makes():
+    """Not bit for bit: other versions of numpy may draw other counts."""
+    np = pytest.importorskip("numpy")
+    why = missing("model")
+    if why:
+        pytest.skip(why)
+    import xrdmatch
+    from xrdmatch.model import Model
+
+    made = script_module("make_sample").scan(Model.load().library)
+    shipped = xrdmatch.read(ROOT / SAMPLES / "hkust-1.xy")
+    assert np.allclose(made.two_theta, shipped.two_theta)
+    assert made.wavelength == pytest.approx(shipped.wavelength, abs=1e-6)
+    difference = (made.intensity - shipped.intensity) / np.sqrt(np.maximum(made.intensity + shipped.intensity, 1.0))
+    assert np.abs(difference).mean() < 1.0  # two Poisson draws of one mean differ by 0.8 of this on average
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "edge"), [("idealised-mof-5", "C24 H12 O13 Zn4", 25.84), ("idealised-irmof-10", "C42 H24 O13 Zn4", 34.40)]
+)
+def test_the_idealised_frameworks_are_sound(name, formula, edge):
+    """The composition is right, and no two atoms come closer than a C-H bond: symmetry and bond lengths fit together."""
+    import numpy as np
+
+    from xrdmatch.structure import load
+
+    structure = load(ROOT / SAMPLES / f"{name}.cif")
+    assert structure.formula == formula
+    assert structure.cell[:3] == pytest.approx([edge] * 3)
+    assert not structure.notes
+    apart = structure.fractional[:, None] - structure.fractional[None]
+    distance = np.linalg.norm((apart - np.rint(apart)) * edge, axis=2) + 10.0 * np.eye(len(structure.numbers))
+    assert distance.min() == pytest.approx(0.95, abs=0.01)
+    assert (ROOT / SAMPLES / f"{name}.cif").read_text() == script_module("make_sample").idealised(name, script_module("make_sample").FRAMEWORKS[name])

@@ -1,0 +1,318 @@
+"""What each effect does to the distribution of patterns, over thousands of draws."""
+
+from dataclasses import fields, replace
+
+import cifs
+import numpy as np
+import pytest
+
+from xrdmatch import physics
+from xrdmatch.build import entry_of
+from xrdmatch.library import Library
+from xrdmatch.pattern import Grid
+from xrdmatch.physics import LEVELS, Hardness
+from xrdmatch.simulate import simulate_pattern
+from xrdmatch.xray import d_spacing, inverse_d_squared, reciprocal_metric
+
+GRID = Grid(5.0, 50.0, 0.02)
+LEVEL = Hardness()
+NOTHING = Hardness(0, 0, 0, 0, 0, 0, 0, 0, 0, (100.0, 100.0), 0, (0.1, 0.1), 0, 0, (4.0, 4.0), 0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+@pytest.fixture(scope="module")
+def structures():
+    rng = np.random.default_rng(12)
+    triclinic = cifs.random_structure(rng, (9.1, 10.3, 12.7, 81, 96, 112), 25, "triclinic")
+    return [cifs.cubic_frame("cubic"), triclinic, cifs.random_structure(rng, (14.2, 14.2, 6.9, 90, 90, 120), 30, "hexagonal")]
+
+
+@pytest.fixture(scope="module")
+def mofs(structures):
+    return Library.from_entries([entry_of(structure) for structure in structures])
+
+
+def test_levels_grow_harder():
+    easy, middle, hard = (LEVELS[name] for name in ("easy", "middle", "hard"))
+    assert middle == Hardness()
+    for name in (field.name for field in fields(Hardness)):
+        values = [getattr(level, name) for level in (easy, middle, hard)]
+        if name == "counts":
+            assert values[0] > values[1] > values[2]
+        elif name == "size":
+            assert values[0][0] > values[1][0] > values[2][0]
+        else:
+            assert values == sorted(values), name
+
+
+class TestCellStrain:
+    quiet = replace(LEVEL, breathing=0.0)
+
+    def strained(self, cell, rng, level=None, count=8000):
+        cells = np.tile(np.array(cell, dtype=float), (count, 1))
+        before = cells.copy()
+        changed = physics.cell_strain(cells, rng, level or self.quiet)
+        np.testing.assert_array_equal(cells, before)
+        return changed[:, :3] / cells[:, :3] - 1, changed[:, 3:] - cells[:, 3:]
+
+    def test_lengths_spread_as_stated(self, rng):
+        lengths, angles = self.strained((10, 11, 12, 90, 95, 90), rng)
+        assert np.abs(lengths.mean(axis=0)).max() < 3e-4
+        np.testing.assert_allclose(lengths.std(axis=0), self.quiet.strain, rtol=0.15)
+        assert angles[:, 1].std() == pytest.approx(100 * self.quiet.strain, rel=0.1)
+        assert np.abs(angles[:, [0, 2]]).max() == 0
+        assert 0.5 < np.corrcoef(lengths.T)[0, 1] < 0.95  # swelling as a whole outweighs distortion
+
+    @pytest.mark.parametrize(
+        ("cell", "tied"),
+        [((10, 10, 10, 90, 90, 90), (0, 1, 2)), ((10, 10, 14, 90, 90, 120), (0, 1)), ((10, 12, 10, 90, 90, 90), (0, 2))],
+    )
+    @pytest.mark.parametrize("level", [quiet, replace(LEVEL, breathing=1.0)])
+    def test_tied_axes_stay_tied(self, rng, cell, tied, level):
+        lengths, angles = self.strained(cell, rng, level, 500)
+        for axis in tied[1:]:
+            np.testing.assert_allclose(lengths[:, axis], lengths[:, tied[0]], atol=1e-12)
+        assert np.abs(angles).max() == 0
+        free = set(range(3)) - set(tied)
+        assert all(not np.allclose(lengths[:, axis], lengths[:, tied[0]]) for axis in free)
+
+    def test_breathing_comes_in_its_share_and_moves_axes_apart(self, rng):
+        level = replace(LEVEL, strain=0.0, breathing=0.3)
+        lengths, _ = self.strained((10, 11, 12, 90, 90, 90), rng, level)
+        breathes = np.abs(lengths).max(axis=1) > 0
+        assert breathes.mean() == pytest.approx(0.3, abs=0.02)
+        assert np.abs(lengths).max() <= level.breathing_strain
+        np.testing.assert_allclose(lengths[breathes].std(axis=0), level.breathing_strain / np.sqrt(3), rtol=0.05)
+        assert abs(np.corrcoef(lengths[breathes].T)[0, 1]) < 0.1
+
+    def test_every_cell_stays_a_cell(self, rng):
+        for level in LEVELS.values():
+            cells = np.tile([9.1, 10.3, 12.7, 81, 96, 112.0], (2000, 1))
+            assert (np.linalg.eigvalsh(reciprocal_metric(physics.cell_strain(cells, rng, level))) > 0).all()
+
+
+def test_debye_waller_dims_high_angles_within_its_range(rng):
+    d = np.tile([1.7, 3.0, 20.0], (4000, 1))
+    factor = physics.debye_waller(d, rng, LEVEL)
+    b = -2 * d**2 * np.log(factor)
+    np.testing.assert_allclose(b, b[:, :1].repeat(3, axis=1), rtol=1e-6)
+    assert 0 <= b.min() < 0.1
+    assert LEVEL.debye_waller - 0.1 < b.max() <= LEVEL.debye_waller
+    assert b.mean() == pytest.approx(LEVEL.debye_waller / 2, rel=0.05)
+    assert (factor[:, 2] > factor[:, 0]).all()
+
+
+class TestTexture:
+    def orientations(self, rng, k=400):
+        """Many directions, evenly over the sphere, as indices of a cubic lattice."""
+        points = rng.normal(size=(k, 300, 3))
+        return points / np.linalg.norm(points, axis=2, keepdims=True), np.tile(np.eye(3), (k, 1, 1))
+
+    def test_intensity_is_kept_over_all_orientations(self, rng):
+        factor = physics.march_dollase(*self.orientations(rng), rng, replace(LEVEL, texture=1.0))
+        assert factor.mean() == pytest.approx(1.0, abs=0.01)
+        np.testing.assert_allclose(factor.mean(axis=1), 1.0, atol=0.25)
+
+    def test_share_and_range(self, rng):
+        factor = physics.march_dollase(*self.orientations(rng, 2000), rng, LEVEL)
+        textured = np.ptp(factor, axis=1) > 0
+        assert textured.mean() == pytest.approx(LEVEL.texture, abs=0.03)
+        assert (factor[~textured] == 1).all()
+        assert 1.6**-3 <= factor.min() < 1.1 * 1.6**-3
+        assert 0.9 * 0.55**-3 < factor.max() <= 0.55**-3
+
+    def test_plates_raise_the_lines_along_the_axis(self, rng):
+        hkl = np.tile(np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0]]), (3000, 1, 1))
+        factor = physics.march_dollase(hkl, np.tile(np.eye(3), (3000, 1, 1)), rng, replace(LEVEL, texture=1.0))
+        np.testing.assert_allclose(factor[:, 0], factor[:, 3])  # orders of one plane alike
+        order = np.corrcoef(np.log(factor[:, :3]).T)
+        assert order[0, 1] < 0.5
+
+
+def test_guests_change_large_spacings_most(rng):
+    d = np.tile([1.8, 6.0, 12.0, 30.0], (20_000, 1))
+    logs = np.log(physics.guest_intensities(d, rng, LEVEL))
+    spread = logs.std(axis=0)
+    assert np.abs(logs.mean(axis=0)).max() < 0.01
+    assert spread[0] < 0.6 * spread[1] < 0.6 * spread[2]
+    assert spread[3] == pytest.approx(spread[2], rel=0.05)
+    assert spread[2] == pytest.approx(np.hypot(LEVEL.guest, LEVEL.scatter) / np.sqrt(3), rel=0.05)  # strengths uniform from 0
+    assert np.abs(np.corrcoef(logs.T)[0, 1]) < 0.05
+    assert np.log(physics.guest_intensities(d, rng, replace(LEVEL, guest=0.0, scatter=0.0))).max() == 0
+
+
+def test_shifts_spread_as_stated(rng):
+    angles = np.array([5.0, 20.0, 45.0])
+    d = np.tile(d_spacing(angles, GRID.wavelength), (20_000, 1))
+    zero = physics.line_positions(d, GRID, rng, replace(LEVEL, displacement=0.0)) - angles
+    np.testing.assert_allclose(zero.std(axis=0), LEVEL.zero_shift, rtol=0.03)
+    np.testing.assert_allclose(zero, zero[:, :1].repeat(3, axis=1), atol=1e-9)
+    sample = physics.line_positions(d, GRID, rng, replace(LEVEL, zero_shift=0.0)) - angles
+    np.testing.assert_allclose(sample.std(axis=0), LEVEL.displacement * np.cos(np.radians(angles / 2)), rtol=0.03)
+    both = physics.line_positions(d, GRID, rng, LEVEL) - angles
+    assert np.abs(both.mean(axis=0)).max() < 0.002
+    np.testing.assert_allclose(physics.line_positions(d[:1], GRID, rng, NOTHING)[0], angles)
+
+
+class TestWidths:
+    angles = np.tile([5.0, 20.0, 45.0], (4000, 1))
+
+    def test_scherrer(self, rng):
+        level = replace(NOTHING, size=(10.0, 10.0), instrument=(0.0, 0.0))
+        widths = physics.line_widths(self.angles[:1], GRID, rng, level)[0]
+        np.testing.assert_allclose(widths, np.degrees(0.9 * GRID.wavelength / (100.0 * np.cos(np.radians(self.angles[0] / 2)))))
+        assert widths[1] == pytest.approx(0.807, abs=0.002)  # 10 nm at 20 degrees with copper
+
+    def test_microstrain_grows_with_the_tangent(self, rng):
+        level = replace(NOTHING, size=(1e9, 1e9), instrument=(0.0, 0.0), microstrain=0.004)
+        widths = physics.line_widths(self.angles, GRID, rng, level)
+        tangent = np.tan(np.radians(self.angles / 2))
+        strain = np.radians(widths) / (4 * tangent)
+        np.testing.assert_allclose(strain, strain[:, :1].repeat(3, axis=1), rtol=1e-3, atol=1e-6)
+        assert strain.max() <= 0.004
+        assert strain.mean() == pytest.approx(0.004 / 3, rel=0.1)  # the square of a uniform draw
+
+    def test_parts_add_in_quadrature(self, rng):
+        level = replace(NOTHING, size=(20.0, 20.0), instrument=(0.1, 0.1))
+        widths = physics.line_widths(self.angles[:1], GRID, rng, level)[0]
+        scherrer = np.degrees(0.9 * GRID.wavelength / (200.0 * np.cos(np.radians(self.angles[0] / 2))))
+        np.testing.assert_allclose(widths, np.hypot(0.1, scherrer))
+
+    def test_sizes_are_log_uniform(self, rng):
+        level = replace(LEVEL, instrument=(0.0, 0.0), microstrain=0.0)
+        widths = np.radians(physics.line_widths(self.angles, GRID, rng, level)[:, 0])
+        size = 0.09 * GRID.wavelength / (widths * np.cos(np.radians(2.5)))
+        assert level.size[0] <= size.min() < size.max() <= level.size[1]
+        assert np.log(size).mean() == pytest.approx(np.log(level.size).mean(), abs=0.05)
+        assert np.log(size).std() == pytest.approx(np.ptp(np.log(level.size)) / np.sqrt(12), rel=0.05)
+
+
+def test_impurities_in_their_share(rng):
+    angles, areas = physics.impurity_lines(20_000, GRID, rng, LEVEL)
+    some = areas.max(axis=1) > 0
+    assert some.mean() == pytest.approx(LEVEL.impurity, abs=0.015)
+    assert 0 <= areas.min() < areas.max() <= 0.4
+    count = (areas[some] > 0).sum(axis=1)
+    assert set(count.tolist()) == set(range(1, 9))
+    assert (GRID.start <= angles).all()
+    assert (angles <= GRID.stop).all()
+    assert physics.impurity_lines(100, GRID, rng, replace(LEVEL, impurity=0.0))[1].max() == 0
+
+
+def test_backgrounds_are_positive_and_smooth(rng):
+    level = physics.background(1500, GRID, rng, LEVEL)
+    assert level.min() >= 0
+    assert level.max() < 3
+    assert np.abs(np.diff(level, axis=1)).max() < 0.03 * level.max()
+    plain = physics.background(500, GRID, rng, replace(LEVEL, halo=0.0))
+    assert (np.diff(plain, axis=1) <= 1e-12).all()
+    humps = (np.diff(level, axis=1) > 1e-9).any(axis=1)
+    share = 1 - (1 - LEVEL.halo) ** 2  # of two haloes; some hide on a steep slope
+    assert 0.8 * share < humps.mean() <= share + 0.02
+
+
+class TestCountingStatistics:
+    @pytest.mark.parametrize("counts", [0.5, 8.0, 45.0, 55.0, 3000.0])
+    def test_variance_equals_the_mean(self, rng, counts):
+        drawn = physics.counting_statistics(np.full((20, 5000), counts / 1e4), rng, NOTHING)
+        assert drawn.mean() == pytest.approx(counts, rel=0.02)
+        assert drawn.var() / drawn.mean() == pytest.approx(1.0, abs=0.05)
+        assert drawn.min() >= 0
+        np.testing.assert_array_equal(drawn, np.rint(drawn))
+
+    def test_peak_counts_are_log_uniform(self, rng):
+        drawn = np.log10(physics.counting_statistics(np.ones((5000, 1)), rng, LEVEL))
+        assert drawn.mean() == pytest.approx(np.mean(LEVEL.counts), abs=0.05)
+        assert drawn.std() == pytest.approx(np.ptp(LEVEL.counts) / np.sqrt(12), rel=0.05)
+
+    def test_nothing_counts_nothing(self, rng):
+        assert physics.counting_statistics(np.zeros((2, 10)), rng, LEVEL).max() == 0
+
+
+def test_range_cuts_in_their_share_and_limits(rng):
+    mask = physics.range_cut(4000, GRID, rng, LEVEL)
+    first, last = GRID.two_theta[mask.argmax(axis=1)], GRID.two_theta[GRID.size - 1 - mask[:, ::-1].argmax(axis=1)]
+    assert (first > GRID.start + GRID.step).mean() == pytest.approx(LEVEL.cut, abs=0.03)
+    assert first.max() <= 10 + GRID.step
+    assert last.min() >= 30 - GRID.step
+    assert (last < GRID.stop - GRID.step).mean() == pytest.approx(LEVEL.cut * 20 / 30, abs=0.03)
+    assert (np.abs(np.diff(mask.astype(int), axis=1)).sum(axis=1) <= 2).all()
+    assert physics.range_cut(50, GRID, rng, replace(LEVEL, cut=0.0)).all()
+
+
+def test_the_strongest_line_in_range(rng):
+    angles, areas = np.array([[10.0, 20.0, 70.0]] * 3), np.array([[5.0, 2.0, 9.0]] * 3)
+    mask = np.ones((3, GRID.size), dtype=bool)
+    mask[1, GRID.two_theta < 15] = False
+    mask[2] = False
+    assert physics.strongest_seen(angles, areas, GRID, mask)[:, 0].tolist() == [5, 2, 1]
+
+
+class TestMeasuredLike:
+    def test_the_seed_decides(self, mofs):
+        rows = np.array([0, 1, 2, 1])
+        one, mask = physics.measured_like(mofs, rows, GRID, np.random.default_rng(1))
+        two, _ = physics.measured_like(mofs, rows, GRID, np.random.default_rng(1))
+        other, _ = physics.measured_like(mofs, rows, GRID, np.random.default_rng(2))
+        np.testing.assert_array_equal(one, two)
+        assert not np.array_equal(one, other)
+        assert not np.array_equal(one[1], one[3])
+        assert (one.shape, mask.shape, mask.dtype) == ((4, GRID.size), (4, GRID.size), bool)
+
+    @pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
+    def test_counts_are_counts_within_the_mask(self, mofs, level):
+        counts, mask = physics.measured_like(mofs, np.tile([0, 1, 2], 60), GRID, np.random.default_rng(3), level)
+        assert np.isfinite(counts).all()
+        assert counts.min() >= 0
+        np.testing.assert_array_equal(counts, np.rint(counts))
+        assert (counts[~mask] == 0).all()
+        assert (counts.max(axis=1) > 0).all()
+
+    def test_with_every_effect_off_it_is_the_ideal_pattern(self, mofs):
+        rows = np.arange(len(mofs))
+        counts, mask = physics.measured_like(mofs, rows, GRID, np.random.default_rng(4), replace(NOTHING, counts=(7.0, 7.0)))
+        assert mask.all()
+        ideal = physics.ideal(mofs, rows, GRID, fwhm=0.13, b=0.0)
+        lines = ideal > 0.2
+        for row in rows:
+            one, two = np.diff(counts[row]), np.diff(ideal[row])  # the slope of the background is as good as none
+            assert one @ two / np.sqrt((one @ one) * (two @ two)) > 0.95  # the line shape is drawn at random
+            top = GRID.two_theta[lines[row]][counts[row][lines[row]].argmax()]
+            assert abs(top - GRID.two_theta[ideal[row].argmax()]) <= 0.03
+
+    def test_harder_levels_are_less_like_the_ideal(self, mofs):
+        rows = np.tile([0, 1, 2], 80)
+        ideal = physics.ideal(mofs, rows, GRID)
+        means = []
+        for level in LEVELS.values():
+            counts, _ = physics.measured_like(mofs, rows, GRID, np.random.default_rng(5), level)
+            counts = counts - np.median(counts, axis=1, keepdims=True)
+            cosine = (counts * ideal).sum(axis=1) / np.sqrt((counts**2).sum(axis=1) * (ideal**2).sum(axis=1))
+            means.append(cosine.mean())
+        assert means[0] > means[1] > means[2]
+
+
+def test_ideal_is_the_simulated_pattern(mofs, structures):
+    ideal = physics.ideal(mofs, np.array([2, 0, 1]), GRID, fwhm=0.12, b=0.0)
+    for profile, row in zip(ideal.astype(float), (2, 0, 1), strict=True):
+        whole = simulate_pattern(structures[row], GRID, 0.12).intensity
+        assert profile.max() == pytest.approx(1.0)
+        assert profile @ whole / np.sqrt((profile @ profile) * (whole @ whole)) > 0.9998
+
+
+def test_ideal_applies_the_overall_temperature_factor(mofs):
+    cold, warm = (physics.ideal(mofs, np.array([0]), GRID, b=b)[0] for b in (0.0, 6.0))
+    high = GRID.two_theta > 40
+    assert warm[high].sum() < 0.8 * cold[high].sum()
+
+
+def test_library_lines_have_the_spacings_of_their_cells(mofs):
+    for row in range(len(mofs)):
+        entry = mofs.entry(row)
+        d, _ = mofs.lines(row)
+        np.testing.assert_allclose(1 / d**2, inverse_d_squared(entry.hkl, reciprocal_metric(entry.cell)))
+        assert (np.diff(d) <= 1e-9).all()

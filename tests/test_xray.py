@@ -1,0 +1,73 @@
+"""Anodes, wavelengths, Bragg geometry."""
+
+import numpy as np
+import pytest
+
+from xrdmatch import xray
+from xrdmatch.errors import XrdMatchError
+
+CU, CO = xray.ANODES["Cu"].k_alpha, xray.ANODES["Co"].k_alpha
+
+
+@pytest.mark.parametrize(
+    ("text", "wavelength"),
+    [
+        ("Cu", 1.541871), ("cu", 1.541871), ("CuKa", 1.541871), ("Cu K-alpha1", None), ("CuKa1", 1.540593), ("cu_ka2", 1.544427),
+        ("CuKalpha1", 1.540593),
+        ("CuKb", 1.392235), ("CoKa1", 1.788996), ("Mo", 0.710747), (" 1.5406 ", 1.5406), ("0.4", 0.4),
+    ],
+)  # fmt: skip
+def test_parse_wavelength(text, wavelength):
+    if wavelength is None:
+        with pytest.raises(XrdMatchError, match="not understood"):
+            xray.parse_wavelength(text)
+    else:
+        assert xray.parse_wavelength(text) == pytest.approx(wavelength, abs=2e-6)
+
+
+@pytest.mark.parametrize("text", ["", "Xx", "CuKx", "12", "0.001", "nan", "inf", "-1.5", "1,54"])
+def test_what_is_no_wavelength(text):
+    with pytest.raises(XrdMatchError, match="Cr, Fe, Co, Cu, Mo, Ag"):
+        xray.parse_wavelength(text)
+
+
+def test_lines_of_each_anode_are_in_order():
+    for anode in xray.ANODES.values():
+        assert anode.k_beta < anode.k_alpha1 < anode.k_alpha < anode.k_alpha2
+
+
+def test_bragg_round_trip():
+    angles = np.linspace(0.5, 170, 500)
+    np.testing.assert_allclose(xray.two_theta(xray.d_spacing(angles, CU), CU), angles)
+    assert xray.two_theta([CU / np.sqrt(2)], CU)[0] == pytest.approx(90)
+    assert np.isnan(xray.two_theta([0.5, 0.7], CU)).all()
+
+
+def test_angles_go_from_cobalt_to_copper_and_back():
+    angles = np.linspace(3, 100, 400)
+    copper = xray.convert_two_theta(angles, CO, CU)
+    assert (copper < angles).all()
+    np.testing.assert_allclose(xray.convert_two_theta(copper, CU, CO), angles)
+    np.testing.assert_allclose(xray.d_spacing(copper, CU), xray.d_spacing(angles, CO))
+    assert np.isnan(xray.convert_two_theta([150.0], CU, CO)).all()
+    assert xray.convert_two_theta([20.0, 30.0], CU, CU).tolist() == pytest.approx([20.0, 30.0])
+
+
+def test_lorentz_polarisation():
+    assert xray.lorentz_polarisation([90.0])[0] == pytest.approx(1 / (0.5 * np.sqrt(0.5)))
+    low = xray.lorentz_polarisation(np.linspace(1, 60, 100))
+    assert (np.diff(low) < 0).all()
+
+
+@pytest.mark.parametrize("cell", [(10, 11, 12, 90, 90, 90), (9, 9, 14, 90, 90, 120), (7.1, 8.3, 9.7, 81, 96, 112)])
+def test_reciprocal_metric_is_that_of_the_lattice(cell):
+    import naive
+
+    metric = xray.reciprocal_metric(cell)
+    basis = naive.lattice(np.array(cell, dtype=float))
+    np.testing.assert_allclose(np.linalg.inv(metric), basis @ basis.T, atol=1e-9)
+    np.testing.assert_allclose(xray.reciprocal_metric([cell, cell]), [metric, metric])
+    hkl = np.array([[1, 0, 0], [0, 2, 0], [1, -1, 3]])
+    vectors = hkl @ np.linalg.inv(basis).T
+    np.testing.assert_allclose(xray.inverse_d_squared(hkl, metric), (vectors**2).sum(axis=1))
+    assert xray.inverse_d_squared([[1, 0, 0]], metric).shape == (1,)

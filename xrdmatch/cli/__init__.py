@@ -1,0 +1,94 @@
+"""The command line: parse, call, print, exit code. Each command is one function of its module here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from xrdmatch import __version__
+from xrdmatch.cli.identify import identify
+from xrdmatch.cli.info import info
+from xrdmatch.cli.models import add, evaluate, train
+from xrdmatch.cli.patterns import augment, denoise
+from xrdmatch.cli.simulate import simulate
+from xrdmatch.errors import XrdMatchError
+
+__all__ = ["app", "main"]
+
+START, MORE = "Start here", "More"
+
+WELCOME = """\
+xrdmatch names the metal-organic framework in a powder X-ray diffraction scan.
+
+  xrdmatch identify scan.raw              what is it? ranked frameworks and a verdict
+  xrdmatch simulate cifs/ -o library.h5   crystal structures into a reference library
+  xrdmatch train library.h5 -o my-model   a library into a model of your own
+
+xrdmatch --help lists all commands, xrdmatch COMMAND --help their options."""
+
+
+class _Commands(TyperGroup):
+    """Turns what a user or a user's file can cause into one line and an exit code; the only place that does."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except XrdMatchError as error:
+            from xrdmatch.cli.shared import Messages
+
+            Messages().error(str(error))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            typer.echo(str(error) or "interrupted", err=True)
+            raise typer.Exit(130) from error
+        except BrokenPipeError as error:
+            # Whoever read our output has gone; the interpreter would complain while it flushes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="xrdmatch",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"xrdmatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Name the metal-organic framework in a raw powder X-ray diffraction scan.
+
+    [bold]xrdmatch identify scan.raw[/bold] is all it takes; every command explains itself with --help.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(WELCOME)
+
+
+app.command(rich_help_panel=START)(identify)
+app.command(rich_help_panel=START)(simulate)
+app.command(rich_help_panel=START)(train)
+for _command in (denoise, augment, evaluate, add, info):
+    app.command(rich_help_panel=MORE)(_command)
+
+
+def main() -> None:
+    """Entry point of the `xrdmatch` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file name or a subscript must not end the run on an old code page
+    app(prog_name="xrdmatch")

@@ -1,0 +1,94 @@
+"""identify: measured files to ranked frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xrdmatch.cli import inputs, shared
+from xrdmatch.errors import XrdMatchError
+
+if TYPE_CHECKING:
+    from xrdmatch.identify import Identification, Identifier
+    from xrdmatch.pattern import Pattern
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def identify(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as 'run*/*.raw', or - for standard input.")],
+    model: shared.ModelOption = None,
+    wavelength: shared.WavelengthOption = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="json is one object a line and a file; csv one row a match.")] = Format.table,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="How many matches at most.")] = 5,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; members.")] = False,
+    filter_mode: shared.FilterOption = shared.Filter.auto,
+    recursive: shared.RecursiveOption = False,
+    range_index: shared.RangeOption = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    jobs: shared.JobsOption = None,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Name the framework in raw powder scans: a ranked list with a verdict.
+
+    Formats are recognised by content (Bruker, PANalytical, Rigaku, STOE, text and more). A folder gives the files with a known ending.
+    Exit code 1 where a file could not be read; the others are still identified.
+    """
+    from xrdmatch import report
+    from xrdmatch.identify import Identifier
+    from xrdmatch.model import usable_cores
+
+    if paths.count(inputs.STDIN) > 1:
+        raise typer.BadParameter("standard input (-) can be read once")
+    messages = shared.Messages(quiet)
+    identifier = Identifier(model, device.value, top)
+    verdicts: list[str] = []
+    with shared.output_stream(output) as stream:
+        write = report.writer(format.value, stream, verbose)
+        on_screen = format is Format.table and stream.isatty()
+        files = list(inputs.expand(paths, recursive))
+        with shared.progress(shared.Messages(quiet or stream.isatty()), "identifying", len(files), "files") as bar:
+            read = inputs.patterns(files, min(jobs or usable_cores(), 16), range_index)
+            for result in _answers(identifier, read, wavelength, filter_mode.value, messages):
+                if not (on_screen and result.verdict == "error"):  # standard error has said it on the same screen
+                    write(result)
+                verdicts.append(result.verdict)
+                bar.advance()
+    messages.close()
+    if len(verdicts) > 1 and messages.live:
+        messages.note(report.summary(verdicts))
+    if "error" in verdicts:
+        raise typer.Exit(1)
+
+
+def _answers(
+    identifier: Identifier, read: Iterator[tuple[str, Pattern | XrdMatchError]], wavelength: float | None, mode: str, messages: shared.Messages
+) -> Iterator[Identification]:
+    """The answer for each file, in order; what cannot be read or identified is an answer as well."""
+    from xrdmatch.identify import error_result
+
+    for path, pattern in read:
+        try:
+            if isinstance(pattern, XrdMatchError):
+                raise pattern
+            result = identifier.identify(pattern, wavelength, shared.Filter(mode).value, path)
+        except XrdMatchError as error:
+            result = error_result(path, str(error), identifier.model.name)
+        except Exception as error:  # a defect must not stop a batch
+            result = error_result(path, str(inputs.defect(path, error)), identifier.model.name)
+        if result.verdict == "error":
+            messages.error(result.reason)
+        for note in result.notes:
+            messages.warn(note, path)
+        yield result

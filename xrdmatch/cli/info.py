@@ -1,0 +1,82 @@
+"""info: what is installed and what would run."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from xrdmatch import __version__
+from xrdmatch.cli import shared
+from xrdmatch.errors import XrdMatchError
+
+
+class Format(StrEnum):
+    """How the facts are written."""
+
+    text = "text"
+    json = "json"
+
+
+def info(
+    model: shared.ModelOption = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    format: Annotated[Format, typer.Option("--format", "-f", help="json is one object.")] = Format.text,
+) -> None:
+    """Version, model, library and the execution provider that would run: paste it into a bug report."""
+    from xrdmatch.report import to_json
+
+    facts = collect(model, device.value)
+    if format is Format.json:
+        typer.echo(to_json(facts, indent=2))
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            said = ", ".join(map(str, value)) if isinstance(value, list) else value
+            typer.echo(f"{name.replace('_', ' '):{width}}  {'-' if said in (None, '') else said}")
+    if facts["model_error"]:
+        raise typer.Exit(1)
+
+
+def collect(model: str | None, device: str) -> dict[str, Any]:
+    """The facts, in the order they are printed; a model that does not load is a fact as well."""
+    import onnxruntime
+
+    from xrdmatch.model import cuda_obstacle, shipped_folder, shipped_models
+
+    facts: dict[str, Any] = {
+        "xrdmatch": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "platform": platform.platform(),
+        "onnxruntime": onnxruntime.__version__,
+        "providers_installed": onnxruntime.get_available_providers(),
+        "cuda": cuda_obstacle() or "nothing known stands in its way",
+        "shipped_models": shipped_models(),
+        "models_folder": str(shipped_folder()),
+    }
+    about: dict[str, Any] = dict.fromkeys(("model", "model_path", "kind", "entries", "families", "trained", "provider"))
+    try:
+        about |= _about_model(model, device)
+        error = ""
+    except XrdMatchError as problem:
+        error = str(problem)
+    return {**facts, **about, "model_error": error}
+
+
+def _about_model(name: str | None, device: Any) -> dict[str, Any]:
+    from xrdmatch.model import Model
+
+    model = Model.load(name, device)
+    made = model.config.get("provenance") or {}
+    return {
+        "model": model.name,
+        "model_path": str(model.path),
+        "kind": model.kind,
+        "entries": len(model.library),
+        "families": len(set(model.library.family.tolist())),
+        "trained": made.get("date") if isinstance(made, dict) else None,
+        "provider": model.session.provider,
+    }

@@ -1,0 +1,133 @@
+"""Measured files as people name them: paths, folders, patterns with * and ?, and - for standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xrdmatch.errors import ReadError, XrdMatchError
+
+if TYPE_CHECKING:
+    from xrdmatch.pattern import Pattern
+
+STDIN = "-"
+#: Endings that a folder's files are taken by; a file that is named is read whatever it ends in.
+TEXT = (
+    ".xy",
+    ".xye",
+    ".xyd",
+    ".xdd",
+    ".dat",
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".prn",
+    ".chi",
+    ".asc",
+    ".fxye",
+    ".fxy",
+    ".esd",
+    ".std",
+    ".gsa",
+    ".gss",
+    ".gda",
+)
+SUFFIXES = (*TEXT, ".raw", ".brml", ".uxd", ".xrdml", ".udf", ".rd", ".sd", ".ras", ".rasx")
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+
+
+def expand(given: Iterable[str], recursive: bool = False) -> Iterator[tuple[str, str]]:
+    """(path, reason) of every file in the order given; reason says why there is nothing to read, else it is empty.
+
+    A folder gives its files with a known ending, sorted; * and ? are expanded where no file has that very name.
+    """
+    for name in given:
+        if name == STDIN or os.path.isfile(name):
+            yield name, ""
+        elif os.path.isdir(name):
+            files = sorted(_folder(Path(name), recursive))
+            yield from ((file, "") for file in files)
+            if not files:
+                deeper = "" if recursive else "; --recursive looks into subfolders"
+                yield name, f"{name}: no measured files in this folder (looked for {' '.join(SUFFIXES)}{deeper})"
+        elif glob.has_magic(name) and not os.path.lexists(name):
+            found = sorted(glob.glob(name, recursive=True))
+            yield from expand(found, recursive)
+            if not found:
+                yield name, f"{name}: no file fits this pattern"
+        else:
+            yield name, ""  # reading it says what is wrong
+
+
+def _folder(folder: Path, recursive: bool) -> Iterator[str]:
+    for item in folder.rglob("*") if recursive else folder.iterdir():
+        hidden = any(part.startswith(".") for part in item.relative_to(folder).parts)
+        if not hidden and item.is_file() and is_measured(item):
+            yield str(item)
+
+
+def is_measured(path: Path) -> bool:
+    """Whether a folder's file is taken for a scan: by its ending, and a .cif by its powder tags."""
+    name = path.name.lower()
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    if name.endswith(".cif"):
+        try:
+            with path.open("rb") as stream:
+                return b"_pd_" in stream.read(1 << 20)
+        except OSError:
+            return False
+    return name.endswith(SUFFIXES)
+
+
+def read(path: str, range_index: int | None = None) -> Pattern:
+    """The pattern in a file or on standard input."""
+    from xrdmatch import formats
+
+    if path == STDIN:
+        return formats.parse(sys.stdin.buffer.read(), "standard input", range_index=range_index)
+    return formats.read(path, range_index=range_index)
+
+
+def patterns(files: Iterable[tuple[str, str]], jobs: int, range_index: int | None = None) -> Iterator[tuple[str, Pattern | XrdMatchError]]:
+    """Each file's pattern, or why there is none, in order. Some are read ahead by `jobs` threads, so that memory stays flat."""
+
+    def load(path: str, reason: str) -> Pattern | XrdMatchError:
+        if reason:
+            return ReadError(reason)
+        try:
+            return read(path, range_index)
+        except XrdMatchError as error:
+            return error
+        except Exception as error:  # a defect of a reader must not stop a batch
+            return defect(path, error)
+
+    pool = ThreadPoolExecutor(jobs)
+    ahead: deque[tuple[str, Future[Pattern | XrdMatchError]]] = deque()
+    try:
+        for path, reason in files:
+            ahead.append((path, pool.submit(load, path, reason)))
+            if len(ahead) > 2 * jobs:
+                yield _first(ahead)
+        while ahead:
+            yield _first(ahead)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _first(ahead: deque[tuple[str, Future[Pattern | XrdMatchError]]]) -> tuple[str, Pattern | XrdMatchError]:
+    path, future = ahead.popleft()
+    return path, future.result()
+
+
+def defect(path: str, error: Exception) -> XrdMatchError:
+    """What to say of an error that should not be; XRDMATCH_DEBUG lets it through."""
+    if os.environ.get("XRDMATCH_DEBUG"):
+        raise error
+    return XrdMatchError(f"{path}: a defect of xrdmatch ({type(error).__name__}: {error}); please report it with the file")

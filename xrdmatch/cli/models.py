@@ -1,0 +1,191 @@
+"""train, add and evaluate: models made, extended and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xrdmatch.cli import shared
+from xrdmatch.errors import LibraryError, ModelError
+
+CLASSIFIER, ENCODER = "Classifier (wang2020)", "Encoder"
+
+
+class Network(StrEnum):
+    """What is trained."""
+
+    wang2020 = "wang2020"
+    encoder = "encoder"
+
+
+def train(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each).")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")],
+    network: Annotated[Network | None, typer.Option("--network", help="By default what fits the source.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns a step. By default 128 for wang2020, 256 for the encoder.")] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, rich_help_panel=CLASSIFIER, help="Passes over the set.")] = 50,
+    lr: Annotated[float, typer.Option("--lr", min=0.0, rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
+    validation: Annotated[float, typer.Option("--validation", rich_help_panel=CLASSIFIER, help="Share of patterns held back.")] = 0.2,
+    library: Annotated[
+        Path | None, typer.Option("--library", metavar="LIB.h5", rich_help_panel=CLASSIFIER, help="The labels' structures; identify needs them.")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, rich_help_panel=ENCODER, help="Training steps.")] = 9000,
+    seed: shared.SeedOption = 0,
+    device: shared.DeviceOption = shared.Device.auto,
+    jobs: shared.JobsOption = None,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020.
+
+    Ctrl-C saves a checkpoint; --resume goes on from it. Needs the train extra.
+    """
+    messages = shared.Messages(quiet)
+    kind = _network_for(source, network)
+    common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs}
+    try:
+        if kind is Network.wang2020:
+            _classifier(source, out, library, messages, epochs=epochs, batch=batch or 128, lr=lr, validation=validation, **common)
+        else:
+            _encoder(source, out, messages, steps=steps, batch=batch or 256, **common)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "onnx"):
+            raise
+        raise ModelError(f"training needs {error.name}, which is not installed: pip install 'xrdmatch[train]'") from error
+
+
+def _network_for(source: Path, asked: Network | None) -> Network:
+    """The network that this file trains. Raises LibraryError where it is neither a library nor an augmented set."""
+    from xrdmatch import augment, library
+
+    formats = {augment.FORMAT: Network.wang2020, library.FORMAT: Network.encoder}
+    fits = formats.get(library.format_of(source))
+    if fits is None:
+        raise LibraryError(f"{source}: expected a library (xrdmatch simulate) or an augmented set (xrdmatch augment)")
+    if asked is not None and asked is not fits:
+        wanted = "an augmented set (xrdmatch augment)" if asked is Network.wang2020 else "a library (xrdmatch simulate)"
+        raise LibraryError(f"{source}: --network {asked.value} trains on {wanted}, this file is for {fits.value}")
+    return fits
+
+
+def _classifier(source: Path, out: Path, library: Path | None, messages: shared.Messages, **options: Any) -> None:
+    from xrdmatch.augment import AugmentedSet
+    from xrdmatch.library import Library
+    from xrdmatch.model import LIBRARY
+    from xrdmatch.train import train_classifier
+
+    labels = None
+    if library is not None:
+        entries = Library.load(library)
+        index = entries.index()
+        with AugmentedSet(source) as data:
+            missing = [name for name in data.ids if name not in index]
+            if missing:
+                raise LibraryError(f"{library}: {len(missing)} labels of {source} are not in it, for example {missing[0]}")
+            labels = entries.subset([index[name] for name in data.ids])
+    else:
+        messages.warn("without --library the model folder has no structures, and identify cannot use it")
+    with shared.progress(messages, "training", None) as bar:
+        trained = train_classifier(source, out, progress=_epochs_shown(bar, messages), **options)
+    if labels is not None:
+        labels.save(out / LIBRARY)
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items() if name.startswith("val_"))
+    messages.note(f"{out}: {trained.epochs} epochs; {metrics}; torch and ONNX differ by {trained.parity:.1g}")
+
+
+def _epochs_shown(bar: Any, messages: shared.Messages) -> Callable[[Any], None]:
+    def show(now: Any) -> None:
+        bar.update(
+            total=now.epochs * now.batches,
+            completed=now.epoch * now.batches + now.batch,
+            description=f"epoch {now.epoch + 1}/{now.epochs}  loss {now.loss:.3f}",
+            rate=f"{now.rate:.0f} patterns/s",
+        )
+        if now.metrics and messages.live:
+            said = now.metrics
+            messages.note(
+                f"epoch {now.epoch + 1}: loss {said['loss']:.4f}, validation {said['val_loss']:.4f}, "
+                f"top-1 {100 * said['val_top1']:.1f} %, top-5 {100 * said['val_top5']:.1f} %, {now.rate:.0f} patterns/s"
+            )
+
+    return show
+
+
+def _encoder(source: Path, out: Path, messages: shared.Messages, *, steps: int, threads: int | None, **options: Any) -> None:
+    from xrdmatch.train_encoder import train_model
+
+    with shared.progress(messages, "training", steps, "steps") as bar:
+
+        def show(now: Mapping[str, float]) -> None:
+            recall = f"  recall@5 {now['recall@5']:.3f}" if "recall@5" in now else ""
+            last = "  now exporting and calibrating" if now["step"] == steps else ""
+            bar.update(completed=now["step"], description=f"loss {now['loss']:.3f}{recall}{last}")
+
+        try:
+            made = train_model(source, out, steps=steps, threads=threads, workers=max(1, threads or 1), progress=show, **options)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"training stopped; {out / 'checkpoint.pt'} is saved, go on with --resume") from error
+    messages.note(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in made.items() if isinstance(value, float)))
+
+
+def add(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives.")],
+    model: Annotated[Path, typer.Option("--model", "-m", metavar="DIR", help="Your model folder; made where it does not exist.")],
+    base: Annotated[
+        str | None, typer.Option("--from", metavar="NAME|DIR", help="What a new folder is a copy of; the shipped model by default.")
+    ] = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Put your own structures into a model, in seconds and without training."""
+    from xrdmatch.add import add as add_structures
+
+    messages = shared.Messages(quiet)
+    done = add_structures(sources, model, base, device.value)
+    messages.note(f"{model}: {len(done.ids)} structures added; use it with --model {model}")
+    messages.listed("join a family that powder diffraction cannot tell them from", [(name, f"{name}: {family}") for name, family in done.alike])
+    messages.listed("could not be loaded", done.failed)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+class EvaluationFormat(StrEnum):
+    """How the accuracy is written."""
+
+    table = "table"
+    json = "json"
+
+
+def evaluate(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Columns file, label, accepted (regular expression), wavelength, kind.")],
+    model: shared.ModelOption = None,
+    filter_mode: shared.FilterOption = shared.Filter.auto,
+    format: Annotated[EvaluationFormat, typer.Option("--format", "-f", help="json is one object with scores and files.")] = EvaluationFormat.table,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Accuracy on labelled patterns, each figure with its Wilson 95 % interval."""
+    from xrdmatch import report
+    from xrdmatch.evaluate import evaluate as judge
+    from xrdmatch.evaluate import read_labels
+    from xrdmatch.identify import Identifier
+
+    messages = shared.Messages(quiet)
+    total = len(read_labels(labels))
+    with shared.progress(messages, "evaluating", total, "files") as bar:
+        result = judge(labels, Identifier(model, device.value), filter_mode.value, bar.advance)
+    with shared.output_stream(output) as stream:
+        if format is EvaluationFormat.json:
+            stream.write(report.to_json(result.to_json()) + "\n")
+        else:
+            report.print_evaluation(result, report.console_for(stream))
+    for row in result.rows:
+        if row.verdict == "error":
+            messages.error(row.reason)
+    if any(row.verdict == "error" for row in result.rows):
+        raise typer.Exit(1)

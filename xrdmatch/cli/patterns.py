@@ -1,0 +1,172 @@
+"""denoise and augment: measured scans filtered, and training patterns made of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xrdmatch.cli import inputs, shared
+from xrdmatch.errors import LibraryError, XrdMatchError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from xrdmatch.library import Library
+    from xrdmatch.pattern import Grid, Pattern
+
+PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
+
+
+class Suffix(StrEnum):
+    """What patterns are written as in a folder."""
+
+    xy = "xy"
+    xye = "xye"
+    csv = "csv"
+
+
+class Method(StrEnum):
+    """How training patterns are made."""
+
+    shuffle = "shuffle"
+
+
+def denoise(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as '*.raw', or - for standard input.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A file (.xy .xye .csv), or a folder for several.")],
+    filter_mode: shared.FilterOption = shared.Filter.auto,
+    suffix: Annotated[Suffix, typer.Option("--suffix", help="How files in a folder are written.")] = Suffix.xy,
+    wavelength: shared.WavelengthOption = None,
+    recursive: shared.RecursiveOption = False,
+    range_index: shared.RangeOption = None,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Take the noise out of measured scans with the FFT filter.
+
+    Whether each scan was filtered, and why, goes to standard error. A scan that needs no filter is written as it is.
+    """
+    messages = shared.Messages(quiet)
+    files = list(inputs.expand(paths, recursive))
+    single = out.suffix.lower() in PATTERN_SUFFIXES and not out.is_dir()
+    if single and len(files) != 1:
+        raise typer.BadParameter(f"{out} is one file, but {len(files)} scans were given; name a folder")
+    if not single and out.suffix and not out.is_dir():
+        raise typer.BadParameter(f"{out}: expected a file ending in {' '.join(PATTERN_SUFFIXES)}, or a folder")
+    failed, taken = 0, set[Path]()
+    for path, pattern in inputs.patterns(files, 2, range_index):
+        target = out if single else _target(out, path, suffix.value, taken)
+        try:
+            if isinstance(pattern, XrdMatchError):
+                raise pattern
+            messages.note(f"{path} -> {target}: {_filtered(pattern, target, filter_mode.value, wavelength)}")
+        except XrdMatchError as error:
+            failed += 1
+            messages.error(str(error))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _filtered(pattern: Pattern, target: Path, mode: Any, wavelength: float | None) -> str:
+    """Filter and write one scan; the reason that the filter gives."""
+    from dataclasses import replace
+
+    from xrdmatch import formats
+    from xrdmatch.denoise import denoise as run_filter
+
+    result = run_filter(replace(pattern, wavelength=wavelength or pattern.wavelength), mode)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    formats.write(result.pattern, target)
+    return result.reason
+
+
+def _target(folder: Path, path: str, suffix: str, taken: set[Path]) -> Path:
+    """A name in the folder that no other scan of this run has: scan.xy, else scan.raw.xy, else scan.raw-2.xy."""
+    source = Path("standard-input" if path == inputs.STDIN else path)
+    names = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, 10_000))]
+    target = next(folder / f"{name}.{suffix}" for name in names if folder / f"{name}.{suffix}" not in taken)
+    taken.add(target)
+    return target
+
+
+def augment(
+    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="A library (.h5) made by simulate.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.h5", help="The training patterns.")],
+    noise: Annotated[list[str], typer.Option("--noise", metavar="PATH", help="Measured scan or folder to take noise from; may be repeated.")],
+    method: Annotated[Method, typer.Option("--method", help="shuffle: shuffled noise replaces all but the 400 largest points.")] = Method.shuffle,
+    copies: Annotated[int, typer.Option("--copies", min=1, help="Patterns of each structure, divided over the noise sources.")] = 72,
+    strength: Annotated[
+        float | None, typer.Option("--strength", min=0.0, help="Scale each source's largest noise to this share of the strongest line (for blanks).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take only so many structures, drawn by the seed.")] = None,
+    ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id a line.")] = None,
+    fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="Width of the simulated lines in degrees.")] = 0.1,
+    seed: shared.SeedOption = 0,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Training patterns from a library and measured noise (Wang et al. 2020), for train --network wang2020."""
+    from xrdmatch.augment import library_profiles, write_shuffled
+    from xrdmatch.denoise import PAPER_GRID
+    from xrdmatch.library import Library
+
+    messages = shared.Messages(quiet)
+    entries = Library.load(library)
+    rows = _rows(entries, library, limit, ids, seed)
+    names, sources = _noise(noise, PAPER_GRID, messages)
+    with shared.progress(messages, "augmenting", len(rows), "structures") as bar:
+        number = write_shuffled(
+            library_profiles(entries, rows, PAPER_GRID, fwhm),
+            entries.id[rows].tolist(),
+            sources,
+            out,
+            copies=copies,
+            seed=seed,
+            strength=strength,
+            noise_names=names,
+            grid=PAPER_GRID,
+            progress=lambda done: bar.advance(1),
+        )
+    messages.note(f"{out}: {number} patterns of {len(rows)} structures, noise from {len(sources)} scans")
+
+
+def _noise(given: list[str], grid: Grid, messages: shared.Messages) -> tuple[list[str], list[Any]]:
+    """Names and values on the grid of the scans noise is taken from; one that does not serve is left out with a warning."""
+    from xrdmatch.augment import noise_on_grid
+
+    names, values = [], []
+    for path, pattern in inputs.patterns(inputs.expand(given), 2):
+        try:
+            if isinstance(pattern, XrdMatchError):
+                raise pattern
+            values.append(noise_on_grid(pattern, grid))
+            names.append(Path(path).name)
+        except XrdMatchError as error:
+            messages.warn(f"left out as a noise source: {error}")
+    if not names:
+        raise LibraryError("none of the noise sources could be used; --noise takes measured scans that cover most of 5-50 degrees")
+    return names, values
+
+
+def _rows(library: Library, path: Path, limit: int | None, ids: Path | None, seed: int) -> NDArray[np.int64]:
+    """Rows of the structures asked for, in the library's order."""
+    import numpy as np
+
+    rows = np.arange(len(library))
+    if ids is not None:
+        try:
+            wanted = ids.read_text(encoding="utf-8-sig").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LibraryError(f"{ids}: expected a text file with one id a line, but it cannot be read: {error}") from error
+        index = library.index()
+        unknown = [name for name in wanted if name not in index]
+        if unknown:
+            raise LibraryError(f"{ids}: {len(unknown)} of {len(wanted)} ids are not in {path}, for example {unknown[0]}")
+        rows = np.array(sorted({index[name] for name in wanted}), dtype=np.int64)
+    if limit is not None and limit < rows.size:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    if rows.size == 0:
+        raise LibraryError(f"{ids or path}: no structures to take")
+    return rows

@@ -1,0 +1,166 @@
+"""What the commands share: options, messages on standard error, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from xrdmatch.errors import XrdMatchError
+
+#: Repeats of one warning that are printed; the rest are counted.
+WARNINGS = 3
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Filter(StrEnum):
+    """When a scan goes through the FFT filter."""
+
+    auto = "auto"
+    paper = "paper"
+    on = "on"
+    off = "off"
+
+
+def _wavelength(text: str) -> float:
+    from xrdmatch.xray import parse_wavelength
+
+    try:
+        return parse_wavelength(text)
+    except XrdMatchError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME|DIR", help="A model's name or folder; the shipped one by default.", envvar="XRDMATCH_MODEL"),
+]
+WavelengthOption = Annotated[
+    float | None,
+    typer.Option("--wavelength", "-w", metavar="Cu|CuKa1|ANGSTROM", parser=_wavelength, help="Overrides the file's; without either Cu is assumed."),
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes a GPU where one runs; cuda fails where none does.")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Parallel workers; by default the cores this process may use.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings; errors and the exit code stay.")]
+FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter: auto where noise calls for it, paper by the rule of Wang et al. 2020.")]
+RangeOption = Annotated[int | None, typer.Option("--range-index", min=1, help="Which range of a file that holds several, from 1.")]
+RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders as well.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
+
+
+@dataclass
+class Messages:
+    """Notes, warnings and errors, one line each on standard error."""
+
+    quiet: bool = False
+    _warned: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """Whether progress may be shown."""
+        return not self.quiet and sys.stderr.isatty()
+
+    def note(self, text: str) -> None:
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+    def warn(self, text: str, source: str = "") -> None:
+        """Print a warning; one that comes for many sources is printed a few times and then only counted."""
+        self._warned[text] = self._warned.get(text, 0) + 1
+        if not self.quiet and self._warned[text] <= WARNINGS:
+            _tagged("warning", "yellow", f"{source}: {text}" if source else text)
+
+    def error(self, text: str) -> None:
+        _tagged("error", "red", text)
+
+    def close(self) -> None:
+        """Say how often repeated warnings came."""
+        for text, times in self._warned.items():
+            if times > WARNINGS and not self.quiet:
+                _tagged("warning", "yellow", f"the same for {times - WARNINGS} more: {text}")
+
+    def listed(self, what: str, items: list[tuple[str, str]], shown: int = 10) -> None:
+        """A heading with a count, and the first of (name, reason)."""
+        if not items:
+            return
+        self.note(f"{len(items)} {what}:")
+        for name, reason in items[:shown]:
+            self.note(f"  {reason if reason.startswith(name) else f'{name}: {reason}'}")
+        if len(items) > shown:
+            self.note(f"  ... and {len(items) - shown} more")
+
+
+def _tagged(tag: str, colour: str, text: str) -> None:
+    """NO_COLOR counts; a pipe gets no colour in any case."""
+    plain = bool(os.environ.get("NO_COLOR"))
+    typer.echo((tag if plain else typer.style(tag, fg=colour, bold=True)) + ": " + text, err=True, color=False if plain else None)
+
+
+@contextlib.contextmanager
+def output_stream(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file written beside `path` and renamed when all is written. `-` is standard output as well."""
+    if path is None or str(path) == "-":
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        try:
+            with part.open("w", encoding="utf-8", newline="") as stream:
+                yield stream
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename not in (str(part), str(path)):
+            raise
+        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+
+
+@contextlib.contextmanager
+def progress(messages: Messages, title: str, total: int | None = None, unit: str = "") -> Iterator[Any]:
+    """A rich progress line on a terminal: an object with advance(number) and update(...); silent elsewhere."""
+    if not messages.live:
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")]
+    columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as display:
+        yield _Live(display, display.add_task(title, total=total, rate=""), unit)
+
+
+class _Silent:
+    def advance(self, number: int = 1) -> None: ...
+
+    def update(self, **fields: Any) -> None: ...
+
+
+class _Live(_Silent):
+    def __init__(self, display: Any, task: Any, unit: str) -> None:
+        self.display, self.task, self.unit = display, task, unit
+
+    def advance(self, number: int = 1) -> None:
+        self.update(advance=number)
+
+    def update(self, **fields: Any) -> None:
+        """total, completed, description; rate, by default in units a second."""
+        speed = self.display.tasks[0].speed
+        self.display.update(self.task, **{"rate": f"{speed:.3g} {self.unit}/s" if speed and self.unit else "", **fields})

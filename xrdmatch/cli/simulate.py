@@ -1,0 +1,181 @@
+"""simulate: crystal structures to a reference library, or to one pattern."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xrdmatch.cli import shared
+from xrdmatch.errors import StructureError, XrdMatchError
+
+if TYPE_CHECKING:
+    from xrdmatch.build import BuildReport
+    from xrdmatch.library import Library
+    from xrdmatch.pattern import Grid
+
+LIBRARY_SUFFIXES = (".h5", ".hdf5")
+PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
+PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
+
+
+def simulate(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives (.zip .tar .tar.gz .tar.xz).")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A library (.h5), or one structure's pattern (.xy .xye .csv).")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT.partial, left by an interrupted run.", rich_help_panel=LIBRARY)] = False,
+    names: Annotated[bool, typer.Option("--names/--no-names", help="Add the names people use.", rich_help_panel=LIBRARY)] = True,
+    families: Annotated[
+        bool, typer.Option("--families/--no-families", help="Group what powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
+    ] = True,
+    doi: Annotated[list[Path] | None, typer.Option("--doi", metavar="CSV", help="Tables of CoRE MOF with DOIs.", rich_help_panel=LIBRARY)] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Every repair, duplicate and failure, as CSV.", rich_help_panel=LIBRARY)
+    ] = None,
+    start: Annotated[float, typer.Option("--start", help="First 2theta in degrees.", rich_help_panel=PATTERN)] = 5.0,
+    stop: Annotated[float, typer.Option("--stop", help="Last 2theta in degrees.", rich_help_panel=PATTERN)] = 50.0,
+    step: Annotated[float, typer.Option("--step", help="Step in degrees.", rich_help_panel=PATTERN)] = 0.02,
+    fwhm: Annotated[float, typer.Option("--fwhm", min=0.001, help="Line width in degrees.", rich_help_panel=PATTERN)] = 0.1,
+    wavelength: shared.WavelengthOption = None,
+    jobs: shared.JobsOption = None,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Crystal structures into a reference library, or one structure into a pattern.
+
+    A structure that cannot be loaded is listed and left out; the library is written all the same, and the exit code is 1.
+    """
+    suffix = out.suffix.lower()
+    messages = shared.Messages(quiet)
+    if suffix in PATTERN_SUFFIXES:
+        _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm)
+    elif suffix in LIBRARY_SUFFIXES:
+        _library(sources, out, jobs, resume, messages, names=names, families=families, doi=doi or [], report=report)
+    else:
+        raise typer.BadParameter(f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
+
+
+def grid_of(start: float, stop: float, step: float, wavelength: float | None) -> Grid:
+    """The grid of the options; Cu K-alpha where no wavelength is given."""
+    from xrdmatch.pattern import Grid
+    from xrdmatch.xray import CU_K_ALPHA
+
+    try:
+        return Grid(start, stop, step, wavelength or CU_K_ALPHA)
+    except ValueError as error:
+        raise typer.BadParameter(f"--start {start:g} --stop {stop:g} --step {step:g}: expected 0 < start < stop < 180 and a step within") from error
+
+
+def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float) -> None:
+    from xrdmatch import formats
+    from xrdmatch.simulate import simulate_pattern
+    from xrdmatch.structure import iter_sources, parse
+
+    items = list(iter_sources(sources))
+    if len(items) != 1:
+        raise StructureError(f"{out}: a pattern is made of one structure, but {len(items)} were given; choose a library (.h5) for several")
+    name, data, source = items[0]
+    formats.write(simulate_pattern(parse(data, name, source), grid, fwhm), out)
+
+
+def _library(
+    sources: list[Path],
+    out: Path,
+    jobs: int | None,
+    resume: bool,
+    messages: shared.Messages,
+    *,
+    names: bool,
+    families: bool,
+    doi: list[Path],
+    report: Path | None,
+) -> None:
+    from xrdmatch.build import build
+    from xrdmatch.model import usable_cores
+
+    with shared.progress(messages, "simulating", None, "structures") as bar:
+        stop = _count_behind(sources, bar) if messages.live else None
+        try:
+            library, done = build(sources, out, jobs or usable_cores(), resume, bar.advance)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"interrupted; {out}.partial holds what is done, go on with --resume") from error
+        finally:
+            if stop:
+                stop.set()
+    library = _finish(library, out, names, families, doi, messages)
+    _tell(library, done, out, messages)
+    if report is not None:
+        _write_report(done, report)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
+    """Count the structures in a thread, since a compressed archive takes a while, and give the bar its total."""
+    from xrdmatch.structure import iter_sources
+
+    stop = threading.Event()
+
+    def count() -> None:
+        total = 0
+        try:
+            for total, _ in enumerate(iter_sources(sources), 1):  # noqa: B007
+                if stop.is_set():
+                    return
+        except XrdMatchError:
+            return  # the run itself says so
+        bar.update(total=total)
+
+    threading.Thread(target=count, daemon=True).start()
+    return stop
+
+
+def _finish(library: Library, out: Path, names: bool, families: bool, doi: list[Path], messages: shared.Messages) -> Library:
+    """The library with names, DOIs and families, where asked for, written again."""
+    if not (names or families or doi):
+        return library
+    from xrdmatch.names import core_dois, with_names
+
+    known = core_dois(doi)
+    if names:
+        library = with_names(library, known)
+    elif known:
+        library = _with_dois(library, known)
+    if families:
+        from xrdmatch.families import assign_families
+
+        size = len(library)
+        with shared.progress(messages, "grouping", size, "structures") as bar:
+            library = assign_families(library, lambda share: bar.update(completed=round(share * size)))
+    library.save(out)
+    return library
+
+
+def _with_dois(library: Library, known: dict[str, str]) -> Library:
+    from dataclasses import replace
+
+    import numpy as np
+
+    pairs = zip(library.id.tolist(), library.doi.tolist(), strict=True)
+    return replace(library, doi=np.array([said or known.get(name, "") for name, said in pairs], dtype=str))
+
+
+def _tell(library: Library, done: BuildReport, out: Path, messages: shared.Messages) -> None:
+    import numpy as np
+
+    groups = f", {len(np.unique(library.family))} families" if len(np.unique(library.family)) < len(library) else ""
+    before = f" ({done.resumed} from before)" if done.resumed else ""
+    messages.note(f"{out}: {len(library)} structures{before}{groups}")
+    messages.listed("repaired or read with a liberty", done.repaired)
+    messages.listed("duplicates left out", done.duplicates)
+    messages.listed("could not be loaded", done.failed)
+
+
+def _write_report(done: BuildReport, path: Path) -> None:
+    import csv
+
+    with shared.output_stream(path) as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(("what", "name", "reason"))
+        for what in ("failed", "repaired", "duplicates"):
+            rows.writerows((what, *item) for item in getattr(done, what))
