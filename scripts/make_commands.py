@@ -70,6 +70,8 @@ Each match:
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
 | `fwhm` | number | line width, degrees |
 | `note` | text | what cannot be decided, and by what method it could be |
+| `phase` | number | 1; 2 where it was found in the lines that the best match leaves unexplained |
+| `share` | number | of phase 2: share of the scan's line intensity (square-root scale) that it explains; 0 for others |
 
 [Method](method.md) says how they come about.
 """

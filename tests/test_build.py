@@ -177,9 +177,10 @@ def test_a_damaged_archive_keeps_the_finished_part(folder, tmp_path):
     assert len(Library.load(tmp_path / "library.h5.partial")) >= 40
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="needs a user whom permissions bind")
 def test_an_unreadable_file_is_listed(folder, tmp_path):
     (folder / "MOF05.cif").chmod(0)
+    if os.access(folder / "MOF05.cif", os.R_OK):
+        pytest.skip("needs a user whom permissions bind")
     _, report = build([folder], tmp_path / "library.h5")
     assert [name for name, _ in report.failed] == ["MOF05.cif"]
 

@@ -124,11 +124,12 @@ def test_an_oversized_file_is_not_read_whole(tmp_path, monkeypatch):
     assert [len(data) for _, data, _ in iter_sources([tmp_path])] == [1001]
 
 
-@pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="needs a user whom permissions bind")
 def test_an_unreadable_file_is_told_and_skipped(tmp_path):
     for name in ("a.cif", "b.cif"):
         (tmp_path / name).write_bytes(DATA)
     (tmp_path / "a.cif").chmod(0)
+    if os.access(tmp_path / "a.cif", os.R_OK):
+        pytest.skip("needs a user whom permissions bind")
     told = []
     assert names(tmp_path, refused=lambda *refusal: told.append(refusal)) == ["b.cif"]
     assert "cannot be opened" in told[0][1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def with_breathing(library: Library) -> Library:
 
 def _between(library: Library, name: str, rows: list[int]) -> list[Entry]:
     made = []
-    for first, last in zip(rows, rows[1:], strict=False):
+    for first, last in pairwise(rows):
         start, stop = library.cell[first], library.cell[last]
         change = float(np.abs(stop[:3] / start[:3] - 1.0).max())
         steps = max(1, int(np.ceil(change / STEP)))

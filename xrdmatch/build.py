@@ -94,11 +94,8 @@ def build(
     report = BuildReport()
     partial = target.with_name(target.name + ".partial")
     check_writable(target)
-    entries: dict[str, Entry] = {}
-    if resume and partial.exists():
-        kept = Library.load(partial)
-        entries = {str(kept.id[i]): kept.entry(i) for i in range(len(kept))}
-        report.resumed = len(entries)
+    entries = _finished(partial) if resume else {}
+    report.resumed = len(entries)
     seen: dict[str, str] = {}
     try:
         since = 0
@@ -129,6 +126,14 @@ def build(
     library.save(target)
     partial.unlink(missing_ok=True)
     return library, report
+
+
+def _finished(partial: Path) -> dict[str, Entry]:
+    """The entries that an interrupted run left."""
+    if not partial.exists():
+        return {}
+    kept = Library.load(partial)
+    return {str(kept.id[i]): kept.entry(i) for i in range(len(kept))}
 
 
 def _assemble(entries: dict[str, Entry], seen: dict[str, str], attrs: dict[str, Any] | None) -> Library:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.calibration import Calibration, Candidate
-from xrdmatch.denoise import Filtered, Mode, denoise
+from xrdmatch.denoise import Mode, denoise
 from xrdmatch.families import undecided
-from xrdmatch.match import Evidence, Fits, Measured, prepare
+from xrdmatch.match import Evidence, Fits, Measured, adjusted_lines, prepare, residual
 from xrdmatch.model import Device, Model
 from xrdmatch.pattern import Pattern
 from xrdmatch.verify import RECALL, query_features, unusable, verify
@@ -25,13 +25,18 @@ from xrdmatch.xray import CU_K_ALPHA
 
 #: Probability from which one family is named, and that several families have to reach together to be offered as alternatives.
 NAMED, OFFERED = 0.5, 0.5
+#: Share of the line intensity left unexplained from which a second phase is looked for, and the probability it needs.
+LEFT, SECOND = 0.08, 0.3
 #: Members listed for a family.
 MEMBERS = 50
 
 
 @dataclass(frozen=True)
 class Match:
-    """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees."""
+    """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
+
+    phase 2: found in the lines that the best match leaves; share: of the scan's line intensity (square-root scale) that it explains.
+    """
 
     rank: int
     id: str
@@ -46,6 +51,8 @@ class Match:
     strain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     fwhm: float = 0.0
     note: str = ""
+    phase: int = 1
+    share: float = 0.0
     evidence: Evidence | None = None
 
 
@@ -82,6 +89,15 @@ def error_result(file: str, message: str, model: str = "") -> Identification:
     return Identification(file, "error", message, model=model)
 
 
+@dataclass(frozen=True, eq=False)
+class _Ranking:
+    """Ranked matches with the fits behind them; best: which fit is the first match."""
+
+    matches: list[Match]
+    fits: Fits
+    best: int
+
+
 class Identifier:
     """One loaded model for many scans. Raises ModelError or LibraryError where the model folder is not whole."""
 
@@ -115,20 +131,42 @@ class Identifier:
         why = unusable(measured)
         if why:
             return replace(result, reason=why, seconds=round(time.perf_counter() - clock, 4))
-        matches, none = self._ranked(filtered, measured)
-        verdict, reason = self._decide(matches, none)
+        inputs = self.model.recipe.apply(filtered.pattern, sigma=filtered.sigma * filtered.passed)
+        ranking = self._ranked(inputs, measured)
+        matches = ranking.matches[: self.top]
+        verdict, reason = self._decide(matches)
+        second = self._second_phase(ranking, measured) if self.model.kind == "encoder" else None
+        if second is not None:
+            matches = [matches[0], second, *(match for match in matches[1:] if match.family != second.family)][: self.top]
+            matches = [replace(match, rank=rank) for rank, match in enumerate(matches, 1)]
+            reason += f"; {second.name or second.family} explains a further {100 * second.share:.0f} % of the line intensity: perhaps a mixture"
         return replace(result, verdict=verdict, reason=reason, matches=matches, seconds=round(time.perf_counter() - clock, 4))
 
-    def _ranked(self, filtered: Filtered, measured: Measured) -> tuple[list[Match], float]:
-        inputs = self.model.recipe.apply(filtered.pattern, sigma=filtered.sigma * filtered.passed)[None]
-        rows, recalled = self.model.recall(inputs, RECALL)[0]
+    def _ranked(self, inputs: NDArray[np.float32], measured: Measured) -> _Ranking:
+        rows, recalled = self.model.recall(inputs[None], RECALL)[0]
         fits, candidates = verify(self.model.library, rows, recalled, measured)
         if self.model.kind == "classifier":
-            probabilities, none = self._network_only(fits, rows, recalled), 0.0
+            probabilities = self._network_only(fits, rows, recalled)
         else:
-            probabilities, none = self.calibration.probabilities(candidates, query_features(measured))
-        order = np.argsort(-probabilities, kind="stable")[: self.top]
-        return [self._match(rank, fits, int(i), float(probabilities[i]), candidates[i]) for rank, i in enumerate(order, 1)], none
+            probabilities, _ = self.calibration.probabilities(candidates, query_features(measured))
+        order = np.argsort(-probabilities, kind="stable")
+        matches = [self._match(rank, fits, int(i), float(probabilities[i]), candidates[i]) for rank, i in enumerate(order[: self.top], 1)]
+        return _Ranking(matches, fits, int(order[0]))
+
+    def _second_phase(self, ranking: _Ranking, measured: Measured) -> Match | None:
+        """What the lines that the best family leaves unexplained look like, where they are enough to tell; its share is of the whole scan."""
+        claimed = adjusted_lines(self.model.library, ranking.fits, ranking.best, measured).claimed(measured.recipe.grid.size)
+        rest = residual(measured, claimed)
+        left = float((measured.signal[~claimed] ** 2).sum())
+        if left < LEFT or ranking.matches[0].probability < 0.1 or unusable(rest):
+            return None
+        grid = measured.recipe.grid
+        scan = Pattern(grid.two_theta, rest.lines.astype(float), grid.wavelength).within(measured.mask)
+        second = self._ranked(self.model.recipe.apply(scan, sigma=0.0), rest).matches[0]
+        own = second.family == ranking.matches[0].family
+        if own or second.probability < SECOND or second.evidence is None:
+            return None
+        return replace(second, phase=2, share=round(left * second.evidence.explained, 4))
 
     def _network_only(self, fits: Fits, rows: NDArray[np.int64], recalled: NDArray[np.float32]) -> NDArray[np.float64]:
         """A classifier's own probabilities, summed over each family."""
@@ -156,7 +194,7 @@ class Identifier:
             evidence=candidate.evidence,
         )
 
-    def _decide(self, matches: Sequence[Match], none: float) -> tuple[str, str]:
+    def _decide(self, matches: Sequence[Match]) -> tuple[str, str]:
         """Verdict and its reason, from probabilities alone."""
         if self.model.kind == "classifier":
             return "match", "the classifier always names one of its labels; it cannot say unknown"

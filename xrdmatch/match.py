@@ -16,7 +16,7 @@ from xrdmatch.library import Library, tied_axes
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.profile import draw
 from xrdmatch.recipe import Recipe, opening, smeared_noise
-from xrdmatch.xray import inverse_d_squared, lorentz_polarisation, lorentz_polarisation_of_sine, reciprocal_metric
+from xrdmatch.xray import inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric
 
 #: Grid and treatment of the comparison: finer than the encoder's, since here positions decide.
 RECIPE = Recipe(grid=Grid(2.0, 50.0, 0.02), smooth=0.10, background=2.0, gate=3.0, power=0.5)
@@ -224,36 +224,63 @@ def _improved(fits: Fits, trial: _Trial, worth: Floats, shift: Floats, score: Fl
     return values
 
 
-def evidence(library: Library, fits: Fits, i: int, measured: Measured, strong: float = 10.0) -> Evidence:
-    """Line by line, for candidate `i` of `fits`: what it explains, and its lines above `strong` percent of the strongest that show or fail to."""
-    grid = measured.recipe.grid
-    row = int(fits.rows[i])
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """An adjusted candidate's lines in the scan: hkl (n, 3), angles (n,) degrees, heights (n,) percent of the strongest, index (n,) on the grid."""
+
+    hkl: NDArray[np.int16]
+    angles: Floats
+    heights: Floats
+    index: NDArray[np.int64]
+    reach: int
+
+    def claimed(self, size: int) -> NDArray[np.bool_]:
+        """(size,) True where the candidate has a line above half a percent, within about a line width."""
+        flags = np.zeros(size, dtype=bool)
+        flags[self.index[self.heights > 0.5]] = True
+        return _near(flags, 2 * self.reach)
+
+
+def adjusted_lines(library: Library, fits: Fits, i: int, measured: Measured) -> Lines:
+    """Where candidate `i` of `fits` has its lines, as adjusted."""
+    grid, row = measured.recipe.grid, int(fits.rows[i])
     cells = library.cell[row].copy()
     cells[:3] *= 1.0 + fits.strain[i]
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
-    hkl = library.hkl[part]
-    squared = inverse_d_squared(hkl, reciprocal_metric(cells))
-    angles = np.degrees(2.0 * np.arcsin(np.clip(0.5 * grid.wavelength * np.sqrt(squared), 0.0, 0.999)))
-    areas = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation(np.maximum(angles, 0.5))
-    angles = angles + fits.shift[i]
-    index = np.rint((angles - grid.start) / grid.step).astype(int)
+    squared = inverse_d_squared(library.hkl[part], reciprocal_metric(cells))
+    sine_squared = np.clip(0.25 * grid.wavelength**2 * squared, 1e-5, 0.99)
+    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared))) + fits.shift[i]
+    areas = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation_of_sine(sine_squared)
+    index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
     inside = (index >= 0) & (index < grid.size)
     inside[inside] = measured.mask[index[inside]]
-    heights = np.where(inside, areas, 0.0)
-    heights *= 100.0 / max(heights.max(initial=0.0), 1e-300)
+    heights = 100.0 * areas[inside] / max(areas[inside].max(initial=0.0), 1e-300)
     reach = max(2, round(0.75 * max(float(fits.fwhm[i]), 0.08) / grid.step))
-    shows = _near(measured.lines > 0, reach)
-    claimed = np.zeros(grid.size, dtype=bool)
-    claimed[index[inside & (heights > 0.5)]] = True
-    claimed = _near(claimed, 2 * reach)
+    return Lines(library.hkl[part][inside], angles[inside], heights, index[inside], reach)
+
+
+def evidence(library: Library, fits: Fits, i: int, measured: Measured, strong: float = 10.0) -> Evidence:
+    """Line by line, for candidate `i` of `fits`: what it explains, and its lines above `strong` percent of the strongest that show or fail to."""
+    grid = measured.recipe.grid
+    lines = adjusted_lines(library, fits, i, measured)
+    shows = _near(measured.lines > 0, lines.reach)
+    claimed = lines.claimed(grid.size)
     total = float((measured.signal**2).sum())
     explained = float((measured.signal[claimed] ** 2).sum()) / total if total > 0 else 0.0
     listed: dict[bool, list[tuple[int, int, int, float, float]]] = {True: [], False: []}
-    for j in np.flatnonzero(heights > strong):
-        h, k, m = (int(value) for value in hkl[j])
-        listed[bool(shows[index[j]])].append((h, k, m, round(float(angles[j]), 3), round(float(heights[j]), 1)))
+    for j in np.flatnonzero(lines.heights > strong):
+        h, k, m = (int(value) for value in lines.hkl[j])
+        listed[bool(shows[lines.index[j]])].append((h, k, m, round(float(lines.angles[j]), 3), round(float(lines.heights[j]), 1)))
     extra = [angle for angle, height in strong_lines(measured, strong) if not claimed[round((angle - grid.start) / grid.step)]]
     return Evidence(round(explained, 4), listed[True], listed[False], extra)
+
+
+def residual(measured: Measured, claimed: NDArray[np.bool_]) -> Measured:
+    """The scan without the angles one phase has `claimed` (m,): they count as not measured."""
+    lines = measured.lines * ~claimed
+    top, before = float(lines.max(initial=0.0)), float(measured.lines.max(initial=0.0))
+    floor = min(0.5, measured.floor * before / top) if top > 0 else 1.0
+    return replace(measured, lines=lines, signal=_unit(lines**measured.recipe.power), mask=measured.mask & ~claimed, floor=floor)
 
 
 def strong_lines(measured: Measured, strong: float = 10.0) -> list[tuple[float, float]]:

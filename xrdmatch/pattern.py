@@ -52,6 +52,12 @@ class Pattern:
         """The same scan with other intensities (n,)."""
         return replace(self, intensity=np.asarray(intensity, dtype=float))
 
+    def within(self, mask: NDArray[np.bool_]) -> Pattern:
+        """The scan from the first to the last True of `mask` (n,)."""
+        kept = np.flatnonzero(mask)
+        part = slice(int(kept[0]), int(kept[-1]) + 1)
+        return replace(self, two_theta=self.two_theta[part], intensity=self.intensity[part])
+
     @property
     def step(self) -> float:
         """Median step in degrees."""

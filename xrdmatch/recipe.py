@@ -53,8 +53,8 @@ class Recipe:
     def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None) -> Floats:
         """Network input (channels, grid.size) of one pattern.
 
-        `wavelength` (angstrom) stands in for the pattern's own. `sigma`: noise of one measured point in counts, where it is known better than it can be
-        measured (after a filter).
+        `wavelength` (angstrom) stands in for the pattern's own. `sigma`: noise of one measured point in counts, where it is known better than
+        it can be measured (after a filter).
         """
         values, mask = self.grid.resample(pattern, wavelength)
         level = np.array([self.smoothed_noise(pattern, sigma)], dtype=np.float32)
@@ -138,7 +138,7 @@ def noise_sigma(values: Floats, mask: NDArray[np.bool_] | None = None) -> Floats
 def smeared_noise(pattern: Pattern, width: float, percentile: float = 25.0) -> float:
     """Noise in counts of a scan's running mean over `width` degrees, from its bends over twice that distance; `percentile` of 24 stretches.
 
-    Unlike differences of neighbours it sees noise that is correlated from point to point; unlike an average over the scan its quietest quarter leaves out the lines.
+    Unlike differences of neighbours it sees noise that is correlated from point to point; the quietest quarter of the scan leaves out the lines.
     """
     points = max(1, round(width / pattern.step)) | 1
     lag = 2 * points
@@ -147,7 +147,7 @@ def smeared_noise(pattern: Pattern, width: float, percentile: float = 25.0) -> f
     smooth = running_mean(pattern.intensity.astype(np.float32), points)
     bends = np.abs(smooth[lag:-lag] - 0.5 * (smooth[2 * lag :] + smooth[: -2 * lag]))
     quiet = np.percentile([np.median(block) for block in np.array_split(bends, BLOCKS)], percentile)
-    return float(quiet) / (0.674490 * np.sqrt(1.5))
+    return float(quiet / (0.674490 * np.sqrt(1.5)))
 
 
 def running_mean(values: Floats, points: int) -> Floats:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xrdmatch.cli import shared
 from xrdmatch.errors import LibraryError, ModelError
+
+if TYPE_CHECKING:
+    from xrdmatch.model import Model
 
 CLASSIFIER, ENCODER = "Classifier (wang2020)", "Encoder"
 
@@ -163,6 +166,7 @@ class EvaluationFormat(StrEnum):
 def evaluate(
     labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Columns file, label, accepted (regular expression), wavelength, kind.")],
     model: shared.ModelOption = None,
+    join: Annotated[list[Path] | None, typer.Option("--join", metavar="SOURCE", help="Structures that join the library for this run only.")] = None,
     filter_mode: shared.FilterOption = shared.Filter.auto,
     format: Annotated[EvaluationFormat, typer.Option("--format", "-f", help="json is one object with scores and files.")] = EvaluationFormat.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
@@ -177,8 +181,9 @@ def evaluate(
 
     messages = shared.Messages(quiet)
     total = len(read_labels(labels))
+    identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value)
     with shared.progress(messages, "evaluating", total, "files") as bar:
-        result = judge(labels, Identifier(model, device.value), filter_mode.value, bar.advance)
+        result = judge(labels, identifier, filter_mode.value, bar.advance)
     with shared.output_stream(output) as stream:
         if format is EvaluationFormat.json:
             stream.write(report.to_json(result.to_json()) + "\n")
@@ -189,3 +194,16 @@ def evaluate(
             messages.error(row.reason)
     if any(row.verdict == "error" for row in result.rows):
         raise typer.Exit(1)
+
+
+def _joined(model: str | None, device: shared.Device, sources: list[Path], messages: shared.Messages) -> Model:
+    """The model with the structures of `sources` in its library, in memory."""
+    from xrdmatch.add import extended, load_entries
+    from xrdmatch.library import Library
+    from xrdmatch.model import Model
+
+    failed: list[tuple[str, str]] = []
+    entries = load_entries(sources, failed)
+    for _, reason in failed:
+        messages.warn(reason)
+    return extended(Model.load(model, device.value), Library.from_entries(entries))

@@ -142,11 +142,13 @@ def _finish(library: Library, out: Path, names: bool, families: bool, doi: list[
     elif known:
         library = _with_dois(library, known)
     if families:
+        from xrdmatch.breathing import with_breathing
         from xrdmatch.families import assign_families
 
         size = len(library)
         with shared.progress(messages, "grouping", size, "structures") as bar:
             library = assign_families(library, lambda share: bar.update(completed=round(share * size)))
+        library = with_breathing(library)
     library.save(out)
     return library
 
