@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xrdmatch.families import composition, metals_of, undecided
+from xrdmatch.chemistry import composition, compound, metals_of, undecided
 from xrdmatch.library import Library
 from xrdmatch.names import stem
 
@@ -53,6 +53,18 @@ def several_names(library: Library) -> None:
         print("\n".join(kinds[kind]))
 
 
+def several_compositions(library: Library) -> None:
+    """Families whose compounds differ in carbon a metal atom, of the same metals or not, named or not."""
+    found = 0
+    for rows in members(library):
+        least: dict[str, float] = {}
+        for row in rows.tolist():
+            code = compound(str(library.id[row]))
+            least[code] = min(least.get(code, np.inf), composition(str(library.formula[row])).get("C", 0.0))
+        found += max(least.values()) > 1.15 * max(min(least.values()), 0.1)
+    print(f"\nfamilies with compounds that differ by more than 15 % in carbon a metal atom: {found}")
+
+
 def split_names(library: Library) -> None:
     """Names whose entries lie in several families."""
     found = defaultdict(Counter)
@@ -76,8 +88,9 @@ def sentences(library: Library) -> None:
 def main() -> None:
     library = Library.load(sys.argv[1])
     named = int((library.name != "").sum())
-    print(f"{named} entries named, {int((library.doi != '').sum())} with a DOI, {int(((library.name != '') & (library.doi == '')).sum())} named without a DOI")
-    for part in (sizes, several_names, split_names, sentences):
+    without = int(((library.name != "") & (library.doi == "")).sum())
+    print(f"{named} entries named, {int((library.doi != '').sum())} with a DOI, {without} named without a DOI")
+    for part in (sizes, several_names, several_compositions, split_names, sentences):
         part(library)
 
 

@@ -1,7 +1,7 @@
 """Make xrdmatch/data/names.csv: the names people say for entries of the reference library, each with the DOI of a paper.
 
     python scripts/make_names.py --library full.h5 --structures 2014/ 2019-ASR/ 2019-FSR/ raspa2-cif/ \
-        --aliases ../shared/names/MOF_names_and_CSD_codes.csv --core 2019-ASR.csv 2019-FSR.csv
+        --aliases MOF_names_and_CSD_codes.csv --core 2019-ASR.csv 2019-FSR.csv
 
 Three sources, the first that knows an entry wins:
 
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import gemmi
 
+from xrdmatch.chemistry import composition
 from xrdmatch.families import relatives
 from xrdmatch.library import Library
 from xrdmatch.names import core_dois, stem
@@ -33,9 +34,13 @@ OUT = HERE.parent / "xrdmatch" / "data" / "names.csv"
 
 #: Largest relative difference of a checked structure from its row: cell volume per metal; atoms per metal.
 VOLUME_TOLERANCE, ATOMS_TOLERANCE = 0.05, 0.02
+#: Cosine from which an entry takes the name of one with its composition; papers also name what their structure file does not show.
+LIKE = {"checked": 0.95, "paper": 0.98}
 
-_DASHES = str.maketrans({dash: "-" for dash in "‐‑‒–—−"} | {"′": "'", "’": "'", "₂": "2", "⊃": "@"})
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | {"\u2032": "'", "\u2019": "'", "₂": "2", "⊃": "@"})
 _METAL = "(?:Mg|Ca|Sr|Ba|Al|Ga|In|Ti|Zr|Hf|V|Cr|Mn|Fe|Co|Ni|Cu|Zn|Cd|Ag|Sc|Y|La|Ce|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Bi|Li|Na|K|Rb|Cs|Ru|Pd|Pt)"
+#: Names of papers that mean something else than the framework known by them: a label of its own; a dimethyl derivative.
+_NOT_THEIRS = {"FAYPAY": "DMOF-1", "IFAGON": "DMOF-1"}
 #: Spelt one way: pattern of an alias, what it becomes.
 _SPELLINGS = (
     (r"(?:CPO-27|MOF-74)[- ]?\(?({m})\)?.*|({m})[- ]?MOF-74.*", r"\1\2-MOF-74 (CPO-27-\1\2)"),
@@ -49,7 +54,7 @@ _SPELLINGS = (
     (r"MFM-300\(VIII\)", "MFM-300(V)"),
     (r"COMOC-2\(VIV\)", "COMOC-2(V)"),
     (r"({m})[- ](MIL-\d+[A-D]?)(?:_.*)?", r"\2(\1)"),
-    (r"(MIL-\d+[A-D]?) ?\(({m}(?:,{m})?)\).*", r"\1(\2)"),
+    (r"(MIL-\d+[A-D]?) ?\(({m}(?:,{m})?)\)(-NO2|-NH2|-OH|-Br|-Cl|-CH3)?.*", r"\1(\2)\3"),
     (r"(MIL-\d+[A-D]?) ?(?:ht|lt|as|deuterium)(?: ?\({m}\))?", r"\1"),
     (r"(STA-12)\(({m})\).*|({m})-(STA-12).*", r"\1\4(\2\3)"),
     (r"NJU-Bai ?(\d+)", r"NJU-Bai\1"),
@@ -58,7 +63,7 @@ _SPELLINGS = (
     (  # a letter, stroke or word that tells the state of a sample
         r"(SUMOF-6-..|(?:Mg-CUK|CYCU|CZJ|YCM|SIZ|STAM|AEPF|GCP|SIMOF|MOF|ATF|NENU|ZJU|PCN|IFMC|SNU|AEMOF|UiO|DUT|TMOF|NTHU|MIL)-(?:28|7(?!\d)|10(?!\d)|101|40"
         r"|56|39|508|200|50|26|20|21|22|1|2(?!\d)|3(?!\d)|9(?!\d)))"
-        r"(?:as|syn|a|c|M|′|″|'|-a|-ac|-as|-syn|-CO2|-0\.20|-1\d\d|-2\d\d|-TA.*|-rt|-lt|dry| .*|MeOH|MeCHO|N|\(C2/c\)|\(P1\)|\([RL]T\))",
+        r"(?:as|syn|a|c|M|\u2033|'|-a|-ac|-as|-syn|-CO2|-0\.20|-1\d\d|-2\d\d|-TA.*|-rt|-lt|dry| .*|MeOH|MeCHO|N|\(C2/c\)|\(P1\)|\([RL]T\))",
         r"\1",
     ),
 )
@@ -67,7 +72,7 @@ _NO_NAME = re.compile(
     r"(?:(?:Ln|M|NH2-)?-?{m}?-?MOF(?: ?\d+)?(?:-.{1,4})?|{m}\d?-(?:\d+[a-z]?|L\d?|[IVX]+|R)|MOF-[1-4]a?|MOF-15|[IVX]+[a-c]?-.*|L-\d.*"
     r"|(?:La|Nd|Ce|Ni|Hf|Ru)-?(?:I|II|III|\(.*)-.*|CP-\d+|PCP-.*|CuL-.*|ZnL-.*|{m}2?-{m}|MOF-HTB.*|\d.*|MOF-[A-Z][a-z].*|Fe3\+-.*|Mo\d+-.*|COV-.*"
     r"|.*(?:synthesized|exchanged|crystals|xerogel|clathrate|solvate).*|target .*|dehydrated .*|pyridine-.*|EuN-BDC.*|HMOF-.*|Structure.*|CCDC.*"
-    r"|.*[αβγ∞∣|].*|S1•.*|BeHPO.*|BePO4.*|MV2.*|Tripp-.*|M-TREN.*|MLi2.*)".replace("{m}", _METAL)
+    r"|.*[αβγ∞\u2223|].*|S1•.*|BeHPO.*|BePO4.*|MV2.*|Tripp-.*|M-TREN.*|MLi2.*)".replace("{m}", _METAL)
 )
 _NAME = re.compile(
     rf"(?:(?:{_METAL}|NH2|porph|bio|rht|rho|soc|Bio|{_METAL}-soc)-?)?[A-Za-z]*[A-Z][A-Za-z]+\d*-[A-Za-z]*\d.*|mesoMOF-\d|tp-PMBB-.*|dia-7i-.*"
@@ -112,9 +117,8 @@ def misfit(structure: Structure, check: Check) -> str:
     wanted = {symbol: n / metal_count(check.atoms) for symbol, n in check.atoms.items()}
     for symbol in sorted((set(per_metal) | set(wanted)) - {"O"}):
         have, want = per_metal.get(symbol, 0.0), wanted.get(symbol, 0.0)
-        if symbol not in ("F", "N", "P", "W") or want:
-            if abs(have - want) > ATOMS_TOLERANCE * max(want, 0.5):
-                return f"{symbol} per metal {have:.2f}, expected {want:.2f} ({structure.formula})"
+        if abs(have - want) > ATOMS_TOLERANCE * max(want, 0.5) and (want or symbol not in ("F", "N", "P", "W")):  # solvent and counter ions
+            return f"{symbol} per metal {have:.2f}, expected {want:.2f} ({structure.formula})"
     if check.volume:
         numbers = {gemmi.Element(symbol).atomic_number for symbol in check.atoms if gemmi.Element(symbol).is_metal}
         metals = sum(share for number, share in zip(structure.numbers, structure.occupancy, strict=True) if int(number) in numbers)
@@ -127,7 +131,7 @@ def misfit(structure: Structure, check: Check) -> str:
 def spelt(alias: str) -> str:
     """The one spelling of a paper's alias; empty where it is no name people say."""
     text = re.sub(r"\s+", " ", alias.strip().translate(_DASHES)).strip(" .")
-    if re.search(r"[\[\]·⋅$=?×]|\(H2O\)|(?i:compound|complex|loaded|crystal)", text):
+    if re.search(r"[\[\]·⋅$=?\u00d7]|\(H2O\)|(?i:compound|complex|loaded|crystal)", text):
         return ""
     text = re.sub(r"^(?!porph)[\w.()+,'-]+@(?=[A-Z])", "", text)  # a guest in a host is the host
     text = re.sub(r"[ _-]?(?:\((?:as|syn|dry|RT|LT|HT|CO2|hydrated form|Eu|La|Ce)\)|syn| as|_as|_int|_ht|dmf| SC|-ht|-INT|HP)$", "", text)
@@ -211,6 +215,7 @@ def main() -> None:
     library = Library.load(options.library)
     papers, dois, matched = paper_names(options.aliases), core_dois(options.core), matched_refcodes(options.core)
     checked, refused = run_checks(read_checks(HERE / "names_checked.csv"), options.structures, library)
+    refused |= set(_NOT_THEIRS)
     rows = first_rows(library, checked, refused, papers, dois, matched)
     if not options.no_relatives:
         add_relatives(library, rows, papers, dois, matched)
@@ -270,18 +275,29 @@ def add_relatives(
         found = atoms(formula)
         scale = metal_count(found)
         kinds[tuple(sorted((symbol, round(n / scale, 2)) for symbol, n in found.items() if symbol != "O"))].append(row)
+    amounts = [composition(formula) for formula in library.formula.tolist()]
+    whole = {stem(name) for name in ids if not name.endswith("freeONLY")}  # bound solvent is only looked at where there is nothing else
     for members in kinds.values():
+        members = [row for row in members if not (ids[row].endswith("freeONLY") and stem(ids[row]) in whole)]
         open_rows = [row for row in members if stem(ids[row]) not in rows]
-        for source, at_least in (("checked", 0.90), ("paper", 0.95)):  # a checked name first: papers also name what their file does not show
+        for source, like in LIKE.items():
             named = [row for row in members if stem(ids[row]) in rows and rows[stem(ids[row])][2] == source]
-            if not named or not open_rows:
-                continue
-            for row, relative in zip(open_rows, relatives(library, open_rows, named, at_least), strict=True):
+            for row in open_rows:
+                pool = [other for other in named if one_compound(amounts[row], amounts[other])]
+                relative = relatives(library, [row], pool, like)[0] if pool else None
                 if relative is not None and stem(ids[row]) not in rows:
                     doi = dois.get(ids[row], "") or paper_of(refcode(ids[row], matched), papers)[1]
                     name, named_doi, _ = rows[stem(ids[relative])]
                     rows[stem(ids[row])] = (name, doi or named_doi, "pattern")
             open_rows = [row for row in open_rows if stem(ids[row]) not in rows]
+
+
+def one_compound(one: dict[str, float], other: dict[str, float]) -> bool:
+    """Whether two compositions a metal atom differ by a water molecule at most; hydrogen is missing from some structures."""
+    oxygen = one.get("O", 0.0) - other.get("O", 0.0)
+    hydrogen = one.get("H", 0.0) - other.get("H", 0.0)
+    bare = min(one.get("H", 0.0), other.get("H", 0.0)) == 0.0
+    return abs(oxygen) <= 1.1 and (bare or abs(hydrogen - 2.0 * oxygen) <= 1.1)
 
 
 if __name__ == "__main__":

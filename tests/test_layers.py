@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 #: A module imports only from modules before it. A folder is one module.
 _TABLE = """
     errors  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  model  match
-    network  simulate  breathing  physics  augment  build  names  families  calibration  verify  calibrate  train  train_encoder  add
+    network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  calibrate  train  train_encoder  add
     identify  evaluate  explain  report  cli  __main__
 """
 ORDER = _TABLE.split()

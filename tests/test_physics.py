@@ -16,7 +16,7 @@ from xrdmatch.xray import d_spacing, inverse_d_squared, reciprocal_metric
 
 GRID = Grid(5.0, 50.0, 0.02)
 LEVEL = Hardness()
-NOTHING = Hardness(0, 0, 0, 0, 0, 0, 0, 0, 0, (100.0, 100.0), 0, (0.1, 0.1), 0, 0, (4.0, 4.0), 0)
+NOTHING = Hardness(0, 0, 0, 0, 0, 0, 0, 0, 0, (100.0, 100.0), 0, (0.1, 0.1), 0, 0, 0, 0, (4.0, 4.0), 0)
 
 
 @pytest.fixture
@@ -250,6 +250,22 @@ def test_the_strongest_line_in_range(rng):
     mask[1, GRID.two_theta < 15] = False
     mask[2] = False
     assert physics.strongest_seen(angles, areas, GRID, mask)[:, 0].tolist() == [5, 2, 1]
+
+
+class TestSmearNoise:
+    def test_its_share_its_size_and_its_correlation(self):
+        rng = np.random.default_rng(8)
+        counts = np.full((4000, 300), 400.0)
+        noise = physics.smear_noise(counts, GRID, rng, LEVEL) - counts
+        smeared = noise.any(axis=1)
+        assert smeared.mean() == pytest.approx(LEVEL.smear, abs=0.03)
+        assert noise[smeared].std() == pytest.approx(20.0, rel=0.05)  # as large as counting noise
+        neighbours = (noise[smeared][:, 1:] * noise[smeared][:, :-1]).mean() / noise[smeared].var()
+        assert neighbours > 0.5
+
+    def test_none_where_the_share_is_zero(self):
+        counts = np.full((10, 50), 400.0)
+        np.testing.assert_array_equal(physics.smear_noise(counts, GRID, np.random.default_rng(0), replace(LEVEL, smear=0.0)), counts)
 
 
 class TestMeasuredLike:

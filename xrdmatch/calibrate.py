@@ -29,7 +29,9 @@ class Trial:
 
 
 def trial(model: Model, row: int, hidden: bool, rng: np.random.Generator, level: Hardness) -> Trial | None:
-    """A scan of entry `row` taken through the pipeline; `hidden` takes its whole family out of the library. None where the scan is unusable."""
+    """A scan of entry `row` taken through the pipeline; `hidden` takes its whole family out of the library. None where the scan is
+    unusable or the library has nothing else.
+    """
     library = model.library
     counts, mask = measured_like(library, np.array([row]), SCAN_GRID, rng, level)
     seen = mask[0]
@@ -42,6 +44,8 @@ def trial(model: Model, row: int, hidden: bool, rng: np.random.Generator, level:
     if hidden:
         keep = library.family[rows] != family
         rows, near = rows[keep], near[keep]
+    if rows.size == 0:
+        return None
     fits, candidates = verify(library, rows, near, measured)
     found = np.flatnonzero(library.family[fits.rows] == family)
     return Trial(candidates, query_features(measured), int(found[0]) if found.size else len(candidates))
@@ -66,7 +70,7 @@ def calibrate(
     """Weights fitted on two thirds of the simulated scans, and how they do on the last third: expected calibration error, accuracy, rejection."""
     results = trials(model, rows, number, seed, progress)
     cut = 2 * len(results) // 3
-    weights = _fit(results[:cut])
+    weights = _fit(results[:cut]) if cut else Calibration.from_json(None)
     return weights, quality(weights, results[cut:])
 
 
@@ -77,7 +81,10 @@ def _fit(results: list[Trial]) -> Calibration:
 
 
 def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
-    """Figures of simulated scans: calibration error over ten bins of the first answer's probability, shares right first and rejected."""
+    """Figures of simulated scans: calibration error over ten bins of the first answer's probability, shares right first and rejected.
+
+    A share of nothing (no scans, none of absent families) is left out.
+    """
     top, right, absent, rejected = [], [], [], []
     for result in results:
         probabilities, none = weights.probabilities(result.candidates, result.query)
@@ -86,13 +93,14 @@ def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
         right.append(best == result.right)
         absent.append(result.right == len(result.candidates))
         rejected.append(none > probabilities[best])
-    confidence, correct, gone, refused = np.array(top), np.array(right), np.array(absent), np.array(rejected)
+    confidence, correct, gone, refused = np.array(top), np.array(right, dtype=bool), np.array(absent, dtype=bool), np.array(rejected, dtype=bool)
     bins = np.minimum((confidence * 10).astype(int), 9)
     gaps = [abs(confidence[bins == k].mean() - correct[bins == k].mean()) * (bins == k).mean() for k in range(10) if (bins == k).any()]
-    return {
-        "calibration_error": round(float(sum(gaps)), 4),
-        "simulated_top1": round(float(correct[~gone].mean()), 4),
-        "simulated_absent_rejected": round(float(refused[gone].mean()), 4),
-        "simulated_present_rejected": round(float(refused[~gone].mean()), 4),
-        "simulated_scans": float(len(results)),
+    figures = {"calibration_error": float(sum(gaps))} if gaps else {}
+    shares = {
+        "simulated_top1": correct[~gone],
+        "simulated_absent_rejected": refused[gone],
+        "simulated_present_rejected": refused[~gone],
     }
+    figures |= {name: float(cases.mean()) for name, cases in shares.items() if cases.size}
+    return {**{name: round(value, 4) for name, value in figures.items()}, "simulated_scans": float(len(results))}

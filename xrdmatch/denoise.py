@@ -175,6 +175,7 @@ def line_width(intensity: ArrayLike, sigma: float, step: float) -> float:
     `DEFAULT_FWHM` where no line is found.
     """
     counts = np.asarray(intensity, dtype=float)
+    sigma = max(sigma, 1e-12 * float(np.abs(counts).max(initial=0.0)), 1e-300)  # a calculated scan has none
     points = max(3, round(BACKGROUND_SPAN / step))
     best, width, window = 0.0, max(2.0, DEFAULT_FWHM / step), 1
     while window == 1 or (window * step <= SMOOTH_SPAN and window < counts.size // 4):

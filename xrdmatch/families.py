@@ -1,19 +1,22 @@
 """Families: entries that powder XRD cannot tell apart share one, and an answer says what would decide between its members.
 
-Two entries are alike when the noise-free patterns, as a laboratory shows them, have a cosine of SAME or more after the best zero shift and the best small
-strain of the cell that its lattice allows. Each family has a leader, and every member is alike to the leader itself, so that no chain of small
-differences joins what is far apart. docs/library-families.md gives the figures.
+Two entries are alike when their noise-free patterns, as a laboratory shows them, have a cosine of SAME or more after the best zero shift and the best
+small strain that the lattice allows. Of kin (one compound by name, refcode or composition), KIN is enough: there solvent and disorder make the
+difference, not the framework. Each family has a leader, and every member is alike to the leader itself, so that no chain of small differences joins
+what is far apart. docs/library-families.md gives the figures.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.chemistry import compound, metals_of, skeleton
+from xrdmatch.chemistry import undecided as undecided  # what a family leaves open
 from xrdmatch.library import Entry, Library, tied_axes
 from xrdmatch.names import stem
 from xrdmatch.pattern import Grid
@@ -21,8 +24,8 @@ from xrdmatch.profile import draw
 from xrdmatch.recipe import opening
 from xrdmatch.xray import lorentz_polarisation, reciprocal_metric
 
-#: Cosine from which two patterns count as one.
-SAME = 0.97
+#: Cosine from which two patterns count as one: of any two entries, and of two that are chemically one.
+SAME, KIN = 0.975, 0.93
 #: Grid of the comparison, Cu K-alpha.
 GRID = Grid(2.0, 50.0, 0.05)
 #: Line width in degrees, overall Debye-Waller B in angstrom^2, detection limit relative to the strongest line, and the power that lifts weak lines.
@@ -38,7 +41,6 @@ _BLURRED, _WORTH = 0.90, 0.70
 #: Line widths of the two rounds of adjustment, degrees.
 _SCALES = (0.4, FWHM)
 _BLOCK, _BATCH = 512, 4096
-_NON_METALS = frozenset("H D He B C N O F Ne Si P S Cl Ar Ge As Se Br Kr Te I Xe At Rn".split())
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -98,7 +100,7 @@ def _directions(cell: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _adjusted(library: Library, leader: int, rows: Rows, strains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Best cosine (k,) after Gauss-Newton steps on each row's free cell parameters and the zero shift, first on blurred patterns, then on sharp ones."""
+    """Best cosine (k,) after Gauss-Newton steps on each row's free cell parameters and the zero shift, on blurred patterns, then on sharp ones."""
     best = np.zeros(len(rows))
     ways = [_directions(library.cell[row]) for row in rows]
     change = [np.where(way[:, :3].any(axis=1), strain, 0.0) for way, strain in zip(ways, strains, strict=True)]
@@ -201,7 +203,7 @@ def _pairs(library: Library, progress: Progress) -> _Pairs:
         for begin in range(0, low.size, _BATCH):
             part = slice(begin, begin + _BATCH)
             cosine[part] = np.maximum(cosine[part], np.einsum("pm,pm->p", moved[low[part]], plain[high[part]]))
-        progress(0.2 + 0.4 * (i + 1) / len(_ISOTROPIC))
+        progress(0.2 + 0.39 * (i + 1) / len(_ISOTROPIC))
     keep = cosine >= _WORTH
     first, second = np.concatenate([low[keep], high[keep]]), np.concatenate([high[keep], low[keep]])
     both = np.concatenate([cosine[keep], cosine[keep]])
@@ -221,38 +223,54 @@ def assign_families(library: Library, progress: Progress | None = None) -> Libra
     return replace(library, family=family.astype(np.int32), family_name=np.array(names, dtype=str))
 
 
+def _kinship(library: Library) -> Callable[[Rows, Rows], NDArray[np.bool_]]:
+    """Whether rows (p,) are kin: one compound by refcode, one name, or one composition where no two names speak against it."""
+    ids, formulas, names = library.id.tolist(), library.formula.tolist(), library.name.tolist()
+    texts = ([compound(name) for name in ids], [skeleton(formula) for formula in formulas], names)
+    code, make, name = (np.unique(np.array(text, dtype=str), return_inverse=True)[1] for text in texts)
+    named = library.name != ""
+
+    def kin(one: Rows, other: Rows) -> NDArray[np.bool_]:
+        both = named[one] & named[other]
+        return np.asarray((code[one] == code[other]) | np.where(both, name[one] == name[other], make[one] == make[other]))
+
+    return kin
+
+
 def _leaders(library: Library, pairs: _Pairs, progress: Progress) -> Rows:
-    """The leader's row of each entry (n,): the entries with most likenesses lead first and take whoever is alike to them; then each goes to its closest."""
+    """The leader's row of each entry (n,): who has most alikes leads first and takes those closer to it than to an earlier leader."""
     n = len(library)
-    alike = np.bincount(pairs.first[pairs.cosine >= SAME], minlength=n)
+    need = np.where(_kinship(library)(pairs.first, pairs.second), KIN, SAME)
+    alike = np.bincount(pairs.first[pairs.cosine >= need], minlength=n)
     named = np.array([bool(name) for name in library.name.tolist()])
     leader_of, closeness = np.full(n, -1, dtype=np.int64), np.zeros(n)
-    for done, row in enumerate(np.lexsort((np.arange(n), ~named, -alike))):
+    for done, row in enumerate(np.lexsort((np.arange(n), ~named, -alike)).tolist()):
         if leader_of[row] >= 0:
             continue
         leader_of[row], closeness[row] = row, 2.0
-        near = pairs.of(int(row))
-        others, cosine = pairs.second[near], pairs.cosine[near].astype(float)
-        unclear = np.flatnonzero((cosine < SAME) & (leader_of[others] < 0))
+        near = pairs.of(row)
+        others, cosine, enough = pairs.second[near], pairs.cosine[near].astype(float), need[near]
+        unclear = np.flatnonzero((cosine < enough) & (leader_of[others] < 0))
         if unclear.size:
-            start = np.zeros(unclear.size)
             _, start = _isotropic(library, signals(library, np.array([row])), others[unclear])
-            cosine[unclear] = np.maximum(cosine[unclear], _adjusted(library, int(row), others[unclear], start))
-        better = (cosine >= SAME) & (cosine > closeness[others])
+            cosine[unclear] = np.maximum(cosine[unclear], _adjusted(library, row, others[unclear], start))
+        better = (cosine >= enough) & (cosine > closeness[others])
         leader_of[others[better]], closeness[others[better]] = row, cosine[better]
         if done % 500 == 0:
             progress(0.6 + 0.39 * done / n)
     return leader_of
 
 
-def _family_names(library: Library, leaders: Rows, family: NDArray[np.integer]) -> list[str]:  # type: ignore[type-arg]
-    """Unique names (f,): the common names of the members, the most frequent first, three at most; else the leader's refcode."""
+def _family_names(library: Library, leaders: Rows, family: NDArray[np.int64]) -> list[str]:
+    """Unique names (f,): the common names of the members, three at most; else the leader's refcode."""
     order = np.argsort(family, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(family, minlength=len(leaders)))[:-1])
-    names, seen = [], set()
+    names: list[str] = []
+    seen: set[str] = set()
     for leader, rows in zip(leaders.tolist(), members, strict=True):
-        name = _joined([str(name) for name in library.name[rows].tolist() if name]) or stem(str(library.id[leader]))
-        for candidate in (name, f"{name} [{stem(str(library.id[leader]))}]", f"{name} [{library.id[leader]}]"):
+        base = stem(str(library.id[leader]))
+        name = _joined(library, rows) or base
+        for candidate in (name, f"{name} [{base}]", f"{name} [{library.id[leader]}]"):
             if candidate not in seen:
                 break
         seen.add(candidate)
@@ -260,79 +278,20 @@ def _family_names(library: Library, leaders: Rows, family: NDArray[np.integer]) 
     return names
 
 
-def _joined(names: Sequence[str]) -> str:
-    distinct = sorted(set(names), key=lambda name: (-names.count(name), len(name), name))
-    more = len(distinct) - 3
-    return " / ".join(distinct[:3]) + (f" +{more}" if more > 0 else "")
-
-
-def composition(formula: str) -> dict[str, float]:
-    """Atoms a metal atom of a formula such as `C6 H2 Cu O4`; a formula without metal is taken as it is."""
-    found = re.findall(r"([A-Z][a-z]?)([\d.]*)", formula)
-    amounts = {symbol: float(amount or 1) for symbol, amount in found}
-    metal = sum(amount for symbol, amount in amounts.items() if symbol not in _NON_METALS) or 1.0
-    return {symbol: amount / metal for symbol, amount in amounts.items()}
-
-
-def metals_of(formula: str) -> tuple[str, ...]:
-    """Metals of a formula, sorted."""
-    return tuple(sorted(symbol for symbol in composition(formula) if symbol not in _NON_METALS))
-
-
-def undecided(library: Library, families: int | Sequence[int]) -> str:
-    """What powder XRD leaves open between the members of a family (or of several that a scan does not tell apart), and what decides; may be empty.
-
-    Different metals: EDX or ICP. The same metals under different names, or in different structures of different composition: the linker or what the
-    pores hold. Members that differ in solvent alone say nothing.
-    """
-    wanted = [families] if isinstance(families, (int, np.integer)) else list(families)
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for row in np.flatnonzero(np.isin(library.family, wanted)).tolist():
-        groups.setdefault(metals_of(str(library.formula[row])), []).append(row)
-    same = "same pattern" if len(wanted) == 1 else "too alike for this scan"
-    if len(groups) > 1:
-        order = sorted(groups, key=lambda metals: (-sum(bool(library.name[row]) for row in groups[metals]), -len(groups[metals]), metals))
-        labels = [_label(library, groups[metals], metals) for metals in order]
-        return f"{_listed(labels)}: {same}; EDX or ICP decides"
-    rows = next(iter(groups.values()), [])
-    kinds = _kinds(library, rows)
-    if len(kinds) < 2:
+def _joined(library: Library, rows: Rows) -> str:
+    """The most frequent name, then those of other metals (ZIF-8 / ZIF-67), then the rest; empty where no member has one."""
+    metals: dict[str, set[tuple[str, ...]]] = {}
+    number: dict[str, int] = {}
+    for row in rows.tolist():
+        name = str(library.name[row])
+        if name:
+            metals.setdefault(name, set()).add(metals_of(str(library.formula[row])))
+            number[name] = number.get(name, 0) + 1
+    if not number:
         return ""
-    hetero = _hetero(library, list(kinds.values()))
-    means = f"elemental analysis ({', '.join(hetero)}), NMR or IR" if hetero else "NMR of the digested solid, IR or TGA"
-    return f"{_listed(list(kinds))}: {same} and metal; {means} decides"
-
-
-def _label(library: Library, rows: list[int], metals: tuple[str, ...]) -> str:
-    names = [str(library.name[row]) for row in rows if library.name[row]]
-    name = max(sorted(set(names)), key=names.count) if names else stem(str(library.id[rows[0]]))
-    shown = "no metal" if not metals else ", ".join(metals)
-    return name if all(metal in re.findall(r"[A-Z][a-z]?", name) for metal in metals) and metals else f"{name} ({shown})"
-
-
-def _kinds(library: Library, rows: list[int]) -> dict[str, list[int]]:
-    """Rows by name; without names by refcode, where the carbon and hetero atoms a metal differ (the smallest of a refcode, so that solvent is left out)."""
-    if any(library.name[row] for row in rows):
-        names = [str(library.name[row]) for row in rows]
-        return {name: [row for row in rows if library.name[row] == name] for name in sorted(set(names) - {""}, key=lambda name: (-names.count(name), name))}
-    kinds: dict[tuple[tuple[str, float], ...], tuple[str, list[int]]] = {}
-    for code in sorted({stem(str(library.id[row]))[:6] for row in rows}):
-        own = [row for row in rows if stem(str(library.id[row])).startswith(code)]
-        least = min((composition(str(library.formula[row])) for row in own), key=lambda amounts: sum(amounts.values()))
-        key = tuple(sorted((symbol, round(amount, 1)) for symbol, amount in least.items() if symbol not in ("H", "O")))
-        kinds.setdefault(key, (code, []))[1].extend(own)
-    return {code: own for code, own in kinds.values()}
-
-
-def _hetero(library: Library, kinds: list[list[int]]) -> list[str]:
-    """Elements other than C, H, O that some kinds hold and some do not."""
-    held = [set(composition(str(library.formula[min(rows, key=lambda row: len(library.formula[row]))]))) for rows in kinds]
-    return sorted(set.union(*held) - set.intersection(*held) - {"C", "H", "O"})
-
-
-def _listed(labels: list[str]) -> str:
-    shown = [*labels[:3], f"{len(labels) - 3} more"] if len(labels) > 4 else labels
-    return " or ".join(shown)
+    first = min(number, key=lambda name: (-number[name], len(name), name))
+    rest = sorted(set(number) - {first}, key=lambda name: (bool(metals[name] & metals[first]), -number[name], len(name), name))
+    return " / ".join([first, *rest[:2]]) + (f" +{len(rest) - 2}" if len(rest) > 2 else "")
 
 
 def leaders_of(library: Library) -> Rows:
@@ -340,25 +299,34 @@ def leaders_of(library: Library) -> Rows:
     return np.unique(library.family, return_index=True)[1].astype(np.int64)
 
 
+@lru_cache(maxsize=1)
+def _blurred_firsts(library: Library) -> tuple[Rows, Floats]:
+    firsts = leaders_of(library)
+    parts = np.array_split(firsts, max(1, firsts.size // 128))
+    return firsts, np.concatenate([signals(library, part, None, 1.5 * FWHM, MAX_STRAIN) for part in parts])
+
+
 def place_new(library: Library, entry: Entry, rows: Rows | None = None) -> int | None:
-    """The family of `library` that `entry` cannot be told from, or None where its pattern is new.
+    """The family of `library` whose closest member `entry` cannot be told from, or None where its pattern is new.
 
     rows: entries to compare with, for example an encoder's nearest hundreds; without them, one of each family is looked at first (some seconds for
-    ten thousand families).
+    ten thousand families, once a library).
     """
     if len(library) == 0:
         return None
-    new = Library.from_entries([replace(entry, id="new")])
+    new = Library.from_entries([entry])
     if rows is None:
-        firsts = leaders_of(library)
-        blurred = np.concatenate([signals(library, part, None, 1.5 * FWHM, MAX_STRAIN) for part in np.array_split(firsts, max(1, firsts.size // 128))])
+        firsts, blurred = _blurred_firsts(library)
         close = blurred @ signals(new, np.array([0]), None, 1.5 * FWHM, MAX_STRAIN)[0] >= _BLURRED - 0.03
         rows = np.flatnonzero(np.isin(library.family, library.family[firsts[close]]))
     if rows.size == 0:
         return None
-    both = new.joined(replace(library.subset(rows), id=np.array([f"old{i}" for i in range(rows.size)])))
+    old = library.subset(rows)
+    both = new.joined(replace(old, id=np.array([f"{name} {i}" for i, name in enumerate(old.id.tolist())])))
     score = similarity(both, 0, np.arange(1, rows.size + 1))
-    return int(library.family[rows[score.argmax()]]) if score.max() >= SAME else None
+    kin = _kinship(replace(both, id=np.array([entry.id, *old.id.tolist()])))(np.zeros(rows.size, dtype=int), np.arange(1, rows.size + 1))
+    score[score < np.where(kin, KIN, SAME)] = 0.0
+    return int(library.family[rows[score.argmax()]]) if score.max() > 0 else None
 
 
 def relatives(library: Library, rows: Sequence[int], among: Sequence[int], at_least: float = 0.90) -> list[int | None]:

@@ -23,8 +23,8 @@ from xrdmatch.pattern import Pattern
 from xrdmatch.verify import RECALL, query_features, unusable, verify
 from xrdmatch.xray import CU_K_ALPHA
 
-#: Probability from which one family is named, and that several families have to reach together to be offered as alternatives.
-NAMED, OFFERED = 0.5, 0.5
+#: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
+NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
 #: Share of the line intensity left unexplained from which a second phase is looked for, and the probability it needs.
 LEFT, SECOND = 0.08, 0.3
 #: Members listed for a family.
@@ -199,11 +199,12 @@ class Identifier:
         if self.model.kind == "classifier":
             return "match", "the classifier always names one of its labels; it cannot say unknown"
         best = matches[0]
-        if best.probability >= NAMED:
-            said = best.name or best.family
-            return ("ambiguous" if best.note else "match"), best.note or f"{said} fits and no other family comes near"
-        likely = [match for match in matches if match.probability >= 0.1]
+        said = best.name or best.family
+        same = sum(match.probability for match in matches if match is best or (match.name and match.name == best.name))
+        if same >= NAMED:
+            return "match", best.note or f"{said} fits and no other framework comes near"
+        likely = [match for match in matches if match.probability >= LIKELY]
         if len(likely) > 1 and sum(match.probability for match in likely) >= OFFERED:
-            names = " or ".join(match.family for match in likely)
+            names = " or ".join(dict.fromkeys(match.name or match.family for match in likely))
             return "ambiguous", f"{names}: the scan does not tell them apart; a longer or sharper scan, or the composition (EDX, ICP), may decide"
-        return "unknown", f"nothing in the library fits well: the best, {best.family}, has a probability of {100 * best.probability:.0f} %"
+        return "unknown", f"nothing in the library fits well; the closest is {said}"

@@ -114,7 +114,7 @@ def candidate_profiles(
     b = np.full(k, START_B) if b is None else b
     profiles = np.empty((k, measured.recipe.grid.size), dtype=np.float32)
     by_size = np.argsort(np.diff(library.offsets)[rows], kind="stable")  # rows are padded to the longest of their chunk
-    for part in np.array_split(by_size, -(-k // CHUNK)):
+    for part in np.array_split(by_size, max(1, -(-k // CHUNK))):
         profiles[part] = _drawn(library, rows[part], measured, strain[part], fwhm[part], b[part])
     return profiles
 
@@ -130,6 +130,10 @@ def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain
     areas = intensity * np.exp(-0.5 * b[:, None] * squared) * lorentz_polarisation_of_sine(sine_squared)
     areas[angles < grid.start - 1.0] = 0.0
     profiles = draw(angles, areas, np.broadcast_to(fwhm[:, None], angles.shape), grid, 0.5, classes=1)
+    seen = np.flatnonzero(measured.mask)
+    if seen.size:  # beyond its range the scan was continued by its end points before its background was taken; so are the candidates
+        profiles[:, : seen[0]] = profiles[:, seen[:1]]
+        profiles[:, seen[-1] + 1 :] = profiles[:, seen[-1:]]
     profiles -= opening(profiles, max(3, round(measured.recipe.background / grid.step)) | 1)
     profiles *= measured.mask
     profiles /= np.maximum(profiles.max(axis=1, keepdims=True), 1e-12)
@@ -167,6 +171,8 @@ def compare(library: Library, rows: NDArray[np.int64], measured: Measured) -> Fi
 
 def adjust(library: Library, fits: Fits, measured: Measured, rounds: tuple[tuple[float, float, float], ...] = ROUNDS) -> Fits:
     """Hill-climb each candidate's cell lengths (tied as its lattice ties them), width and B; best first."""
+    if fits.rows.size == 0:
+        return fits
     groups = [tied_axes(library.cell[row])[0] for row in fits.rows]
     best = fits
     for length_step, width_factor, b_step in rounds:

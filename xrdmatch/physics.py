@@ -38,15 +38,17 @@ class Hardness:
     microstrain: float = 0.004  # largest, relative
     instrument: tuple[float, float] = (0.04, 0.16)  # degrees, full width
     impurity: float = 0.3  # share of patterns with foreign lines
-    halo: float = 0.35  # share of patterns with an amorphous halo
+    halo: float = 0.35  # probability of each of two amorphous haloes
+    halo_height: float = 1.5  # largest height of a halo, in units of the strongest line
+    smear: float = 0.3  # share of patterns whose noise is correlated from point to point
     counts: tuple[float, float] = (1.7, 4.7)  # log10 of the strongest point above background
     cut: float = 0.6  # share of patterns that do not cover the whole grid
 
 
 #: Three stated levels: a careful measurement of a well-made sample, a routine one (the defaults), and one at the limit of what can be named.
-EASY = Hardness(0.001, 0.0, 0.0, 0.02, 0.03, 5.0, 0.2, 0.2, 0.08, (40.0, 300.0), 0.001, (0.04, 0.10), 0.1, 0.1, (3.0, 5.0), 0.3)
+EASY = Hardness(0.001, 0.0, 0.0, 0.02, 0.03, 5.0, 0.2, 0.2, 0.08, (40.0, 300.0), 0.001, (0.04, 0.10), 0.1, 0.1, 0.6, 0.2, (3.0, 5.0), 0.3)
 MIDDLE = Hardness()
-HARD = Hardness(0.006, 0.3, 0.07, 0.08, 0.09, 12.0, 0.6, 0.8, 0.3, (6.0, 100.0), 0.006, (0.06, 0.30), 0.5, 0.6, (1.3, 3.7), 0.8)
+HARD = Hardness(0.006, 0.3, 0.07, 0.08, 0.09, 12.0, 0.6, 0.8, 0.3, (6.0, 100.0), 0.006, (0.06, 0.30), 0.5, 0.6, 3.0, 0.4, (1.3, 3.7), 0.8)
 LEVELS = {"easy": EASY, "middle": MIDDLE, "hard": HARD}
 
 
@@ -125,7 +127,7 @@ def background(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
     slope = 0.1 * rng.random((k, 1)) ** 2 * (grid.stop - x) / (grid.stop - grid.start)
     total = flat + air + slope
     for _ in range(2):
-        height = np.where(rng.random((k, 1)) < level.halo, 0.6 * rng.random((k, 1)) ** 2, 0.0)
+        height = np.where(rng.random((k, 1)) < level.halo, level.halo_height * rng.random((k, 1)) ** 2, 0.0)
         total += height * np.exp(-0.5 * ((x - rng.uniform(8.0, 32.0, (k, 1))) / rng.uniform(1.5, 5.0, (k, 1))) ** 2)
     return np.asarray(total)
 
@@ -135,6 +137,21 @@ def counting_statistics(profile: Floats, rng: Rng, level: Hardness) -> Floats:
     peak = 10.0 ** rng.uniform(*level.counts, (len(profile), 1))
     mean = (profile * peak).clip(min=0.0)
     return np.asarray(np.where(mean < 50.0, rng.poisson(np.minimum(mean, 50.0)), np.rint(rng.normal(mean, np.sqrt(mean)))))
+
+
+def smear_noise(counts: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+    """Counts (k, m) with noise of counting size added that is correlated over up to 0.25 degrees, in the share `smear` of rows.
+
+    Position-sensitive detectors and the processing inside instruments leave such noise; differences of neighbours do not see it.
+    """
+    points = 2 * int(rng.integers(1, max(2, round(0.125 / grid.step) + 1))) + 1
+    rows = rng.random(len(counts)) < level.smear
+    noise = rng.normal(0.0, 1.0, (int(rows.sum()), counts.shape[1] + points - 1))
+    total = np.cumsum(np.pad(noise, [(0, 0), (1, 0)]), axis=1)
+    correlated = (total[:, points:] - total[:, :-points]) / np.sqrt(points)
+    smeared = counts.copy()
+    smeared[rows] = np.rint(counts[rows] + correlated * np.sqrt(counts[rows].clip(min=1.0))).clip(min=0.0)
+    return smeared
 
 
 def range_cut(k: int, grid: Grid, rng: Rng, level: Hardness) -> NDArray[np.bool_]:
@@ -163,7 +180,7 @@ def measured_like(library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rn
     widths = np.concatenate([widths, np.broadcast_to(np.median(widths, axis=1, keepdims=True), foreign.shape)], axis=1)
     profile = draw(angles, areas, widths, grid, rng.uniform(0.1, 0.9, len(rows))).astype(float)
     profile /= np.maximum(np.where(mask, profile, 0.0).max(axis=1, keepdims=True), 1e-9)
-    counts = counting_statistics(profile + background(len(rows), grid, rng, level), rng, level)
+    counts = smear_noise(counting_statistics(profile + background(len(rows), grid, rng, level), rng, level), grid, rng, level)
     return np.where(mask, counts, 0.0), mask
 
 

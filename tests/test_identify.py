@@ -1,0 +1,385 @@
+"""From a scan to ranked matches and a verdict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import made
+import numpy as np
+import pytest
+
+from xrdmatch.errors import LibraryError, ModelError
+from xrdmatch.identify import Identification, Identifier, Match, error_result
+from xrdmatch.library import Library
+from xrdmatch.model import Model, write_encoder
+from xrdmatch.pattern import Grid, Pattern
+from xrdmatch.recipe import Recipe
+
+ROWS = range(5)
+CU, CO, MO = 1.541871, 1.79026, 0.71073
+
+#: What scripts rely on, from the command line's contract.
+KEYS = {"file", "verdict", "reason", "wavelength", "wavelength_source", "filtered", "noise", "provider", "model", "seconds", "matches"}
+MATCH_KEYS = {"rank", "id", "name", "formula", "family", "members", "similarity", "probability", "shift"}
+
+
+@pytest.fixture(scope="module")
+def identifier(tiny_model):
+    return Identifier(tiny_model, "cpu")
+
+
+class Told:
+    """Stands in for the calibration: the candidates get these probabilities, in the order of their similarity."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def probabilities(self, candidates, query):
+        padded = np.zeros(len(candidates))
+        padded[: len(self.values)] = self.values
+        return padded, 1.0 - padded.sum()
+
+
+@pytest.fixture
+def told(tiny_model):
+    """Makes an identifier that is told its probabilities; `library` may change the model's library."""
+
+    def make(*values, library=None, **options):
+        model = Model.load(tiny_model, "cpu")
+        if library is not None:
+            old = model.vectors
+            model.__dict__["library"] = library(model.library)
+            model.__dict__["vectors"] = np.resize(old, (len(model.library), old.shape[1]))
+        made_up = Identifier(model, **options)
+        made_up.calibration = Told(*values)
+        return made_up
+
+    return make
+
+
+class TestAnswer:
+    @pytest.mark.parametrize("row", ROWS)
+    def test_own_entry_is_named(self, identifier, library, row):
+        for seed in range(3):
+            answer = identifier.identify(made.scan(library, row, seed))
+            first = answer.matches[0]
+            assert answer.verdict == "match"
+            assert first.id == library.id[row]
+            assert first.name == library.name[row]
+            assert first.members == [library.id[row]]
+            assert first.similarity > 0.95
+            assert first.probability > 0.9
+            assert [match.rank for match in answer.matches] == list(range(1, len(answer.matches) + 1))
+            assert sum(match.probability for match in answer.matches) <= 1.001
+            assert (library.name[row] or library.id[row]) in answer.reason
+
+    def test_fields_of_the_scan(self, identifier, library, tiny_model):
+        answer = identifier.identify(made.scan(library, 1, zero=0.08), file="some/where.xy")
+        assert answer.file == "some/where.xy"
+        assert answer.model == tiny_model.name
+        assert answer.provider == "CPUExecutionProvider"
+        assert answer.noise is not None
+        assert 0 < answer.noise < 0.05
+        assert 0 < answer.seconds < 60
+        assert answer.matches[0].shift == pytest.approx(0.08, abs=0.021)
+        assert identifier.identify(made.scan(library, 1)).file == "BBBBBB_clean"
+
+    def test_the_pattern_is_left_as_it_was(self, identifier, library):
+        pattern = made.scan(library, 2, known=False)
+        before = pattern.two_theta.copy(), pattern.intensity.copy()
+        answers = [identifier.identify(pattern), identifier.identify(pattern)]
+        np.testing.assert_array_equal(pattern.two_theta, before[0])
+        np.testing.assert_array_equal(pattern.intensity, before[1])
+        assert pattern.wavelength is None
+        assert [replace(answer, seconds=0.0, pattern=None) for answer in answers][0] == replace(answers[1], seconds=0.0, pattern=None)
+
+    def test_scale_does_not_matter(self, identifier, library):
+        pattern = made.scan(library, 3)
+        plain = identifier.identify(pattern)
+        for factor in (1e-4, 1e5):
+            other = identifier.identify(pattern.with_intensity(factor * pattern.intensity))
+            assert [match.id for match in other.matches] == [match.id for match in plain.matches]
+            assert other.matches[0].probability == pytest.approx(plain.matches[0].probability, abs=1e-3)
+
+    def test_top_limits_the_matches(self, tiny_model, library):
+        for top in (1, 2, 5, 50):
+            assert len(Identifier(tiny_model, "cpu", top=top).identify(made.scan(library, 0)).matches) == min(top, 5)
+
+    def test_a_filtered_scan_says_so(self, identifier, library):
+        noisy = made.scan(library, 1, peak=1000.0, base=60.0)
+        on, off = identifier.identify(noisy, filter_mode="on"), identifier.identify(noisy, filter_mode="off")
+        assert on.filtered
+        assert on.filter_reason
+        assert not off.filtered
+        assert on.matches[0].id == off.matches[0].id == "BBBBBB_clean"
+
+    def test_a_stranger_is_not_named(self, tiny_model, library, tmp_path):
+        """Without calibration: as sure as similarity alone can be."""
+        sure = []
+        for row in ROWS:
+            folder = tmp_path / str(row)
+            shutil.copytree(tiny_model, folder)
+            whole = Model.load(folder, "cpu")
+            kept = [other for other in ROWS if other != row]
+            write_encoder(folder, whole.config, whole.library.subset(kept), whole.vectors[kept])
+            small = Identifier(folder, "cpu")
+            for seed in range(3):
+                answer = small.identify(made.scan(library, row, seed))
+                assert answer.matches[0].similarity < 0.9
+                sure.append(answer.matches[0].probability)
+        assert np.median(sure) < 0.1
+        assert max(sure) < 0.7
+
+    def test_needs_a_whole_model(self, tiny_model, tmp_path):
+        with pytest.raises(ModelError):
+            Identifier(tmp_path / "nothing")
+        for missing, error in (("library.h5", LibraryError), ("vectors.npy", ModelError), ("model.onnx", ModelError)):
+            folder = tmp_path / missing
+            shutil.copytree(tiny_model, folder)
+            (folder / missing).unlink()
+            with pytest.raises(error, match=missing):
+                Identifier(folder, "cpu")
+
+    @pytest.mark.parametrize("stored", [{"weights": [1.0]}, {"candidate": "x", "gate": []}, {"candidate": [1.0], "gate": [1.0]}, 3])
+    def test_a_calibration_that_is_not_understood(self, tiny_model, stored):
+        model = Model.load(tiny_model, "cpu")
+        model.config = {**model.config, "calibration": stored}
+        with pytest.raises(ModelError, match="calibration"):
+            Identifier(model)
+
+
+class TestUnusable:
+    @pytest.mark.parametrize("seed", range(5))
+    def test_noise(self, identifier, seed):
+        rng = np.random.default_rng(seed)
+        points = np.arange(4.0, 45.0, 0.02)
+        smear = np.convolve(rng.normal(0.0, 10.0, points.size + 8), np.ones(9) / 9, "valid") + 300.0
+        for counts in (rng.poisson(100.0, points.size), smear):
+            answer = identifier.identify(Pattern(points, counts, CU))
+            assert answer.verdict == "unusable"
+            assert answer.matches == []
+            assert "lines stand out" in answer.reason
+
+    @pytest.mark.parametrize("counts", [0.0, 55.0])
+    @pytest.mark.parametrize("filter_mode", ["auto", "on", "off", "paper"])
+    def test_nothing_in_it(self, identifier, counts, filter_mode):
+        answer = identifier.identify(Pattern(np.arange(4.0, 45.0, 0.02), np.full(2050, counts), CU), filter_mode=filter_mode)
+        assert answer.verdict == "unusable"
+        json.dumps(answer.to_json(), allow_nan=False)
+
+    @pytest.mark.parametrize(("start", "stop"), [(4.0, 8.0), (60.0, 90.0), (4.0, 4.02), (120.0, 140.0)])
+    def test_short(self, identifier, library, start, stop):
+        points = np.arange(start, stop + 0.01, 0.02)
+        answer = identifier.identify(Pattern(points, np.random.default_rng(0).poisson(100.0, points.size), CU))
+        assert answer.verdict == "unusable"
+        assert "deg are needed" in answer.reason
+
+    def test_a_smooth_halo_is_never_named(self, identifier):
+        points = np.arange(4.0, 45.0, 0.02)
+        halo = 200.0 + 1000.0 * np.exp(-0.5 * ((points - 20.0) / 4.0) ** 2)
+        verdicts = {identifier.identify(Pattern(points, np.random.default_rng(seed).poisson(halo), CU)).verdict for seed in range(20)}
+        assert verdicts <= {"unusable", "unknown"}
+
+
+class TestWavelength:
+    @pytest.mark.parametrize("row", ROWS)
+    def test_any_anode_finds_the_same(self, identifier, library, row):
+        answers = [
+            identifier.identify(made.scan(library, row, 1, wavelength=wavelength, start=start, step=step))
+            for wavelength, start, step in ((CU, 4.0, 0.02), (CO, 4.6, 0.02), (MO, 2.0, 0.01))
+        ]
+        assert [answer.matches[0].id for answer in answers] == [library.id[row]] * 3
+        assert all(answer.verdict == "match" for answer in answers)
+        assert [answer.wavelength for answer in answers] == [CU, CO, MO]
+
+    def test_source(self, identifier, library):
+        known, silent = made.scan(library, 0, wavelength=CO), made.scan(library, 0, wavelength=CO, known=False)
+        from_file = identifier.identify(known)
+        assert (from_file.wavelength_source, from_file.wavelength, from_file.notes) == ("file", CO, [])
+        option = identifier.identify(silent, wavelength=CO)
+        assert (option.wavelength_source, option.wavelength, option.notes) == ("option", CO, [])
+        assert option.matches[0].id == from_file.matches[0].id == "AAAAAA_clean"
+        assumed = identifier.identify(silent)
+        assert assumed.wavelength_source == "default"
+        assert assumed.wavelength == pytest.approx(CU, abs=1e-3)
+        assert len(assumed.notes) == 1
+        assert "--wavelength" in assumed.notes[0]
+
+    def test_the_option_wins_over_the_file(self, identifier, library):
+        wrong = replace(made.scan(library, 0, wavelength=CO), wavelength=MO)
+        answer = identifier.identify(wrong, wavelength=CO)
+        assert answer.wavelength_source == "option"
+        assert answer.matches[0].id == "AAAAAA_clean"
+
+    def test_the_wrong_wavelength_fits_worse(self, identifier, library):
+        for row in ROWS:
+            silent = made.scan(library, row, wavelength=CO, known=False)
+            right, wrong = identifier.identify(silent, wavelength=CO), identifier.identify(silent)
+            assert not wrong.matches or wrong.matches[0].similarity < right.matches[0].similarity - 0.1
+
+
+class TestSecondPhase:
+    def test_of_a_mixture(self, identifier, library):
+        """Wherever a second phase is offered it is the one that is there, and it is offered for most pairs."""
+        offered = []
+        for first in ROWS:
+            for second in ROWS:
+                if first == second:
+                    continue
+                answer = identifier.identify(made.mixed(made.scan(library, first, 1), made.scan(library, second, 2), 0.35))
+                extra = [match for match in answer.matches if match.phase == 2]
+                offered.append(bool(extra))
+                assert [match.rank for match in answer.matches] == list(range(1, len(answer.matches) + 1))
+                assert len({match.family for match in answer.matches}) == len(answer.matches)
+                if extra:
+                    assert len(extra) == 1
+                    assert extra[0].rank == 2
+                    assert {answer.matches[0].id, extra[0].id} == {library.id[first], library.id[second]}
+                    assert 0.03 < extra[0].share < 0.6
+                    assert "perhaps a mixture" in answer.reason
+                else:
+                    assert all(match.share == 0.0 for match in answer.matches)
+        assert np.mean(offered) > 0.4
+
+    def test_share_grows_with_the_second_phase(self, identifier, library):
+        shares = []
+        for share in (0.15, 0.3, 0.45):
+            answer = identifier.identify(made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), share))
+            shares.append(answer.matches[1].share if answer.matches[1].phase == 2 else 0.0)
+        assert shares == sorted(shares)
+        assert shares[-1] > 0.1
+
+    def test_none_in_a_pure_scan(self, identifier, library):
+        for row in ROWS:
+            for seed in range(3):
+                answer = identifier.identify(made.scan(library, row, seed, fwhm=0.2))
+                assert all(match.phase == 1 and match.share == 0.0 for match in answer.matches)
+                assert "mixture" not in answer.reason
+
+    def test_top_one_keeps_the_first(self, tiny_model, library):
+        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
+        answer = Identifier(tiny_model, "cpu", top=1).identify(pattern)
+        assert len(answer.matches) == 1
+        assert answer.matches[0].phase == 1
+
+
+class TestVerdict:
+    """From probabilities alone."""
+
+    def verdict(self, identifier, library, row=0):
+        answer = identifier.identify(made.scan(library, row))
+        return answer.verdict, answer.reason, answer.matches
+
+    def test_one_stands_out(self, told, library):
+        for probability in (0.5, 0.7, 1.0):
+            verdict, reason, matches = self.verdict(told(probability, 0.0), library)
+            assert verdict == "match"
+            assert "HKUST-1" in reason
+            assert matches[0].probability == pytest.approx(probability)
+
+    def test_several_together(self, told, library):
+        verdict, reason, matches = self.verdict(told(0.4, 0.35, 0.05), library)
+        assert verdict == "ambiguous"
+        named = [match.name or match.family for match in matches]
+        assert f"{named[0]} or {named[1]}:" in reason
+        assert named[2] not in reason
+
+    @pytest.mark.parametrize("values", [(0.49, 0.0), (0.3, 0.15), (0.09, 0.09, 0.09, 0.09, 0.09), (0.0,), (0.42, 0.09, 0.09)])
+    def test_too_little(self, told, library, values):
+        verdict, reason, _ = self.verdict(told(*values), library)
+        assert verdict == "unknown"
+        assert reason.startswith("nothing in the library fits well; the closest is HKUST-1")
+
+    def test_families_of_one_name_count_together(self, told, library):
+        def same_name(old: Library) -> Library:
+            return replace(old, name=np.array(["MIL-53"] * 5))
+
+        verdict, reason, _ = self.verdict(told(0.3, 0.25, library=same_name), library)
+        assert verdict == "match"
+        assert "MIL-53 fits" in reason
+        verdict, _, _ = self.verdict(told(0.3, 0.25, library=lambda old: replace(old, name=np.array([""] * 5))), library)
+        assert verdict == "ambiguous"  # nameless families are not one framework
+
+    def test_a_family_of_several_metals_is_ambiguous(self, told, library):
+        def twins(old: Library) -> Library:
+            other = replace(old.entry(1), id="ZZZZZZ_clean", formula="C8 H10 Co N4", name="ZIF-67")
+            both = old.joined(Library.from_entries([other]))
+            return replace(both, family=np.array([0, 1, 2, 3, 4, 1], dtype=np.int32), family_name=np.array(["a", "ZIF-8 / ZIF-67", "c", "d", "e"]))
+
+        verdict, reason, matches = self.verdict(told(0.9, library=twins), library, 1)
+        assert verdict == "ambiguous"
+        assert reason == matches[0].note
+        assert reason
+        assert sorted(matches[0].members) == ["BBBBBB_clean", "ZZZZZZ_clean"]
+
+    def test_ranked_by_probability_not_similarity(self, told, library):
+        _, _, matches = self.verdict(told(0.1, 0.2, 0.6), library)
+        assert [match.probability for match in matches][:3] == [0.6, 0.2, 0.1]
+        assert matches[0].similarity < matches[2].similarity
+
+
+class TestJson:
+    def test_contract(self, identifier, library):
+        data = identifier.identify(made.scan(library, 0)).to_json()
+        assert set(data) >= KEYS
+        assert "pattern" not in data
+        assert all(set(match) >= MATCH_KEYS and "evidence" not in match for match in data["matches"])
+        assert json.loads(json.dumps(data, allow_nan=False))["matches"][0]["id"] == "AAAAAA_clean"
+
+    def test_evidence_on_request(self, identifier, library):
+        answer = identifier.identify(made.scan(library, 0))
+        data = json.loads(json.dumps(answer.to_json(evidence=True), allow_nan=False))
+        for match in data["matches"]:
+            assert set(match["evidence"]) == {"explained", "matched", "missing", "extra"}
+        assert answer.pattern is not None  # the answer itself is left alone
+
+    def test_error(self):
+        answer = error_result("bad.raw", "bad.raw: no", "some-model")
+        data = answer.to_json()
+        assert set(data) >= KEYS
+        assert (data["verdict"], data["reason"], data["matches"], data["model"]) == ("error", "bad.raw: no", [], "some-model")
+
+    def test_is_frozen(self):
+        with pytest.raises(AttributeError):
+            Identification("a", "match", "").verdict = "unknown"
+        with pytest.raises(AttributeError):
+            Match(1, "a", "", "", "", [], 0.0, 0.0, 0.0).rank = 2
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory, library):
+    """An untrained reference network over the made-up structures."""
+    torch = pytest.importorskip("torch", reason="a test model needs the train extra")
+    pytest.importorskip("onnx", reason="a test model needs the train extra")
+    from xrdmatch.network import Wang2020, export_onnx
+
+    folder = tmp_path_factory.mktemp("models") / "wang"
+    folder.mkdir()
+    torch.manual_seed(1)
+    recipe = Recipe(kind="minmax", grid=Grid(5.0, 50.0, 0.1))
+    export_onnx(Wang2020(len(library), recipe.grid.size).eval(), folder / "model.onnx")
+    library.save(folder / "library.h5")
+    order = library.id.tolist()[::-1]
+    (folder / "config.json").write_text(json.dumps({"kind": "classifier", "recipe": recipe.to_json(), "labels": order}))
+    return folder
+
+
+class TestClassifier:
+    def test_answers_with_the_networks_own_probabilities(self, classifier, library):
+        identifier = Identifier(classifier, "cpu")
+        pattern = made.scan(library, 2)
+        answer = identifier.identify(pattern)
+        assert answer.verdict == "match"
+        assert "cannot say unknown" in answer.reason
+        output = identifier.model.encode(identifier.model.recipe.apply(pattern)[None])[0]
+        wanted = dict(zip(identifier.model.config["labels"], output.tolist(), strict=True))
+        for match in answer.matches:
+            assert match.probability == pytest.approx(wanted[match.id], abs=2e-3)
+        assert [match.probability for match in answer.matches] == sorted((match.probability for match in answer.matches), reverse=True)
+        assert all(match.phase == 1 for match in answer.matches)
+
+    def test_unusable_scans_are_refused_all_the_same(self, classifier):
+        points = np.arange(4.0, 45.0, 0.02)
+        assert Identifier(classifier, "cpu").identify(Pattern(points, np.random.default_rng(0).poisson(9.0, points.size), CU)).verdict == "unusable"

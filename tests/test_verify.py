@@ -1,0 +1,127 @@
+"""Which scans can be judged, and what verification hands on."""
+
+from __future__ import annotations
+
+import made
+import numpy as np
+import pytest
+
+from xrdmatch.denoise import denoise
+from xrdmatch.match import compare, prepare
+from xrdmatch.pattern import Pattern
+from xrdmatch.verify import LINES_NEEDED, SHORTEST, VERIFY, query_features, unusable, verify
+
+POINTS = np.arange(4.0, 45.0, 0.02)
+ROWS = np.arange(5)
+CU = 1.541871
+
+
+def smeared(rng, width):
+    """Noise that a detector's or a filter's response of `width` points has smeared."""
+    x = np.arange(-6 * width, 6 * width + 1)
+    return 500.0 + np.convolve(rng.normal(0.0, 10.0, POINTS.size + 12 * width), np.exp(-0.5 * (x / width) ** 2), "valid")
+
+
+NOISE = {
+    "few counts": lambda rng: rng.poisson(2.0, POINTS.size),
+    "many counts": lambda rng: rng.poisson(5000.0, POINTS.size),
+    "normal around zero": lambda rng: rng.normal(0.0, 1.0, POINTS.size),
+    "air scatter": lambda rng: rng.poisson(50.0 + 2000.0 * np.exp(-(POINTS - 4.0) / 3.0)),
+    "smeared over 3 points": lambda rng: smeared(rng, 3),
+    "smeared over 5 points": lambda rng: smeared(rng, 5),
+    "mean of 9 points": lambda rng: np.convolve(rng.normal(100.0, 10.0, POINTS.size + 8), np.ones(9) / 9, "valid"),
+}
+
+
+def measure(counts, points=POINTS):
+    """As identify prepares a scan."""
+    filtered = denoise(Pattern(points, np.asarray(counts, dtype=float), CU), "auto")
+    return prepare(filtered.pattern, sigma=filtered.sigma * filtered.passed)
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_noise_is_unusable(kind):
+    reasons = [unusable(measure(NOISE[kind](np.random.default_rng(seed)))) for seed in range(20)]
+    assert sum(not reason for reason in reasons) <= 1
+    assert all("stand out of the noise" in reason for reason in reasons if reason)
+
+
+def test_an_amorphous_halo_is_mostly_unusable():
+    halo = 200.0 + 1000.0 * np.exp(-0.5 * ((POINTS - 20.0) / 4.0) ** 2)
+    usable = [not unusable(measure(np.random.default_rng(seed).poisson(halo))) for seed in range(30)]
+    assert np.mean(usable) < 0.5
+
+
+@pytest.mark.parametrize("counts", [np.zeros(POINTS.size), np.full(POINTS.size, 42.0), np.linspace(0.0, 900.0, POINTS.size)])
+def test_flat_and_empty_scans_are_unusable(counts):
+    assert "0 diffraction lines" in unusable(measure(counts))
+
+
+@pytest.mark.parametrize(("start", "stop", "usable"), [(4.0, 9.0, False), (44.0, 90.0, False), (4.0, 18.0, True), (5.0, 40.0, True)])
+def test_a_short_range_is_unusable(library, start, stop, usable):
+    reason = unusable(prepare(made.scan(library, 0, start=start, stop=stop)))
+    assert (reason == "") == usable
+    assert usable or f"at least {SHORTEST:g} deg are needed" in reason
+
+
+def test_a_range_beyond_the_grid_is_named_at_the_grids_wavelength(library):
+    reason = unusable(prepare(made.scan(library, 0, start=60.0, stop=90.0)))
+    assert reason.startswith("the scan covers 0.0 deg of 2-50 deg (Cu)")
+
+
+@pytest.mark.parametrize("peak", [60000.0, 3000.0, 400.0])
+def test_crystalline_scans_are_usable(library, peak):
+    usable = [not unusable(prepare(made.scan(library, row, seed, peak=peak, base=30.0))) for row in ROWS for seed in range(3)]
+    assert np.mean(usable) > 0.8
+
+
+def test_fewer_lines_than_needed(library):
+    for number in range(1, LINES_NEEDED + 2):
+        places = np.linspace(8.0, 35.0, number)
+        counts = 100.0 + 5000.0 * np.exp(-0.5 * ((POINTS[:, None] - places) / 0.06) ** 2).sum(axis=1)
+        reason = unusable(measure(np.random.default_rng(number).poisson(counts)))
+        assert (reason == "") == (number >= LINES_NEEDED)
+
+
+def test_verify_keeps_the_best_of_each_family(library):
+    from dataclasses import replace
+
+    both = replace(library, family=np.array([0, 1, 0, 1, 2], dtype=np.int32), family_name=np.array(["one", "two", "three"]))
+    recalled = np.linspace(0.9, 0.5, 5).astype(np.float32)
+    for row in ROWS:
+        measured = prepare(made.scan(library, row))
+        fits, candidates = verify(both, ROWS[::-1].copy(), recalled, measured)
+        assert len(fits.rows) == len(candidates) == 3
+        assert sorted(both.family[fits.rows].tolist()) == [0, 1, 2]
+        assert fits.rows[0] == row
+        assert (np.diff(fits.similarity) <= 0).all()
+        plain = compare(both, ROWS, measured)
+        leaders = {both.family[other]: other for other in plain.rows[::-1].tolist()}
+        assert set(fits.rows.tolist()) == set(leaders.values())
+        for i, candidate in enumerate(candidates):
+            assert candidate.recalled == pytest.approx(recalled[4 - fits.rows[i]])
+            assert candidate.similarity == pytest.approx(fits.similarity[i])
+
+
+def test_verify_adjusts_no_more_than_it_says(library, monkeypatch):
+    from xrdmatch import verify as module
+
+    monkeypatch.setattr(module, "VERIFY", 2)
+    assert VERIFY > 2
+    fits, candidates = verify(library, ROWS, np.ones(5, dtype=np.float32), prepare(made.scan(library, 4)))
+    assert len(fits.rows) == len(candidates) == 2
+    assert fits.rows[0] == 4
+
+
+def test_query_features(library):
+    measured = prepare(made.scan(library, 0, start=5.0, stop=35.0, fwhm=0.2))
+    query = query_features(measured)
+    assert query.span == pytest.approx(30.0, abs=0.05)
+    assert query.fwhm == pytest.approx(0.2, rel=0.2)
+    assert query.floor == measured.floor
+    assert query.lines > 3
+    assert query.features().shape == (5,)
+    assert query.features()[0] == 1.0
+    empty = query_features(measure(np.zeros(POINTS.size)))
+    assert empty.lines == 0
+    assert np.isfinite(empty.features()).all()

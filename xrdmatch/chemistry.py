@@ -1,0 +1,124 @@
+"""What formulas say: metals, composition a metal atom, which entries are chemically one, and what would decide where powder XRD cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from xrdmatch.library import Library
+from xrdmatch.names import stem
+
+_NON_METALS = frozenset(
+    ("H", "D", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S", "Cl", "Ar", "Ge", "As", "Se", "Br", "Kr", "Te", "I", "Xe", "At", "Rn")
+)
+#: Compositions a metal atom that are rounded to the same multiple of this count as equal.
+_STEP = 0.05
+#: Oxygen a metal atom by which water and hydroxide may differ; more is another linker.
+_OXYGEN = 1.5
+
+Metals = tuple[str, ...]
+
+
+def composition(formula: str) -> dict[str, float]:
+    """Atoms a metal atom of a formula such as `C6 H2 Cu O4`; a formula without metal is taken as it is."""
+    amounts = {symbol: float(amount or 1) for symbol, amount in re.findall(r"([A-Z][a-z]?)([\d.]*)", formula)}
+    metal = sum(amount for symbol, amount in amounts.items() if symbol not in _NON_METALS) or 1.0
+    return {symbol: amount / metal for symbol, amount in amounts.items()}
+
+
+def metals_of(formula: str) -> Metals:
+    """Metals of a formula, sorted."""
+    return tuple(sorted(symbol for symbol in composition(formula) if symbol not in _NON_METALS))
+
+
+@lru_cache(maxsize=65536)
+def skeleton(formula: str) -> str:
+    """A formula's composition a metal atom without hydrogen and oxygen, which water and disorder change, as text to compare."""
+    return " ".join(f"{symbol}{round(amount / _STEP)}" for symbol, amount in sorted(composition(formula).items()) if symbol not in ("H", "O"))
+
+
+def compound(identifier: str) -> str:
+    """What all determinations of one compound share: the six letters of a refcode, else the file stem."""
+    base = stem(identifier)
+    return base[:6] if re.fullmatch(r"[A-Z]{6}(\d\d)?", base) else base
+
+
+def undecided(library: Library, families: int | Sequence[int]) -> str:
+    """What powder XRD leaves open between the members of a family (or of several that a scan does not tell apart), and what decides; may be empty.
+
+    Different metals: EDX or ICP. The same metals under different names, or in different compounds of different composition: the linker or what the
+    pores hold. Members that differ in solvent alone say nothing.
+    """
+    wanted = [families] if isinstance(families, (int, np.integer)) else list(families)
+    groups = _by_metals(library, np.flatnonzero(np.isin(library.family, wanted)).tolist())
+    kinds = {metals: _kinds(library, rows) for metals, rows in groups.items()}
+    same = "same pattern" if len(wanted) == 1 else "too alike for this scan"
+    several = any(len(names) > 1 and any(library.name[row] for row in groups[metals]) for metals, names in kinds.items())
+    if len(groups) > 1:
+        labels = list(_labels(kinds, several))
+        return f"{_listed(labels)}: {same}; EDX or ICP decides" + (" on the metal, NMR or IR on the linker" if several else "")
+    only = next(iter(kinds.values()), {})
+    if len(only) < 2:
+        return ""
+    hetero = _hetero(library, list(only.values()))
+    means = f"elemental analysis ({', '.join(hetero)}), NMR or IR" if hetero else "NMR of the digested solid, IR or TGA"
+    return f"{_listed(list(only))}: {same} and metal; {means} decides"
+
+
+def _by_metals(library: Library, rows: list[int]) -> dict[Metals, list[int]]:
+    """Rows by their metals, named ones first; a further metal under a name that is there already is a guest or an ion, and counts to that."""
+    groups: dict[Metals, list[int]] = {}
+    for row in rows:
+        groups.setdefault(metals_of(str(library.formula[row])), []).append(row)
+    merged: dict[Metals, list[int]] = {}
+    owner: dict[str, Metals] = {}
+    for metals in sorted(groups, key=lambda metals: (-sum(bool(library.name[row]) for row in groups[metals]), -len(groups[metals]), metals)):
+        names = [str(library.name[row]) for row in groups[metals] if library.name[row]]
+        first = max(sorted(set(names)), key=names.count) if names else str(metals)
+        merged.setdefault(owner.setdefault(first, metals), []).extend(groups[metals])
+    return merged
+
+
+def _labels(kinds: dict[Metals, dict[str, list[int]]], several: bool) -> Iterator[str]:
+    """Labels: the first name of each metal, then further ones where they count; with the metal in brackets where the name does not say it."""
+    for place in range(3 if several else 1):
+        for metals, names in kinds.items():
+            for name in list(names)[place : place + 1]:
+                said = re.findall(r"[A-Z][a-z]?", name)
+                yield name if all(metal in said for metal in metals) else f"{name} ({', '.join(metals)})"
+
+
+def _kinds(library: Library, rows: list[int]) -> dict[str, list[int]]:
+    """Rows by name, the most frequent first, or by compound where nothing is named; what has the skeleton of an earlier one counts to that."""
+    names = [str(library.name[row]) for row in rows if library.name[row]]
+    own: dict[str, list[int]] = {}
+    for row in rows:
+        if library.name[row] or not names:
+            own.setdefault(str(library.name[row]) or compound(str(library.id[row])), []).append(row)
+    kinds: dict[str, list[int]] = {}
+    seen: list[tuple[str, float, str]] = []
+    for label in sorted(own, key=lambda label: (-names.count(label), label)):
+        formula = _smallest(library, own[label])
+        bare, oxygen = skeleton(formula), composition(formula).get("O", 0.0)
+        first = next((name for other, amount, name in seen if other == bare and abs(amount - oxygen) < _OXYGEN), label)
+        if first == label:
+            seen.append((bare, oxygen, label))
+        kinds.setdefault(first, []).extend(own[label])
+    return kinds
+
+
+def _smallest(library: Library, rows: list[int]) -> str:
+    return min((str(library.formula[row]) for row in rows), key=lambda formula: (sum(composition(formula).values()), formula))
+
+
+def _hetero(library: Library, kinds: list[list[int]]) -> list[str]:
+    """Elements other than C, H and O that some kinds hold and some do not."""
+    held = [set(composition(_smallest(library, rows))) for rows in kinds]
+    return sorted(symbol for symbol in set().union(*held) - {"C", "H", "O"} if not all(symbol in kind for kind in held))
+
+
+def _listed(labels: list[str]) -> str:
+    return " or ".join([*labels[:3], f"{len(labels) - 3} more"] if len(labels) > 4 else labels)
