@@ -98,7 +98,9 @@ class TestJson:
         for result in results:
             np.testing.assert_allclose(again.probabilities(result.candidates, result.query)[0], one.probabilities(result.candidates, result.query)[0])
 
-    @pytest.mark.parametrize("stored", [{}, {"candidate": [1.0] * 6}, {"candidate": [1.0] * 5, "gate": [0.0] * 11}, {"candidate": "a", "gate": "b"}, [1]])
+    @pytest.mark.parametrize(
+        "stored", [{}, {"candidate": [1.0] * 6}, {"candidate": [1.0] * 5, "gate": [0.0] * 11}, {"candidate": "a", "gate": "b"}, [1]]
+    )
     def test_what_is_not_understood(self, stored):
         with pytest.raises(ModelError, match="calibration"):
             Calibration.from_json(stored)
@@ -179,15 +181,21 @@ class TestQuality:
 
     def test_leaves_out_what_there_is_none_of(self):
         good = Trial([candidate(0.99)], QUERY, 0)
-        assert set(quality(Calibration.from_json(None), [good])) == {"calibration_error", "simulated_top1", "simulated_present_rejected", "simulated_scans"}
+        assert set(quality(Calibration.from_json(None), [good])) == {
+            "calibration_error",
+            "simulated_top1",
+            "simulated_present_rejected",
+            "simulated_scans",
+        }
         assert quality(Calibration.from_json(None), []) == {"simulated_scans": 0.0}
 
 
-class TestSimulatedScans:
-    @pytest.fixture(scope="class")
-    def model(self, tiny_model):
-        return Model.load(tiny_model, "cpu")
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return Model.load(tiny_model, "cpu")
 
+
+class TestSimulatedScans:
     def test_right_is_the_entry_or_none(self, model):
         kinds = set()
         for seed in range(6):

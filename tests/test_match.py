@@ -8,7 +8,19 @@ import pytest
 
 from xrdmatch import match
 from xrdmatch.library import tied_axes
-from xrdmatch.match import MAX_STRAIN, Fits, adjust, adjusted_lines, candidate_profiles, compare, evidence, prepare, residual, similarity, strong_lines
+from xrdmatch.match import (
+    MAX_STRAIN,
+    Fits,
+    adjust,
+    adjusted_lines,
+    candidate_profiles,
+    compare,
+    evidence,
+    prepare,
+    residual,
+    similarity,
+    strong_lines,
+)
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.recipe import Recipe
 
@@ -122,7 +134,7 @@ class TestAdjust:
                 pattern = made.scan(library, row, strain=strain)
                 plain = compare(library, np.array([row]), prepare(pattern))
                 fits, measured = fitted(library, pattern, np.array([row]))
-                assert (0.4 < fits.strain[0] / strain).all()
+                assert (fits.strain[0] / strain > 0.4).all()
                 assert (fits.strain[0] / strain < 1.1).all()
                 assert fits.similarity[0] > max(0.97, plain.similarity[0])
                 assert misplaced(library, fits, measured, row, strain=strain) < 0.1  # two thirds of the line width
@@ -313,15 +325,11 @@ class TestStrongLines:
         places, heights = (8.0, 12.5, 20.0, 33.0), (1.0, 0.5, 0.12, 0.02)
         counts = 50.0 + 50000.0 * sum(h * np.exp(-4 * np.log(2) * ((points - p) / 0.15) ** 2) for p, h in zip(places, heights, strict=True))
         for seed in SEEDS:
-            measured = prepare(Pattern(points, np.random.default_rng(seed).poisson(counts), measured_wavelength()))
+            measured = prepare(Pattern(points, np.random.default_rng(seed).poisson(counts), match.RECIPE.grid.wavelength))
             for least, number in ((30.0, 2), (10.0, 3), (1.0, 4)):
                 found = strong_lines(measured, least)
                 assert [angle for angle, _ in found] == pytest.approx(list(places[:number]), abs=0.03)
                 np.testing.assert_allclose([height for _, height in found], 100.0 * np.array(heights[:number]), atol=3.0)
-
-
-def measured_wavelength():
-    return match.RECIPE.grid.wavelength
 
 
 @pytest.mark.parametrize("counts", [np.zeros(2001), np.full(2001, 7.0), np.r_[np.zeros(1000), 1.0, np.zeros(1000)], np.linspace(0.0, 1e5, 2001)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from xrdmatch.build import entry_of
 from xrdmatch.errors import LibraryError, ModelError, StructureError
 from xrdmatch.families import place_new
 from xrdmatch.library import Entry, Library
-from xrdmatch.model import Device, Model, files_of, find_model, write_encoder
+from xrdmatch.model import CARD, NETWORK, Device, Model, files_of, find_model, write_encoder
 from xrdmatch.physics import ideal_inputs
 from xrdmatch.structure import iter_sources, parse
 
@@ -39,9 +40,13 @@ def load_entries(sources: Iterable[str | Path], failed: list[tuple[str, str]]) -
 
 
 def extended(model: Model, extra: Library) -> Model:
-    """A model in memory whose library ends with the entries of `extra`, each a family of its own. Raises ModelError for a classifier."""
+    """A model in memory whose library ends with the entries of `extra`, each a family of its own. Raises ModelError for a classifier,
+    LibraryError where `extra` is empty.
+    """
     if model.kind != "encoder":
         raise ModelError(f"{model.path}: a classifier knows only the structures it was trained on; use an encoder")
+    if len(extra) == 0:
+        raise LibraryError("none of the structures could be loaded, so there is nothing to add")
     vectors = model.encode(ideal_inputs(extra, np.arange(len(extra)), model.recipe))
     both = Model(model.path, model.config, model.device)
     both.__dict__ |= {"library": model.library.joined(extra), "vectors": np.concatenate([model.vectors, vectors]), "session": model.session}
@@ -86,7 +91,15 @@ def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.
 
 
 def _copy(source: Path, folder: Path) -> None:
+    """Network and card of `source`; library, vectors and configuration are written anew."""
     folder.mkdir(parents=True, exist_ok=True)
+    if folder.samefile(source):
+        return
     for path in files_of(source):
-        if not (folder / path.name).exists() and path.name != "config.json":  # written last, by write_encoder
-            shutil.copy(path, folder / path.name)
+        if path.name in (NETWORK, CARD):
+            part = folder / f"{path.name}.{os.getpid()}.part"
+            try:
+                shutil.copy(path, part)
+                part.replace(folder / path.name)
+            finally:
+                part.unlink(missing_ok=True)

@@ -160,9 +160,7 @@ def noise_on_grid(pattern: Pattern, grid: Grid) -> Floats:
     """
     values, mask = grid.resample(pattern)
     if mask.sum() < 0.5 * mask.size:
-        raise ReadError(
-            f"{pattern.name}: covers {mask.mean():.0%} of {grid.start:g}-{grid.stop:g} deg; a noise source has to cover half of it"
-        )
+        raise ReadError(f"{pattern.name}: covers {mask.mean():.0%} of {grid.start:g}-{grid.stop:g} deg; a noise source has to cover half of it")
     return np.asarray(np.where(mask, values, np.resize(values[mask], values.size)), dtype=np.float32)
 
 

@@ -68,7 +68,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Sequence[float]] | None) -> Calibration:
-        """The stored weights; without any, similarity alone, with even odds at a similarity of 0.8. Raises ModelError where they are not understood."""
+        """The stored weights; without any, similarity alone, with even odds at 0.8. Raises ModelError where they are not understood."""
         if data is None:
             return cls(np.array([40.0, 0.0, 0.0, 0.0, 0.0, 0.0]), np.array([-32.0, 0.0, 0.0, 0.0, 0.0, 40.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
         try:

@@ -71,7 +71,7 @@ class Evaluation:
             if any(len(row.ranks) > 1 for row in known):
                 result.append(Score(kind, "all phases in top-5", sum(all(0 < found <= 5 for found in row.ranks) for row in known), len(known)))
             if known:
-                named = [row for row in known if row.ranks[0] == 1]
+                named = [row for row in known if 1 in row.ranks]
                 kept = sum(row.verdict in ("match", "ambiguous") for row in named)
                 result.append(Score(kind, "right and named (match or ambiguous)", kept, len(named)))
             else:
@@ -99,13 +99,34 @@ def read_labels(path: Path) -> list[dict[str, str]]:
     """Rows of labels.csv. Raises LibraryError where it is not one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            numbered = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read: {error}") from error
-    missing = {"file", "label"} - set(rows[0] if rows else {})
+    missing = {"file", "label"} - columns
     if missing:
         raise LibraryError(f"{path}: expected the columns file, label, accepted; {', '.join(sorted(missing))} not found")
-    return rows
+    for line, row in numbered:
+        wrong = _fault(row)
+        if wrong:
+            raise LibraryError(f"{path}, line {line}: {wrong}")
+    return [row for _, row in numbered]
+
+
+def _fault(row: dict[str, str]) -> str:
+    """What is wrong with a row of labels.csv, or an empty string."""
+    if not row["file"] or row["label"] is None:
+        return "expected a file and a label"
+    try:
+        re.compile(row.get("accepted") or "")
+    except re.error as error:
+        return f"accepted is not a regular expression ({error}): {row['accepted']!r}"
+    try:
+        usable = not row.get("wavelength") or 0.0 < float(row["wavelength"]) < 10.0
+    except ValueError:
+        usable = False
+    return "" if usable else f"expected a wavelength in angstrom, got {row['wavelength']!r}"
 
 
 def fits(match: Match, accepted: str) -> bool:

@@ -252,16 +252,22 @@ class Model:
 
 
 def write_encoder(folder: Path, config: Mapping[str, Any], library: Library, vectors: NDArray[np.float32]) -> None:
-    """Write library, vectors and config.json of an encoder's folder; the configuration last, so that a folder that has one is whole."""
+    """Write library, vectors and config.json of an encoder's folder; the configuration last, so that a folder that has one is whole.
+
+    All three are written in full before the first takes its place: what fails on the way leaves the folder as it was.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    library.save(folder / LIBRARY)
-    part = folder / f"{VECTORS}.{os.getpid()}.part"
-    with part.open("wb") as file:
-        np.save(file, vectors.astype(np.float16), allow_pickle=False)
-    part.replace(folder / VECTORS)
-    part = folder / f"{CONFIG}.{os.getpid()}.part"
-    part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / CONFIG)
+    parts = {name: folder / f"{name}.{os.getpid()}.new" for name in (LIBRARY, VECTORS, CONFIG)}
+    try:
+        library.save(parts[LIBRARY])
+        with parts[VECTORS].open("wb") as file:
+            np.save(file, vectors.astype(np.float16), allow_pickle=False)
+        parts[CONFIG].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        for name, part in parts.items():
+            part.replace(folder / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def files_of(folder: Path) -> Sequence[Path]:

@@ -24,12 +24,13 @@ from torch.nn import functional
 
 from xrdmatch import __version__
 from xrdmatch.calibrate import calibrate
+from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library import Library
 from xrdmatch.model import NETWORK, Device, Model, usable_cores, write_encoder
 from xrdmatch.network import Encoder, check_parity, export_onnx
 from xrdmatch.physics import Hardness, ideal, ideal_inputs, measured_like
 from xrdmatch.recipe import Recipe
-from xrdmatch.train import sha256
+from xrdmatch.train import load_checkpoint, sha256
 
 #: Share of groups that are never trained on.
 HELD_OUT = 0.03
@@ -102,13 +103,14 @@ def train_encoder(
     recipe, settings, level = recipe or Recipe(), settings or Settings(), level or Hardness()
     torch.manual_seed(settings.seed)
     labels = like_patterns(library, recipe)
-    held = np.random.default_rng(settings.seed).random(labels.max() + 1) < HELD_OUT
-    trained = np.flatnonzero(~held[labels])
+    trained, checked = _split(labels, settings.seed)
     encoder = Encoder(recipe.grid.size, recipe.channels, settings.dim)
     proxies = nn.Parameter(torch.randn(labels.max() + 1, settings.dim) * settings.dim**-0.5)
     optimiser = torch.optim.AdamW([*encoder.parameters(), proxies], lr=settings.learning_rate, weight_decay=settings.weight_decay)
     out.mkdir(parents=True, exist_ok=True)
     first = _restore(out / "checkpoint.pt", encoder, proxies, optimiser) if resume else 0
+    if first == 0:
+        (out / "training.csv").unlink(missing_ok=True)
     loader = torch.utils.data.DataLoader(
         Stream(library, trained, labels, recipe, settings, level), batch_size=None, sampler=range(first, settings.steps), num_workers=workers
     )
@@ -131,7 +133,7 @@ def train_encoder(
             if last % 500 == 0 or last == settings.steps:
                 _save(out / "checkpoint.pt", encoder, proxies, optimiser, last)
                 row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(average, 4)}
-                row |= recall(encoder, library, np.flatnonzero(held[labels]), recipe, level)
+                row |= recall(encoder, library, checked, recipe, level)
                 _log(out / "training.csv", row)
                 if progress:
                     progress({key: float(value) for key, value in row.items()})
@@ -143,10 +145,16 @@ def train_encoder(
 
 
 def held_out(library: Library, recipe: Recipe, settings: Settings) -> NDArray[np.int64]:
-    """Library rows that a training with these settings never sees."""
-    labels = like_patterns(library, recipe)
-    held = np.random.default_rng(settings.seed).random(labels.max() + 1) < HELD_OUT
-    return np.flatnonzero(held[labels])
+    """Library rows that a training with these settings never sees; all rows where the library is too small to spare any."""
+    return _split(like_patterns(library, recipe), settings.seed)[1]
+
+
+def _split(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to measure on: apart, or both all rows where no group, or every one, would be held out."""
+    held = (np.random.default_rng(seed).random(labels.max() + 1) < HELD_OUT)[labels]
+    if held.all() or not held.any():
+        return np.arange(labels.size), np.arange(labels.size)
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def train_model(
@@ -169,6 +177,8 @@ def train_model(
     the trained one. Runs on the CPU (bfloat16 where the processor has it); `device` is for the export's check.
     """
     library, out, recipe = Library.load(source), Path(out), Recipe()
+    if len(library) == 0:
+        raise LibraryError(f"{source}: the library is empty, there is nothing to train on")
     settings = Settings(steps=steps, batch=batch, seed=seed)
     torch.set_num_threads(threads or max(1, usable_cores() - workers))
     clock = time.monotonic()
@@ -176,6 +186,7 @@ def train_model(
     export_onnx(encoder, out / NETWORK)
     rows = held_out(library, recipe, settings)
     metrics: dict[str, Any] = {"onnx_parity": check_parity(encoder, out / NETWORK, ideal_inputs(library, rows[:32], recipe))}
+    metrics["held_out_entries"] = len(rows) if len(rows) < len(library) else 0  # none: all other figures are of entries it was trained on
     config: dict[str, Any] = {
         "kind": "encoder",
         "network": "encoder",
@@ -246,7 +257,7 @@ def recall(encoder: Encoder, library: Library, rows: NDArray[np.int64], recipe: 
 
 
 def _save(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: torch.optim.Optimizer, step: int) -> None:
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     torch.save({"encoder": encoder.state_dict(), "proxies": proxies.data, "optimiser": optimiser.state_dict(), "step": step}, part)
     os.replace(part, path)
 
@@ -254,11 +265,14 @@ def _save(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: torch.
 def _restore(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: torch.optim.Optimizer) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    encoder.load_state_dict(state["encoder"])
-    proxies.data.copy_(state["proxies"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    state = load_checkpoint(path)
+    try:
+        encoder.load_state_dict(state["encoder"])
+        proxies.data.copy_(state["proxies"])
+        optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: the checkpoint is of another library or other settings; train without --resume") from error
 
 
 def _log(path: Path, row: dict[str, Any]) -> None:

@@ -1,0 +1,180 @@
+"""Own structures into a model, without training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cifs
+import made
+import numpy as np
+import pytest
+
+from xrdmatch import add as module
+from xrdmatch import model as model_module
+from xrdmatch.add import add, extended, load_entries
+from xrdmatch.errors import LibraryError, ModelError
+from xrdmatch.identify import Identifier
+from xrdmatch.library import Library
+from xrdmatch.model import Model
+
+FRAME = ["Zn1 Zn 0 0 0", "O1 O 0.2 0 0", "C1 C 0.3 0.1 0", "C2 C 0.5 0.5 0.1"]
+OTHER = ["Cu1 Cu 0.1 0.2 0.3", "O1 O 0.7 0.2 0", "N1 N 0.4 0.1 0.8", "C2 C 0.5 0.45 0.1"]
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """A folder with two structures that no library here holds."""
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    (folder / "NEWONE.cif").write_text(cifs.cif(FRAME, (14.1, 14.1, 14.1, 90, 90, 90)))
+    (folder / "NEWTWO.cif").write_text(cifs.cif(OTHER, (9.3, 11.2, 15.8, 90, 97, 90)))
+    return folder
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_new_structures_are_found_and_the_base_is_left_alone(tiny_model, sources, tmp_path, library):
+    before = contents(tiny_model)
+    mine = tmp_path / "deep" / "mine"
+    report = add([sources], mine, base=str(tiny_model), device="cpu")
+    assert sorted(report.ids) == ["NEWONE", "NEWTWO"]
+    assert report.alike == []
+    assert report.failed == []
+    assert contents(tiny_model) == before
+    assert not list(mine.glob("*.part")) + list(mine.glob("*.new"))
+    model = Model.load(mine, "cpu")
+    model.ready()
+    assert model.library.id.tolist() == [*library.id.tolist(), *report.ids]
+    assert model.config == Model.load(tiny_model).config
+    np.testing.assert_array_equal(model.vectors[: len(library)], Model.load(tiny_model, "cpu").vectors)
+    np.testing.assert_allclose(np.linalg.norm(model.vectors, axis=1), 1.0, atol=1e-2)
+    identifier = Identifier(model)
+    for row in range(len(model.library)):
+        for seed in range(2):
+            answer = identifier.identify(made.scan(model.library, row, seed))
+            assert answer.matches[0].id == model.library.id[row]
+            assert answer.matches[0].similarity > 0.95
+
+
+def test_a_second_call_goes_on_with_the_folder(tiny_model, sources, tmp_path):
+    mine = tmp_path / "mine"
+    add([sources / "NEWONE.cif"], mine, base=str(tiny_model), device="cpu")
+    network = (mine / "model.onnx").read_bytes()
+    add([sources / "NEWTWO.cif"], mine, base="no-such-model", device="cpu")  # the base is not asked for again
+    assert Model.load(mine, "cpu").library.id.tolist()[-2:] == ["NEWONE", "NEWTWO"]
+    assert (mine / "model.onnx").read_bytes() == network
+    Model.load(mine, "cpu").ready()
+
+
+def test_a_taken_id_is_refused_and_nothing_changes(tiny_model, sources, tmp_path):
+    mine = tmp_path / "mine"
+    add([sources / "NEWONE.cif"], mine, base=str(tiny_model), device="cpu")
+    before = contents(mine)
+    with pytest.raises(LibraryError, match="NEWONE: this id is in the library already"):
+        add([sources], mine, device="cpu")
+    assert contents(mine) == before
+    (sources / "AAAAAA_clean.cif").write_text((sources / "NEWTWO.cif").read_text())
+    with pytest.raises(LibraryError, match="AAAAAA_clean"):
+        add([sources], tmp_path / "other", base=str(tiny_model), device="cpu")
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_id_that_comes_twice_is_refused(tiny_model, sources, tmp_path):
+    (sources / "sub").mkdir()
+    shutil.copy(sources / "NEWONE.cif", sources / "sub" / "NEWONE.cif")
+    with pytest.raises(LibraryError, match="NEWONE"):
+        add([sources], tmp_path / "mine", base=str(tiny_model), device="cpu")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_duplicate_joins_its_family(tiny_model, sources, tmp_path):
+    """Powder diffraction does not see 0.2 % of the cell."""
+    mine = tmp_path / "mine"
+    add([sources], mine, base=str(tiny_model), device="cpu")
+    (tmp_path / "COPYOF.cif").write_text(cifs.cif(FRAME, (14.13, 14.13, 14.13, 90, 90, 90)))
+    report = add([tmp_path / "COPYOF.cif"], mine, device="cpu")
+    assert report.ids == ["COPYOF"]
+    assert report.alike == [("COPYOF", "NEWONE")]
+    library = Model.load(mine, "cpu").library
+    index = library.index()
+    assert library.family[index["COPYOF"]] == library.family[index["NEWONE"]]
+    assert len(library.family_name) == len(library) - 1
+    answer = Identifier(mine, "cpu").identify(made.scan(library, index["COPYOF"]))
+    assert sorted(answer.matches[0].members) == ["COPYOF", "NEWONE"]
+
+
+def test_what_cannot_be_loaded_is_reported(tiny_model, sources, tmp_path):
+    (sources / "bad.cif").write_text("data_bad\n_cell_length_a 3\n")
+    report = add([sources], tmp_path / "mine", base=str(tiny_model), device="cpu")
+    assert sorted(report.ids) == ["NEWONE", "NEWTWO"]
+    assert [name for name, _ in report.failed] == ["bad.cif"]
+    with pytest.raises(LibraryError, match=r"bad\.cif"):
+        add([sources / "bad.cif"], tmp_path / "other", base=str(tiny_model), device="cpu")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LibraryError):
+        add([tmp_path / "empty"], tmp_path / "other", base=str(tiny_model), device="cpu")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_classifier_is_refused(tiny_model, sources, tmp_path):
+    base = tmp_path / "classifier"
+    shutil.copytree(tiny_model, base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "kind": "classifier", "labels": []}))
+    with pytest.raises(ModelError, match="use an encoder"):
+        add([sources], tmp_path / "mine", base=str(base), device="cpu")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_nothing_to_extend_with(tiny_model):
+    with pytest.raises(LibraryError, match="nothing to add"):
+        extended(Model.load(tiny_model, "cpu"), Library.from_entries([]))
+
+
+def test_extended_leaves_the_model_alone(tiny_model, sources):
+    failed = []
+    entries = load_entries([sources], failed)
+    model = Model.load(tiny_model, "cpu")
+    both = extended(model, Library.from_entries(entries))
+    assert failed == []
+    assert len(both.library) == len(both.vectors) == len(model.library) + 2
+    assert len(Model.load(tiny_model, "cpu").library) == len(model.library)
+
+
+@pytest.mark.parametrize("fails", ["library", "vectors", "config"])
+def test_an_interrupted_write_leaves_the_old_model(tiny_model, sources, tmp_path, monkeypatch, fails):
+    mine = tmp_path / "mine"
+    add([sources / "NEWONE.cif"], mine, base=str(tiny_model), device="cpu")
+    before = contents(mine)
+
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    target = {"library": (Library, "save"), "vectors": (model_module.np, "save"), "config": (model_module.json, "dumps")}[fails]
+    with monkeypatch.context() as patch:
+        patch.setattr(*target, stop)
+        with pytest.raises(KeyboardInterrupt):
+            add([sources / "NEWTWO.cif"], mine, device="cpu")
+    assert contents(mine) == before
+    Model.load(mine, "cpu").ready()
+    assert add([sources / "NEWTWO.cif"], mine, device="cpu").ids == ["NEWTWO"]
+
+
+def test_an_interrupted_copy_is_made_again(tiny_model, sources, tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+
+    def half(source, target):
+        target.write_bytes(source.read_bytes()[:100])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "copy", half)
+        with pytest.raises(KeyboardInterrupt):
+            add([sources], mine, base=str(tiny_model), device="cpu")
+    assert not (mine / "config.json").exists()
+    add([sources], mine, base=str(tiny_model), device="cpu")
+    Model.load(mine, "cpu").ready()
+    assert (mine / "model.onnx").read_bytes() == (tiny_model / "model.onnx").read_bytes()
