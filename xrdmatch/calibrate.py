@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.calibration import Calibration, Candidate, Query, fit
+from xrdmatch.denoise import denoise
 from xrdmatch.match import prepare
 from xrdmatch.model import Model
 from xrdmatch.pattern import Grid, Pattern
@@ -36,11 +37,13 @@ def trial(model: Model, row: int, hidden: bool, rng: np.random.Generator, level:
     counts, mask = measured_like(library, np.array([row]), SCAN_GRID, rng, level)
     seen = mask[0]
     pattern = Pattern(SCAN_GRID.two_theta[seen], counts[0][seen], SCAN_GRID.wavelength, str(library.id[row]))
-    measured = prepare(pattern)
+    filtered = denoise(pattern)
+    sigma = filtered.sigma * filtered.passed
+    measured = prepare(filtered.pattern, sigma=sigma)
     if unusable(measured):
         return None
     family = library.family[row]
-    rows, near = model.recall(model.recipe.apply(pattern)[None], RECALL)[0]
+    rows, near = model.recall(model.recipe.apply(filtered.pattern, sigma=sigma)[None], RECALL)[0]
     if hidden:
         keep = library.family[rows] != family
         rows, near = rows[keep], near[keep]

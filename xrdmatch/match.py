@@ -298,7 +298,8 @@ def strong_lines(measured: Measured, strong: float = 10.0) -> list[tuple[float, 
     reach = max(2, round(measured.fwhm / measured.recipe.grid.step))
     padded = np.pad(lines, reach)
     highest = np.max(np.stack([padded[k : k + lines.size] for k in range(2 * reach + 1)]), axis=0)
-    peaks = np.flatnonzero((lines >= highest) & (lines > 0.01 * strong * top))
+    inner = measured.mask & np.roll(measured.mask, 1) & np.roll(measured.mask, -1)  # the flank of a line outside the range is no line
+    peaks = np.flatnonzero((lines >= highest) & (lines > 0.01 * strong * top) & inner)
     peaks = peaks[np.diff(peaks, prepend=-reach - 1) > reach]
     return [(round(float(measured.recipe.grid.two_theta[j]), 3), round(100.0 * float(lines[j]) / top, 1)) for j in peaks]
 
