@@ -1,6 +1,6 @@
 """Print what docs/library-families.md states about a library: families by size, families of several names, names in several families.
 
-    python scripts/library_report.py full_named.h5
+python scripts/library_report.py full_named.h5
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def several_names(library: Library) -> None:
         shared = any(metals[a] & metals[b] for a in by_name for b in by_name if a < b)
         kind = "different metal only" if not shared and spread < 1.15 else "same metal, like linker" if spread < 1.15 else "different linker"
         kinds[kind].append(f"{library.family_name[family]}: " + ", ".join(f"{name} C/M {carbon[name]:.1f}" for name in by_name))
-    print(f"\nfamilies of several names: {({kind: len(rows) for kind, rows in kinds.items()})}")
+    sizes = {kind: len(rows) for kind, rows in kinds.items()}
+    print(f"\nfamilies of several names: {sizes}")
     for kind in sorted(kinds):
         print(f"\n## {kind}")
         print("\n".join(kinds[kind]))
