@@ -27,6 +27,8 @@ from xrdmatch.xray import CU_K_ALPHA
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
 #: Share of the line intensity left unexplained from which a second phase is looked for, and the probability it needs.
 LEFT, SECOND = 0.08, 0.3
+#: Lines it needs: fewer than a scan of its own, since the first phase covers some.
+SECOND_LINES = 2
 #: Members listed for a family.
 MEMBERS = 50
 
@@ -117,7 +119,7 @@ class Identifier:
             file=file or pattern.name,
             verdict="unusable",
             reason="",
-            wavelength=scan.wavelength,
+            wavelength=round(scan.wavelength or 0.0, 6),
             wavelength_source="option" if wavelength else "file" if pattern.wavelength else "default",
             filtered=filtered.filtered,
             filter_reason=filtered.reason,
@@ -158,7 +160,7 @@ class Identifier:
         claimed = adjusted_lines(self.model.library, ranking.fits, ranking.best, measured).claimed(measured.recipe.grid.size)
         rest = residual(measured, claimed)
         left = float((measured.signal[~claimed] ** 2).sum())
-        if left < LEFT or ranking.matches[0].probability < 0.1 or unusable(rest):
+        if left < LEFT or ranking.matches[0].probability < 0.1 or unusable(rest, SECOND_LINES):
             return None
         grid = measured.recipe.grid
         scan = Pattern(grid.two_theta, rest.lines.astype(float), grid.wavelength).within(measured.mask)

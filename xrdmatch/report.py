@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Writer = Callable[["Identification"], None]
 
 CSV_FIELDS = ("file", "verdict", "reason", "wavelength", "wavelength_source", "filtered", "noise", "model")
-CSV_MATCH_FIELDS = ("rank", "id", "name", "formula", "family", "similarity", "probability", "shift")
+CSV_MATCH_FIELDS = ("rank", "id", "name", "formula", "family", "similarity", "probability", "shift", "doi")
 
 #: Columns of the terminal from which refcodes get a column of their own.
 WIDE = 100
@@ -118,6 +118,8 @@ def print_identification(result: Identification, console: Console, verbose: bool
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
     if result.matches:
         console.print(match_table(result.matches, console))
+        if result.matches[0].doi and not verbose:
+            console.print(Padding(Text(f"1: https://doi.org/{result.matches[0].doi}", style="dim"), (0, 0, 0, 2)))
     if verbose:
         for match in result.matches:
             console.print(Text(f"  {match.rank} {match.name or match.id}", style="bold"))
