@@ -460,3 +460,12 @@ def test_info_says_what_would_run(run, tiny_model):
     code, out, _ = run("info", "--model", "no-such-model")
     assert code == 1
     assert "no-such-model" in out
+
+
+def test_augment_warns_of_noise_that_drowns_the_patterns(run, library, tmp_path):
+    library.save(tmp_path / "library.h5")
+    counts = np.random.default_rng(0).poisson(100.0, 2251)
+    (tmp_path / "blank.xy").write_text("".join(f"{5 + 0.02 * i:.2f} {count}\n" for i, count in enumerate(counts)))
+    call = ("augment", tmp_path / "library.h5", "-o", tmp_path / "set.h5", "--noise", tmp_path / "blank.xy", "--copies", 2)
+    assert "--strength" in run(*call)[2]
+    assert "--strength" not in run(*call, "--strength", 0.1)[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from xrdmatch.denoise import denoise
 from xrdmatch.match import prepare
 from xrdmatch.model import Model
 from xrdmatch.pattern import Grid, Pattern
-from xrdmatch.physics import LEVELS, Hardness, measured_like
+from xrdmatch.physics import LEVELS, MIDDLE, Hardness, measured_like
 from xrdmatch.verify import RECALL, query_features, unusable, verify
 
+#: What the scans went through: the three levels, and pores so full of guests that intensities say little, which training does not cover.
+CONDITIONS = (*LEVELS.values(), replace(MIDDLE, guest=1.2, scatter=0.4, breathing=0.3, texture=0.6, smear=0.5))
 #: Simulated scans are as fine as a laboratory's.
 SCAN_GRID = Grid(2.0, 50.0, 0.02)
 
@@ -55,11 +57,11 @@ def trial(model: Model, row: int, hidden: bool, rng: np.random.Generator, level:
 
 
 def trials(model: Model, rows: NDArray[np.int64], number: int, seed: int, progress: Callable[[int], None] | None = None) -> list[Trial]:
-    """`number` scans of random `rows`, a third at each level of hardness, every third with its family taken out of the library."""
+    """`number` scans of random `rows`, a quarter under each of the conditions, every third with its family taken out of the library."""
     rng = np.random.default_rng([seed, 20])
     done = []
     for i, row in enumerate(rng.choice(rows, number)):
-        result = trial(model, int(row), i % 3 == 0, rng, list(LEVELS.values())[(i // 3) % 3])
+        result = trial(model, int(row), i % 3 == 0, rng, CONDITIONS[(i // 3) % len(CONDITIONS)])
         if result is not None:
             done.append(result)
         if progress:

@@ -35,6 +35,10 @@ class Method(StrEnum):
     shuffle = "shuffle"
 
 
+#: Median of a noise source, as a share of the strongest line, from which its patterns teach little.
+DROWNS = 0.2
+
+
 def denoise(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as '*.raw', or - for standard input.")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A file (.xy .xye .csv), or a folder for several.")],
@@ -116,6 +120,8 @@ def augment(
     entries = Library.load(library)
     rows = _rows(entries, library, limit, ids, seed)
     names, sources = _noise(noise, PAPER_GRID, messages)
+    if strength is None:
+        _warn_of_blanks(names, sources, messages)
     with shared.progress(messages, "augmenting", len(rows), "structures") as bar:
         number = write_shuffled(
             library_profiles(entries, rows, PAPER_GRID, fwhm),
@@ -170,3 +176,15 @@ def _rows(library: Library, path: Path, limit: int | None, ids: Path | None, see
     if rows.size == 0:
         raise LibraryError(f"{ids or path}: no structures to take")
     return rows
+
+
+def _warn_of_blanks(names: list[str], sources: list[Any], messages: shared.Messages) -> None:
+    """Say which sources would drown the patterns: scaled to 0..1, a scan without lines is all noise."""
+    import numpy as np
+
+    from xrdmatch.augment import noise_values
+
+    for name, source in zip(names, sources, strict=True):
+        middle = float(np.median(noise_values(source)))
+        if middle > DROWNS:
+            messages.warn(f"noise from {name} fills {middle:.0%} of the scale: is it a blank? --strength 0.1 keeps such noise below the lines")
