@@ -394,6 +394,15 @@ def test_augment_and_train_a_classifier(run, tiny_model, scans, tmp_path):
     assert json.loads(out)["matches"]
 
 
+def test_training_says_when_nothing_was_learned(run, tiny_model, scans, tmp_path):
+    pytest.importorskip("torch", reason="needs the train extra")
+    library, made = tiny_model / "library.h5", tmp_path / "set.h5"
+    run("augment", library, "-o", made, "--noise", scans, "--copies", 6, "--limit", 4)
+    code, _, err = run("train", made, "-o", tmp_path / "still", "--epochs", 1, "--lr", 0.0, "--library", library, "--jobs", 1)
+    assert code == 0
+    assert "learned nothing" in err
+
+
 def test_a_noise_source_has_to_cover_half_of_the_grid(run, tiny_model, scans, tmp_path):
     lines = (scans / "a.xy").read_text().splitlines(keepends=True)
     (scans / "short.xy").write_text("".join(lines[:300]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,9 @@ from xrdmatch.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
     from xrdmatch.model import Model
+
+#: Share of the loss of guessing from which a classifier has learned nothing.
+CHANCE = 0.98
 
 CLASSIFIER, ENCODER = "Classifier (wang2020)", "Encoder"
 
@@ -98,6 +102,10 @@ def _classifier(source: Path, out: Path, library: Path | None, messages: shared.
         labels.save(out / LIBRARY)
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items() if name.startswith("val_"))
     messages.note(f"{out}: {trained.epochs} epochs; {metrics}; torch and ONNX differ by {trained.parity:.1g}")
+    with AugmentedSet(source) as data:
+        chance = math.log(len(data.ids))
+    if chance > 0 and trained.metrics["val_loss"] > CHANCE * chance:
+        messages.warn(f"the network learned nothing: its loss is that of chance, {chance:.2f}; try --lr 0.0003, another --seed, or less noise")
 
 
 def _epochs_shown(bar: Any, messages: shared.Messages) -> Callable[[Any], None]:
