@@ -293,6 +293,12 @@ class TestVerdict:
         assert verdict == "unknown"
         assert reason.startswith("nothing in the library fits well; the closest is HKUST-1")
 
+    def test_does_not_depend_on_how_many_matches_are_shown(self, told, library):
+        for top in (1, 2, 5):
+            verdict, _, matches = self.verdict(told(0.4, 0.35, top=top), library)
+            assert verdict == "ambiguous"
+            assert len(matches) == top
+
     def test_families_of_one_name_count_together(self, told, library):
         def same_name(old: Library) -> Library:
             return replace(old, name=np.array(["MIL-53"] * 5))

@@ -12,8 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xrdmatch import __version__
 from xrdmatch.errors import LibraryError, StructureError
 from xrdmatch.library import Entry, Library, check_writable
@@ -190,8 +188,3 @@ def _context() -> Any:
     import multiprocessing
 
     return multiprocessing.get_context("spawn")  # threads of numpy do not survive a fork
-
-
-def density_of_lines(library: Library) -> float:
-    """Mean number of stored lines an entry."""
-    return float(np.diff(library.offsets).mean()) if len(library) else 0.0

@@ -93,7 +93,7 @@ def error_result(file: str, message: str, model: str = "") -> Identification:
 
 @dataclass(frozen=True, eq=False)
 class _Ranking:
-    """Ranked matches with the fits behind them; best: which fit is the first match."""
+    """All verified families ranked, with the fits behind them; best: which fit is the first match."""
 
     matches: list[Match]
     fits: Fits
@@ -135,8 +135,8 @@ class Identifier:
             return replace(result, reason=why, seconds=round(time.perf_counter() - clock, 4))
         inputs = self.model.recipe.apply(filtered.pattern, sigma=filtered.sigma * filtered.passed)
         ranking = self._ranked(inputs, measured)
+        verdict, reason = self._decide(ranking.matches)  # of all families: how many are shown must not change it
         matches = ranking.matches[: self.top]
-        verdict, reason = self._decide(matches)
         second = self._second_phase(ranking, measured) if self.model.kind == "encoder" else None
         if second is not None:
             matches = [matches[0], second, *(match for match in matches[1:] if match.family != second.family)][: self.top]
@@ -152,7 +152,7 @@ class Identifier:
         else:
             probabilities, _ = self.calibration.probabilities(candidates, query_features(measured))
         order = np.argsort(-probabilities, kind="stable")
-        matches = [self._match(rank, fits, int(i), float(probabilities[i]), candidates[i]) for rank, i in enumerate(order[: self.top], 1)]
+        matches = [self._match(rank, fits, int(i), float(probabilities[i]), candidates[i]) for rank, i in enumerate(order, 1)]
         return _Ranking(matches, fits, int(order[0]))
 
     def _second_phase(self, ranking: _Ranking, measured: Measured) -> Match | None:
