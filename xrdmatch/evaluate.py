@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xrdmatch import formats
 from xrdmatch.denoise import Mode
 from xrdmatch.errors import LibraryError, ReadError
 from xrdmatch.identify import Identification, Identifier, Match, error_result
+from xrdmatch.library import Library
 
 #: Ranks whose accuracy is stated.
 RANKS = (1, 2, 3, 4, 5)
@@ -132,6 +134,27 @@ def _fault(row: dict[str, str]) -> str:
 def fits(match: Match, accepted: str) -> bool:
     """Whether any member of the match's family, or its name, fits the regular expression."""
     return any(re.search(accepted, text) for text in (match.id, match.name, match.family, *match.members) if text)
+
+
+def covering_rows(library: Library, labels: list[dict[str, str]], number: int, seed: int) -> NDArray[np.int64]:
+    """`number` rows of `library`, one a family, in its order: those of every family that a label accepts, then others drawn by `seed`.
+
+    The first entry of a family stands for it, of an accepted one the first whose id or name fits. Raises LibraryError where the labels
+    accept more families than `number`, or the library has fewer.
+    """
+    patterns = [re.compile(part) for row in labels for part in (row.get("accepted") or "").split(";") if part]
+    texts = zip(library.id.tolist(), library.name.tolist(), strict=True)
+    fit = np.array([any(pattern.search(text) for pattern in patterns for text in pair if text) for pair in texts], dtype=bool)
+    accepted = np.flatnonzero(fit)
+    wanted = accepted[np.unique(library.family[accepted], return_index=True)[1]]
+    firsts = np.unique(library.family, return_index=True)[1]
+    others = firsts[~np.isin(library.family[firsts], library.family[wanted])]
+    if not wanted.size <= number <= wanted.size + others.size:
+        raise LibraryError(
+            f"{number} structures, one a family, were asked for: the labels accept {wanted.size} families, the library has {wanted.size + others.size}"
+        )
+    drawn = np.random.default_rng(seed).permutation(others)[: number - wanted.size]
+    return np.sort(np.concatenate([wanted, drawn]))
 
 
 def judge(answer: Identification, labels: dict[str, str]) -> Row:

@@ -29,6 +29,13 @@ class Network(StrEnum):
     encoder = "encoder"
 
 
+class Precision(StrEnum):
+    """What a training step computes in; weights and validation stay float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 def train(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each).")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")],
@@ -38,6 +45,9 @@ def train(
     epochs: Annotated[int, typer.Option("--epochs", min=1, rich_help_panel=CLASSIFIER, help="Passes over the set.")] = 50,
     lr: Annotated[float, typer.Option("--lr", min=0.0, rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
     validation: Annotated[float, typer.Option("--validation", rich_help_panel=CLASSIFIER, help="Share of patterns held back.")] = 0.2,
+    precision: Annotated[
+        Precision, typer.Option("--precision", rich_help_panel=CLASSIFIER, help="bfloat16 is faster where the processor has units for it.")
+    ] = Precision.float32,
     library: Annotated[
         Path | None, typer.Option("--library", metavar="LIB.h5", rich_help_panel=CLASSIFIER, help="The labels' structures; identify needs them.")
     ] = None,
@@ -56,7 +66,8 @@ def train(
     common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs}
     try:
         if kind is Network.wang2020:
-            _classifier(source, out, library, messages, epochs=epochs, batch=batch or 128, lr=lr, validation=validation, **common)
+            own = {"epochs": epochs, "batch": batch or 128, "lr": lr, "validation": validation, "precision": precision.value}
+            _classifier(source, out, library, messages, **own, **common)
         else:
             _encoder(source, out, messages, steps=steps, batch=batch or 256, **common)
     except ModuleNotFoundError as error:

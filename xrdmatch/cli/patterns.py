@@ -107,6 +107,10 @@ def augment(
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take only so many structures, drawn by the seed.")] = None,
     ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id a line.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure a family, those that these labels accept first (see evaluate)."),
+    ] = None,
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="Width of the simulated lines in degrees.")] = 0.1,
     seed: shared.SeedOption = 0,
     quiet: shared.QuietOption = False,
@@ -118,7 +122,9 @@ def augment(
 
     messages = shared.Messages(quiet)
     entries = Library.load(library)
-    rows = _rows(entries, library, limit, ids, seed)
+    if labels is not None and (limit is None or ids is not None):
+        raise typer.BadParameter("--labels goes with --limit, and not with --ids")
+    rows = _rows(entries, library, limit, ids, seed) if labels is None else _covering(entries, labels, limit or 0, seed)
     names, sources = _noise(noise, PAPER_GRID, messages)
     if strength is None:
         _warn_of_blanks(names, sources, messages)
@@ -176,6 +182,13 @@ def _rows(library: Library, path: Path, limit: int | None, ids: Path | None, see
     if rows.size == 0:
         raise LibraryError(f"{ids or path}: no structures to take")
     return rows
+
+
+def _covering(library: Library, labels: Path, limit: int, seed: int) -> NDArray[np.int64]:
+    """Rows that cover what the labels accept, and others."""
+    from xrdmatch.evaluate import covering_rows, read_labels
+
+    return covering_rows(library, read_labels(labels), limit, seed)
 
 
 def _warn_of_blanks(names: list[str], sources: list[Any], messages: shared.Messages) -> None:
