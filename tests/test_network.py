@@ -43,10 +43,26 @@ def test_reference_network_has_the_papers_layers():
     pairs = [(1, 6), (6, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64)]
     wanted = sum(5 * a * b + b for a, b in pairs) + sum(a * b + b for a, b in [(64 * 133, 120), (120, 84), (84, 1012)])
     assert sum(p.numel() for p in net.parameters()) == wanted
-    assert [layer.p for layer in net.modules() if isinstance(layer, torch.nn.Dropout)] == [0.2] * 4
-    assert sum(isinstance(layer, torch.nn.MaxPool1d) for layer in net.modules()) == 4
+    assert [round(layer.limit / 256, 2) for layer in net.modules() if isinstance(layer, nw.Dropout)] == [0.2] * 4
+    assert sum(isinstance(layer, torch.nn.MaxPool2d) for layer in net.modules()) == 4
     assert net.features(torch.zeros(2, 1, 2251)).shape == (2, 64, 266)
     assert net(torch.zeros(2, 1, 2251)).shape == (2, 1012)
+
+
+def test_dropout_drops_its_share_anywhere_and_keeps_the_mean():
+    layer = nw.Dropout(0.2).train()
+    values = torch.ones(8, 16, 1, 500).to(memory_format=torch.channels_last)
+    torch.manual_seed(0)
+    first = layer(values)
+    dropped = (first == 0).float()
+    assert float(dropped.mean()) == pytest.approx(0.2, abs=0.01)
+    assert dropped.mean(dim=(0, 2, 3)).std() < 0.02
+    assert dropped.mean(dim=(1, 2, 3)).std() < 0.02
+    assert float(first.mean()) == pytest.approx(1.0, abs=0.01)
+    assert not torch.equal(first, layer(values))
+    torch.manual_seed(0)
+    assert torch.equal(first, layer(values))
+    assert torch.equal(layer.eval()(values), values)
 
 
 def test_reference_loss_is_cross_entropy_and_a_tenth_of_the_squared_probabilities():

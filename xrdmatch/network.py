@@ -50,6 +50,28 @@ class Network(nn.Module):  # type: ignore[misc]
         return self.head(self.features(patterns))
 
 
+class Dropout(nn.Module):  # type: ignore[misc]
+    """`torch.nn.Dropout`, whose draws take half of the training time of a small network on a CPU; here they are bytes, compared with a limit.
+
+    share: of values set to 0, in steps of 1/256; the others grow so that the mean stays. torch's random state decides, as for `torch.nn.Dropout`.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.limit = round(256 * share)
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training:
+            return values
+        if values.device.type != "cpu":
+            return functional.dropout(values, self.limit / 256)
+        seed = int(torch.randint(2**62, ()))
+        drawn = np.frombuffer(np.random.Generator(np.random.SFC64(seed)).bytes(values.numel()), dtype=np.uint8) >= self.limit
+        mask = torch.empty_like(values)  # keeps the order in memory, so that neither side is copied
+        mask.as_strided((values.numel(),), (1,)).copy_(torch.from_numpy(drawn))
+        return values * mask.mul_(256 / (256 - self.limit))
+
+
 class Wang2020(Network):
     """The reference CNN of Wang et al., J. Chem. Inf. Model. 2020, 60, 2004, as in its authors' published script.
 
@@ -69,11 +91,12 @@ class Wang2020(Network):
         self.register_buffer("low", torch.zeros(channels, points))
         self.register_buffer("span", torch.ones(channels, points))
         layers: list[nn.Module] = []
+        # Patterns are images of height 1 with channels innermost: a CPU convolves those several times faster than nn.Conv1d does.
         for block in self.FILTERS:
             for filters in block:
-                layers += [nn.Conv1d(channels, filters, self.KERNEL), nn.ReLU()]
+                layers += [nn.Conv2d(channels, filters, (1, self.KERNEL)), nn.ReLU()]
                 channels, points = filters, points - self.KERNEL + 1
-            layers += [nn.MaxPool1d(2), nn.Dropout(self.DROPOUT)]
+            layers += [nn.MaxPool2d((1, 2)), Dropout(self.DROPOUT)]
             points //= 2
         if points < 1:
             raise ValueError(f"a pattern of {self.points} points is too short for this network")
@@ -84,9 +107,10 @@ class Wang2020(Network):
             *layers[-2:], nn.Flatten(), nn.Linear(channels * points, wide), nn.ReLU(), nn.Linear(wide, narrow), nn.ReLU(), nn.Linear(narrow, classes)
         )
         for layer in self.modules():
-            if isinstance(layer, nn.Conv1d | nn.Linear):  # Keras' defaults
+            if isinstance(layer, nn.Conv2d | nn.Linear):  # Keras' defaults
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
+        self.to(memory_format=torch.channels_last)
 
     def fit_scaling(self, low: ArrayLike, high: ArrayLike) -> None:
         """Take the training set's smallest and largest value of each column, (channels, points) each; a constant column is only shifted."""
@@ -96,11 +120,12 @@ class Wang2020(Network):
         self.span.copy_(torch.where(span > 0, span, torch.ones_like(span)))
 
     def features(self, patterns: Tensor) -> Tensor:
-        scaled: Tensor = self.trunk((patterns - self.low) / self.span)
-        return scaled
+        scaled = ((patterns - self.low) / self.span).unsqueeze(2)
+        activation: Tensor = self.trunk(scaled.contiguous(memory_format=torch.channels_last))
+        return activation.squeeze(2)
 
     def head(self, activation: Tensor) -> Tensor:
-        logits: Tensor = self.top(activation)
+        logits: Tensor = self.top(activation.unsqueeze(2))
         return logits
 
     def answer(self, head: Tensor) -> Tensor:
