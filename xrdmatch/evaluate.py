@@ -150,9 +150,8 @@ def covering_rows(library: Library, labels: list[dict[str, str]], number: int, s
     firsts = np.unique(library.family, return_index=True)[1]
     others = firsts[~np.isin(library.family[firsts], library.family[wanted])]
     if not wanted.size <= number <= wanted.size + others.size:
-        raise LibraryError(
-            f"{number} structures, one a family, were asked for: the labels accept {wanted.size} families, the library has {wanted.size + others.size}"
-        )
+        there = wanted.size + others.size
+        raise LibraryError(f"{number} structures, one a family, were asked for: the labels accept {wanted.size} families, the library has {there}")
     drawn = np.random.default_rng(seed).permutation(others)[: number - wanted.size]
     return np.sort(np.concatenate([wanted, drawn]))
 

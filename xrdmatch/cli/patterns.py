@@ -109,7 +109,7 @@ def augment(
     ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id a line.")] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure a family, those that these labels accept first (see evaluate)."),
+        typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure a family, those that these labels accept first."),
     ] = None,
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="Width of the simulated lines in degrees.")] = 0.1,
     seed: shared.SeedOption = 0,
