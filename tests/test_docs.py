@@ -203,8 +203,8 @@ def test_json_fields_are_those_of_the_results():
         {name for row in re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
         for part in section.split("Each match:")
     )
-    assert answer == {field.name for field in dataclasses.fields(Identification)} - {"pattern"}
-    assert match == {field.name for field in dataclasses.fields(Match)} - {"evidence"}
+    assert answer == {field.name for field in dataclasses.fields(Identification)} - {"pattern", "measured"}
+    assert match == {field.name for field in dataclasses.fields(Match)} - {"evidence", "lines"}
 
 
 CONSTANT = re.compile(r"`((?:[a-z_]+\.)*[A-Za-z_]+(?:\.[A-Za-z_]+)*)`")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xrdmatch.calibration import Calibration, Candidate
 from xrdmatch.denoise import Mode, denoise
 from xrdmatch.families import undecided
+from xrdmatch.indexed import Indexed, evidence_in_scan, index
 from xrdmatch.match import Evidence, Fits, Measured, adjusted_lines, prepare, residual
 from xrdmatch.model import Device, Model
 from xrdmatch.pattern import Pattern
@@ -38,6 +39,7 @@ class Match:
     """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
 
     phase 2: found in the lines that the best match leaves; share: of the scan's line intensity (square-root scale) that it explains.
+    evidence, lines: at the scan's wavelength and angles.
     """
 
     rank: int
@@ -56,11 +58,15 @@ class Match:
     phase: int = 1
     share: float = 0.0
     evidence: Evidence | None = None
+    lines: Indexed | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Identification:
-    """The answer for one file. docs/commands.md lists the fields; `matches` is ranked."""
+    """The answer for one file. docs/commands.md lists the fields; `matches` is ranked.
+
+    pattern: the scan as it was compared, filtered where that was called for; measured: as it came. Both carry the wavelength that was taken.
+    """
 
     file: str
     verdict: str
@@ -75,12 +81,15 @@ class Identification:
     seconds: float = 0.0
     matches: list[Match] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    pattern: Pattern | None = None
+    pattern: Pattern | None = field(default=None, repr=False)
+    measured: Pattern | None = field(default=None, repr=False, compare=False)
 
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values, as the command line prints them; `evidence` adds each match's lines."""
-        data = {name: value for name, value in asdict(replace(self, pattern=None)).items() if name != "pattern"}
+        plain = replace(self, pattern=None, measured=None, matches=[replace(match, lines=None) for match in self.matches])
+        data = {name: value for name, value in asdict(plain).items() if name not in ("pattern", "measured")}
         for match in data["matches"]:
+            del match["lines"]
             if not evidence:
                 del match["evidence"]
         return data
@@ -128,23 +137,24 @@ class Identifier:
             model=self.model.name,
             notes=[] if known else [f"the file does not tell its wavelength: Cu K-alpha ({CU_K_ALPHA:.4f} A) was assumed; set --wavelength"],
             pattern=filtered.pattern,
+            measured=scan,
         )
         measured = prepare(filtered.pattern, sigma=filtered.sigma * filtered.passed)
         why = unusable(measured)
         if why:
             return replace(result, reason=why, seconds=round(time.perf_counter() - clock, 4))
         inputs = self.model.recipe.apply(filtered.pattern, sigma=filtered.sigma * filtered.passed)
-        ranking = self._ranked(inputs, measured)
+        ranking = self._ranked(inputs, measured, scan)
         verdict, reason = self._decide(ranking.matches)  # of all families: how many are shown must not change it
         matches = ranking.matches[: self.top]
-        second = self._second_phase(ranking, measured) if self.model.kind == "encoder" else None
+        second = self._second_phase(ranking, measured, scan) if self.model.kind == "encoder" else None
         if second is not None:
             matches = [matches[0], second, *(match for match in matches[1:] if match.family != second.family)][: self.top]
             matches = [replace(match, rank=rank) for rank, match in enumerate(matches, 1)]
             reason += f"; {second.name or second.family} explains a further {100 * second.share:.0f} % of the line intensity: perhaps a mixture"
         return replace(result, verdict=verdict, reason=reason, matches=matches, seconds=round(time.perf_counter() - clock, 4))
 
-    def _ranked(self, inputs: NDArray[np.float32], measured: Measured) -> _Ranking:
+    def _ranked(self, inputs: NDArray[np.float32], measured: Measured, scan: Pattern) -> _Ranking:
         rows, recalled = self.model.recall(inputs[None], RECALL)[0]
         fits, candidates = verify(self.model.library, rows, recalled, measured)
         if self.model.kind == "classifier":
@@ -152,10 +162,10 @@ class Identifier:
         else:
             probabilities, _ = self.calibration.probabilities(candidates, query_features(measured))
         order = np.argsort(-probabilities, kind="stable")
-        matches = [self._match(rank, fits, int(i), float(probabilities[i]), candidates[i]) for rank, i in enumerate(order, 1)]
+        matches = [self._match(rank, fits, int(i), float(probabilities[i]), candidates[i], scan) for rank, i in enumerate(order, 1)]
         return _Ranking(matches, fits, int(order[0]))
 
-    def _second_phase(self, ranking: _Ranking, measured: Measured) -> Match | None:
+    def _second_phase(self, ranking: _Ranking, measured: Measured, scan: Pattern) -> Match | None:
         """What the lines that the best family leaves unexplained look like, where they are enough to tell; its share is of the whole scan."""
         claimed = adjusted_lines(self.model.library, ranking.fits, ranking.best, measured).claimed(measured.recipe.grid.size)
         rest = residual(measured, claimed)
@@ -163,8 +173,8 @@ class Identifier:
         if left < LEFT or ranking.matches[0].probability < 0.1 or unusable(rest, SECOND_LINES):
             return None
         grid = measured.recipe.grid
-        scan = Pattern(grid.two_theta, rest.lines.astype(float), grid.wavelength).within(measured.mask)
-        second = self._ranked(self.model.recipe.apply(scan, sigma=0.0), rest).matches[0]
+        left_over = Pattern(grid.two_theta, rest.lines.astype(float), grid.wavelength).within(measured.mask)
+        second = self._ranked(self.model.recipe.apply(left_over, sigma=0.0), rest, scan).matches[0]
         own = second.family == ranking.matches[0].family
         if own or second.probability < SECOND or second.evidence is None:
             return None
@@ -175,7 +185,7 @@ class Identifier:
         family = self.model.library.family
         return np.array([float(recalled[family[rows] == family[row]].sum()) for row in fits.rows])
 
-    def _match(self, rank: int, fits: Fits, i: int, probability: float, candidate: Candidate) -> Match:
+    def _match(self, rank: int, fits: Fits, i: int, probability: float, candidate: Candidate, scan: Pattern) -> Match:
         library, row = self.model.library, int(fits.rows[i])
         family = int(library.family[row])
         members = [str(library.id[j]) for j in library.members(family)]
@@ -193,7 +203,8 @@ class Identifier:
             strain=(round(float(fits.strain[i, 0]), 4), round(float(fits.strain[i, 1]), 4), round(float(fits.strain[i, 2]), 4)),
             fwhm=round(float(fits.fwhm[i]), 3),
             note=undecided(library, family) if len(members) > 1 else "",
-            evidence=candidate.evidence,
+            evidence=evidence_in_scan(candidate.evidence, scan.wavelength or CU_K_ALPHA),
+            lines=index(library, fits, i, scan),
         )
 
     def _decide(self, matches: Sequence[Match]) -> tuple[str, str]:

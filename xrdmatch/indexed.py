@@ -1,0 +1,83 @@
+"""A candidate's lines as they lie in a scan: indexed, at the scan's own wavelength and angles.
+
+Verification compares on a grid at Cu K-alpha; what people see and refine with is the scan as it was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.library import Library
+from xrdmatch.match import RECIPE, Evidence, Fits
+from xrdmatch.pattern import Pattern, read_only
+from xrdmatch.xray import convert_two_theta, inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric, two_theta
+
+#: Lines below this share of the strongest, in percent, are left out.
+WEAKEST = 0.01
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Indexed:
+    """One adjusted candidate's lines within a scan's range, by rising angle.
+
+    cell: (6,) a, b, c in angstrom and angles in degrees, adjusted. hkl: (n, 3). d: (n,) angstrom, of that cell.
+    two_theta: (n,) degrees where Bragg's law puts them; observed: (n,) degrees where they lie in the scan, its shift included.
+    intensity: (n,) percent of the strongest, integrated. width: (n,) full widths at half maximum in degrees.
+    """
+
+    cell: Floats
+    hkl: NDArray[np.int16]
+    d: Floats
+    two_theta: Floats
+    observed: Floats
+    intensity: Floats
+    width: Floats
+
+    def __len__(self) -> int:
+        return len(self.d)
+
+
+def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
+    """The lines of candidate `i` of `fits` in `scan`, whose wavelength has to be known. Raises ValueError where it is not."""
+    if scan.wavelength is None:
+        raise ValueError("the scan's wavelength has to be known")
+    row = int(fits.rows[i])
+    cell = library.cell[row].copy()
+    cell[:3] *= 1.0 + fits.strain[i]
+    part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
+    hkl, squared = library.hkl[part], inverse_d_squared(library.hkl[part], reciprocal_metric(cell))
+    sine_squared = np.clip(0.25 * scan.wavelength**2 * squared, 1e-6, 0.99)
+    areas = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation_of_sine(sine_squared)
+    d = 1.0 / np.sqrt(squared)
+    ideal = two_theta(d, scan.wavelength)
+    at_grid = two_theta(d, RECIPE.grid.wavelength) + fits.shift[i]
+    observed = in_scan(at_grid, scan.wavelength)
+    kept = np.isfinite(observed) & (observed >= scan.two_theta[0]) & (observed <= scan.two_theta[-1])
+    top = float(areas[kept].max(initial=0.0))
+    kept &= areas >= 0.01 * WEAKEST * max(top, 1e-300)
+    order = np.flatnonzero(kept)[np.argsort(observed[kept], kind="stable")]
+    # A width at the grid's wavelength, as wide as the same spread of d makes it at the scan's.
+    slope = scan.wavelength / RECIPE.grid.wavelength * np.cos(np.radians(at_grid[order] / 2.0)) / np.cos(np.radians(observed[order] / 2.0))
+    columns = (d[order], ideal[order], observed[order], 100.0 * areas[order] / max(top, 1e-300), fits.fwhm[i] * slope)
+    return Indexed(read_only(cell), read_only(hkl[order], np.int16), *map(read_only, columns))
+
+
+def in_scan(angles: Floats, wavelength: float) -> Floats:
+    """Angles (n,) in degrees of verification's grid, as they lie in a scan of this wavelength (angstrom); NaN beyond its reach."""
+    return convert_two_theta(angles, RECIPE.grid.wavelength, wavelength)
+
+
+def evidence_in_scan(found: Evidence, wavelength: float) -> Evidence:
+    """The same evidence with its angles as they lie in a scan of this wavelength (angstrom)."""
+
+    def moved(lines: list[tuple[int, int, int, float, float]]) -> list[tuple[int, int, int, float, float]]:
+        angles = in_scan(np.array([line[3] for line in lines], dtype=float), wavelength)
+        return [(h, k, m, round(float(angle), 3), height) for (h, k, m, _, height), angle in zip(lines, angles, strict=True)]
+
+    extra = [round(float(angle), 3) for angle in in_scan(np.array(found.extra, dtype=float), wavelength)]
+    return replace(found, matched=moved(found.matched), missing=moved(found.missing), extra=extra)
