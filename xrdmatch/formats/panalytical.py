@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError
-from xrdmatch.formats.scan import Scan, details, first_number, floats, radiation, xml_root, xml_text
+from xrdmatch.formats.scan import Scan, details, first_number, floats, noted, radiation, xml_root, xml_text
 
 #: Crystals of an incident-beam monochromator that separates K-alpha1 from K-alpha2; graphite and multilayers do not.
 _KA1_CRYSTALS = ("ge", "si", "quartz")
@@ -68,9 +68,8 @@ def _scan(scan: Any, wavelength: float | None, common: dict[str, Any]) -> Scan:
         counts = counts * factors
     meta["intensity_unit"] = node.get("unit", "counts")
     times = floats(xml_text(points, "countingTimes") or xml_text(points, "commonCountingTime"))
-    if times.size == counts.size and times.size > 1 and (times > 0).all():
-        # A scan with variable counting time shows the true profile only at one common time.
-        counts = counts * (times.mean() / times)
+    if times.size > 1 and meta["intensity_unit"] == "counts" and times.max() > 1.01 * times.min():
+        noted(meta, f"the counting time varies from {times.min():.4g} to {times.max():.4g} s per step; intensities are counts as recorded")
     meta |= details(counting_time=float(times.mean()) if times.size else None)
     return Scan(_positions(points, counts.size), counts, wavelength, axis, meta)
 

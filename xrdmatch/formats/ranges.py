@@ -41,13 +41,18 @@ def to_pattern(scans: list[Scan], name: str, range_index: int | None) -> Pattern
             raise ReadError(f"has {len(scans)} ranges that cannot be joined ({reason}): {_list(scans)}; choose one with --range-index")
         angles, counts = np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
     meta = dict(scan.meta)
+    notes = tuple(dict.fromkeys(note for part in parts for note in part[0].meta.get("notes", ())))
+    meta |= {"notes": notes} if notes else {}
     if scan.axis:
         meta.setdefault("scan_axis", scan.axis)
     return Pattern(angles, counts, scan.wavelength, name, meta)
 
 
 def ordered(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Angles strictly increasing: a descending scan is turned round, repeated angles and repeated sweeps are averaged."""
+    """Angles strictly increasing: a descending scan is turned round, repeated sweeps are averaged.
+
+    Where only some angles occur twice (two ranges that share their seam), every point stays, the later ones moved by some 1e-6 degrees.
+    """
     if two_theta.shape != intensity.shape or two_theta.ndim != 1:
         raise ReadError(f"holds {two_theta.size} angles but {intensity.size} intensities: is it still being written?")
     if not 2 <= two_theta.size <= MAX_POINTS:
@@ -64,8 +69,12 @@ def ordered(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> t
     first = np.concatenate([[True], np.diff(angles) > SAME_ANGLE])
     if not first.all():
         group = np.cumsum(first) - 1
-        counts = np.bincount(group, counts) / np.bincount(group)
-        angles = angles[first]
+        visits = np.bincount(group)
+        apart = angles[first][group] + 2 * SAME_ANGLE * (np.arange(angles.size) - np.flatnonzero(first)[group])
+        if np.count_nonzero(visits > 1) < 0.5 * visits.size and (np.diff(apart) > 0).all():
+            angles = apart
+        else:
+            counts, angles = np.bincount(group, counts) / visits, angles[first]
     if angles.size < 2:
         raise ReadError(f"all its points lie at {angles[0]:g} degrees: it is no 2theta scan")
     return angles, counts

@@ -1,7 +1,7 @@
 """Rigaku RAS, RASX, the text export with `*KEY "value"` lines, and the older ASC.
 
-Layouts: RAS and its keys as SmartLab Guidance writes them; RASX is a zip of the same in XML; ASC from real files. RAS intensities stand beside an
-attenuator coefficient and are to be multiplied by it: only then are they continuous where the attenuator moves.
+Layouts: RAS and its keys as SmartLab Guidance writes them; RASX is a zip of the same in XML; ASC from real files. The third column of RAS and RASX is
+the attenuator's factor. Intensities are given as recorded, and a note says where the attenuator moved within the scan.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import re
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError
 from xrdmatch.formats.containers import member, names
-from xrdmatch.formats.scan import Scan, decode, details, first_number, floats, grid, lines, number_rows, plain, radiation, xml_root, xml_text
+from xrdmatch.formats.scan import Scan, decode, details, first_number, floats, grid, lines, noted, number_rows, plain, radiation, xml_root, xml_text
 
 _KEY = re.compile(r'\*([A-Z0-9_\-]{1,60})\s*"([^"]{0,400})"?')
 _LINES = {"KALPHA": "", "KALPHA1": "Ka1", "KBETA": "Kb", "KA": "", "KA1": "Ka1", "KB": "Kb"}
@@ -61,7 +62,6 @@ def _range(keys: dict[str, str], rows: list[list[float]]) -> Scan:
     if not rows:
         raise ReadError("holds no two columns of numbers (angle and intensity)")
     table = np.array([row[: max(2, min(width, 3))] for row in rows])
-    counts = table[:, 1] * table[:, 2] if table.shape[1] > 2 else table[:, 1]
     unit = keys.get("MEAS_SCAN_UNIT_Y", "")
     wavelength, meta = radiation(
         first_number(keys.get("HW_XG_WAVE_LENGTH_ALPHA1")), first_number(keys.get("HW_XG_WAVE_LENGTH_ALPHA2")),
@@ -75,8 +75,21 @@ def _range(keys: dict[str, str], rows: list[list[float]]) -> Scan:
         intensity_unit="cps" if unit.lower() == "cps" else "counts" if unit else None,
         counting_time=_time(keys.get("MEAS_SCAN_SPEED"), keys.get("MEAS_SCAN_SPEED_UNIT", ""), keys.get("MEAS_SCAN_STEP")),
     )
+    if table.shape[1] > 2:
+        _attenuator(table[:, 2], meta)
     axis = keys.get("MEAS_SCAN_AXIS_X_INTERNAL") or keys.get("MEAS_SCAN_AXIS_X", "")
-    return Scan(table[:, 0], counts, wavelength, _axis(axis), meta)
+    return Scan(table[:, 0], table[:, 1], wavelength, _axis(axis), meta)
+
+
+def _attenuator(factors: NDArray[np.float64], meta: dict[str, Any]) -> None:
+    """What the attenuator did: its largest factor, and a note where it moved within the scan, since lines there are recorded too weak."""
+    low, high = float(factors.min()), float(factors.max())
+    if high == low == 1.0 or not 0.0 < low <= high < 1e9:
+        return
+    meta |= details(attenuator=high)
+    moved = int((factors != low).sum())
+    if moved:
+        noted(meta, f"an attenuator (factor {high / low:.4g}) weakened {moved} of {factors.size} points; their intensities are as recorded")
 
 
 def _axis(name: str) -> str:

@@ -232,6 +232,11 @@ def details(**known: Any) -> dict[str, Any]:
     return kept
 
 
+def noted(meta: dict[str, Any], text: str) -> None:
+    """Adds what a user should know about the scan; `identify` passes it on as a note."""
+    meta["notes"] = (*meta.get("notes", ()), text)
+
+
 #: Names vendors give to scans whose abscissa is 2theta, as `plain` spells them.
 TWO_THETA_AXES = frozenset((
     "2theta", "2thetatheta", "theta2theta", "thetatheta", "2thetaomega", "omega2theta", "gonio", "coupled", "lockedcoupled", "unlockedcoupled",

@@ -181,7 +181,7 @@ def _no_columns(text: str) -> str:
 
 # ---- a block to a scan ----
 
-_ANGLE = re.compile(r"2theta|^theta|^tth|^2th|angle|^x$|^deg")
+_ANGLE = re.compile(r"2th|^theta|^tth|angle|^x$|^deg")
 _INTENSITY = re.compile(r"inten|count|cps|obs|signal|^y$|^i$|^int$")
 _ERROR = re.compile(r"err|sig|esd|^su$|^sd$|std|weight|calc|back|bkg|diff")
 _NOT_AN_ANGLE = (
