@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 import pytest
 
@@ -68,6 +71,7 @@ def write_scan(path, library: Library, row: int, seed: int = 0, wavelength: bool
     counts, _ = measured_like(library, np.array([row]), grid, np.random.default_rng(seed), quiet)
     header = f"# wavelength {grid.wavelength:.6f} A\n" if wavelength else ""
     path.write_text(header + "".join(f"{angle:.2f} {count:.0f}\n" for angle, count in zip(grid.two_theta, counts[0], strict=True)))
+    os.utime(path, (time.time() - 60,) * 2)  # a fresh file gets a note
 
 
 @pytest.fixture

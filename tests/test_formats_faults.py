@@ -119,20 +119,6 @@ def test_missing_points_are_counted() -> None:
     refused(SEEDS["raw3"][:-4], "holds 59 of 60 points")
 
 
-def test_a_growing_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = tmp_path / "scan.xy"
-    place.write_bytes(make.text())
-    true_size = os.fstat
-
-    class Grown:
-        def __init__(self, found: os.stat_result) -> None:
-            self.st_size = found.st_size + 20
-
-    monkeypatch.setattr(formats.os, "fstat", lambda handle: Grown(true_size(handle)))
-    with pytest.raises(ReadError, match="still being written"):
-        formats.read(place)
-
-
 # ---- hostile ----
 
 BILLION_LAUGHS = b'<?xml version="1.0"?><!DOCTYPE xrdMeasurements [<!ENTITY a "ha">' + b"".join(

@@ -135,7 +135,10 @@ class Identifier:
             noise=round(filtered.noise, 4),
             provider=self.model.session.provider,
             model=self.model.name,
-            notes=[] if known else [f"the file does not tell its wavelength: Cu K-alpha ({CU_K_ALPHA:.4f} A) was assumed; set --wavelength"],
+            notes=[
+                *([] if known else [f"the file does not tell its wavelength: Cu K-alpha ({CU_K_ALPHA:.4f} A) was assumed; set --wavelength"]),
+                *pattern.meta.get("notes", ()),
+            ],
             pattern=filtered.pattern,
             measured=scan,
         )

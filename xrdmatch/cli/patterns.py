@@ -67,6 +67,8 @@ def denoise(
             if isinstance(pattern, XrdMatchError):
                 raise pattern
             messages.note(f"{path} -> {target}: {_filtered(pattern, target, filter_mode.value, wavelength)}")
+            for note in pattern.meta.get("notes", ()):
+                messages.warn(note, path)
         except XrdMatchError as error:
             failed += 1
             messages.error(str(error))

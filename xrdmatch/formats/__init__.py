@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import struct
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -24,6 +27,10 @@ __all__ = ["parse", "read", "write"]
 
 #: Bytes of a file as it lies on the disk.
 MAX_FILE = 256_000_000
+#: Seconds since the last change of a file within which more may come.
+RECENT = 3.0
+#: Formats whose files do not tell how many points they will have, so that an unfinished one looks like a finished one.
+_OPEN_ENDED = ("text columns", "Bruker UXD", "powder CIF", "GSAS FX")
 #: What damaged input makes a reader raise. Anything else is a bug of ours and shows as one.
 _DAMAGE = (ValueError, IndexError, KeyError, ArithmeticError, EOFError, RecursionError, struct.error)
 
@@ -56,12 +63,20 @@ def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pat
         if place.is_dir():
             raise ReadError(f"{place}: is a folder, expected a file with a powder scan")
         with place.open("rb") as stream:
+            before = os.fstat(stream.fileno())
             data = stream.read(MAX_FILE + 1)
-            if place.is_file() and len(data) <= MAX_FILE and os.fstat(stream.fileno()).st_size != len(data):
-                raise ReadError(f"{place}: its size changes while it is read: it is still being written, try again when the scan is done")
+            after = os.fstat(stream.fileno())
+            grown = len(data) <= MAX_FILE and after.st_size != len(data)
+            if stat.S_ISREG(after.st_mode) and (grown or after.st_mtime_ns != before.st_mtime_ns):
+                raise ReadError(f"{place}: it changes while it is read: it is still being written, try again when the scan is done")
     except OSError as error:
         raise ReadError(f"{place}: cannot be opened ({error.strerror or error}); check the name and its permissions") from None
-    return parse(data, str(place), range_index=range_index)
+    pattern = parse(data, str(place), range_index=range_index)
+    age = time.time() - after.st_mtime
+    if stat.S_ISREG(after.st_mode) and 0.0 <= age < RECENT and pattern.meta["format"].startswith(_OPEN_ENDED):
+        note = f"the file changed within the last {RECENT:.0f} s: if it is still being written, identify it again when the scan is done"
+        pattern = replace(pattern, meta={**pattern.meta, "notes": (*pattern.meta.get("notes", ()), note)})
+    return pattern
 
 
 def parse(data: bytes, name: str, *, range_index: int | None = None) -> Pattern:

@@ -13,7 +13,7 @@ import numpy as np
 
 from xrdmatch.errors import ReadError
 from xrdmatch.formats.containers import member, names
-from xrdmatch.formats.scan import MAX_POINTS, Scan, details, first_number, plain, radiation, xml_root, xml_text
+from xrdmatch.formats.scan import MAX_POINTS, Scan, details, first_number, noted, plain, radiation, xml_root, xml_text
 
 _MEMBER = re.compile(r"(?:^|/)RawData(\d+)\.xml$")
 _MAX_RANGES = 500
@@ -57,6 +57,8 @@ def _scan(root: Any) -> Scan:
     if intensity is None:
         raise ReadError("stores whole detector frames, not a scan of 2theta: integrate it and export the pattern")
     meta |= details(intensity_unit="counts")
+    if planned and len(rows) < planned:
+        noted(meta, f"holds {len(rows)} of {planned:.0f} planned points: the scan was stopped, or is still being written")
     two_theta = np.array([float(row[angle]) for row in rows])
     return Scan(two_theta, np.array([float(row[intensity]) for row in rows]), wavelength, axis or "2Theta", meta)
 

@@ -10,7 +10,20 @@ from typing import Any
 import numpy as np
 
 from xrdmatch.errors import ReadError
-from xrdmatch.formats.scan import Scan, decode, details, first_number, grid, lines, number_rows, radiation, two_columns
+from xrdmatch.formats.scan import (
+    BROKEN_RECORD,
+    Scan,
+    breaks_off,
+    decode,
+    details,
+    first_number,
+    grid,
+    lines,
+    noted,
+    number_rows,
+    radiation,
+    two_columns,
+)
 
 #: UXD data keywords: whether an angle stands beside each intensity, and its unit.
 _UXD_DATA = {
@@ -27,7 +40,8 @@ def read_uxd(data: bytes) -> list[Scan]:
     ranges: list[tuple[dict[str, str], list[str]]] = []
     keys: dict[str, str] = {}
     rows: list[str] = []
-    for line in lines(decode(data)):
+    text = decode(data)
+    for line in lines(text):
         line = line.strip()
         if not line or line.startswith(";"):
             continue
@@ -45,7 +59,10 @@ def read_uxd(data: bytes) -> list[Scan]:
         ranges.append((dict(keys), rows))
     if not ranges:
         raise ReadError("is UXD without points: is it still being written?")
-    return [_uxd_range(*one) for one in ranges]
+    scans = [_uxd_range(*one) for one in ranges]
+    if breaks_off(text, lambda line: [value for row in number_rows([line]) for value in row], 2 if "_2THETA" in ranges[-1][0].get("data", "") else 1):
+        noted(scans[-1].meta, BROKEN_RECORD)
+    return scans
 
 
 def _uxd_range(keys: dict[str, str], rows: list[str]) -> Scan:

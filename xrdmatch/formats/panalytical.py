@@ -67,6 +67,8 @@ def _scan(scan: Any, wavelength: float | None, common: dict[str, Any]) -> Scan:
     if not corrected and factors.size == counts.size:
         counts = counts * factors
     meta["intensity_unit"] = node.get("unit", "counts")
+    if scan.get("status", "Completed") != "Completed":
+        noted(meta, f"the file calls the scan {' '.join(scan.get('status')[:40].split())!r}: it may still be being written")
     times = floats(xml_text(points, "countingTimes") or xml_text(points, "commonCountingTime"))
     if times.size > 1 and meta["intensity_unit"] == "counts" and times.max() > 1.01 * times.min():
         noted(meta, f"the counting time varies from {times.min():.4g} to {times.max():.4g} s per step; intensities are counts as recorded")

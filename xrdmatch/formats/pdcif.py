@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from xrdmatch.errors import ReadError
-from xrdmatch.formats.scan import MAX_POINTS, Scan, decode, details, first_number, grid, lines, radiation
+from xrdmatch.formats.scan import BROKEN_RECORD, MAX_POINTS, Scan, decode, details, first_number, grid, lines, noted, radiation
 from xrdmatch.xray import ANODES
 
 _ANGLES = ("_pd_proc_2theta_corrected", "_pd_meas_2theta_corrected", "_pd_meas_2theta_scan", "_pd_meas_angle_2theta")
@@ -47,6 +47,8 @@ def read(data: bytes) -> list[Scan]:
         there = np.isfinite(angles[:count]) & np.isfinite(counts[:count])
         wavelength, meta = _radiation(items, loops)
         meta |= details(format="powder CIF", date=items.get("_pd_meas_datetime_initiated"), sample=items.get("_pd_spec_description"))
+        if len(values) % len(tags):
+            noted(meta, BROKEN_RECORD)
         return [Scan(angles[:count][there], counts[:count][there], wavelength, "", meta)]
     if "_cell_length_a" in items or any("_atom_site_fract_x" in tags for tags, _ in loops):
         raise ReadError("is a crystal structure, not a measured pattern: use `xrdmatch simulate` to turn it into one")

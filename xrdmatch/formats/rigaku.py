@@ -46,6 +46,8 @@ def read_ras(data: bytes) -> list[Scan]:
                 keys["MEAS_SCAN_UNIT_Y"] = value.strip()
         elif line:
             rows.append(line)
+    if rows and "*RAS_INT_START" in text and "MEAS_DATA_COUNT" not in keys:
+        raise ReadError(f"breaks off after {len(rows)} points (no *RAS_INT_END): is it still being written?")
     if rows:
         ranges.append((dict(keys), rows))
     if not ranges:

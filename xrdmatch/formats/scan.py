@@ -6,7 +6,7 @@ import io
 import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,6 +167,14 @@ def number_rows(rows: Iterator[str] | list[str]) -> list[list[float]]:
     return found
 
 
+def breaks_off(text: str, numbers: Callable[[str], list[float]], width: int) -> bool:
+    """Whether the last line of a table of `width` columns has no end and too few `numbers`."""
+    if text.endswith(("\n", "\r")):
+        return False
+    last = text[-MAX_LINE:].replace("\r", "\n").rpartition("\n")[2]
+    return 0 < len(numbers(last)) < width
+
+
 def two_columns(rows: list[list[float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Angles and intensities of rows that hold both first."""
     pairs = [row[:2] for row in rows if len(row) >= 2]
@@ -230,6 +238,10 @@ def details(**known: Any) -> dict[str, Any]:
             continue
         kept[key] = float(f"{value:.7g}") if isinstance(value, float) else value
     return kept
+
+
+#: Note on a file whose last record is not whole.
+BROKEN_RECORD = "its last record breaks off: it may still be being written; the points before it were read"
 
 
 def noted(meta: dict[str, Any], text: str) -> None:

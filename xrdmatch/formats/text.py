@@ -17,7 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError
-from xrdmatch.formats.scan import MAX_LINE, MAX_POINTS, Scan, decode, details, first_number, grid, lines, number_rows, other_axis, plain, radiation
+from xrdmatch.formats.scan import (
+    BROKEN_RECORD,
+    MAX_LINE,
+    MAX_POINTS,
+    Scan,
+    breaks_off,
+    decode,
+    details,
+    first_number,
+    grid,
+    lines,
+    noted,
+    number_rows,
+    other_axis,
+    plain,
+    radiation,
+)
 from xrdmatch.xray import WAVELENGTH_RANGE
 
 Row = list[float]
@@ -129,7 +145,9 @@ def read(data: bytes) -> list[Scan]:
         scans = special(text)
         if scans:
             return scans
-    blocks = _blocks(text)
+    numeric = (line[:MAX_LINE] for line in lines(text) if re.match(r'\s*"?[-+.]?\d|\s*[,;|\t]', line))
+    split = _dialect(list(islice(numeric, _SAMPLE)))
+    blocks = _blocks(text, split)
     if not blocks:
         raise ReadError(_no_columns(text))
     most = max(len(block.widths) for block in blocks)
@@ -140,12 +158,12 @@ def read(data: bytes) -> list[Scan]:
     for block in blocks:
         if len(block.widths) >= max(2, 0.1 * most):
             scans.append(_scan(block, header if block is blocks[0] else header + block.header))
+    if breaks_off(text, split, int(np.bincount(np.array(blocks[-1].widths)).argmax())):
+        noted(scans[-1].meta, BROKEN_RECORD)
     return scans
 
 
-def _blocks(text: str) -> list[_Block]:
-    numeric = (line[:MAX_LINE] for line in lines(text) if re.match(r'\s*"?[-+.]?\d|\s*[,;|\t]', line))
-    split = _dialect(list(islice(numeric, _SAMPLE)))
+def _blocks(text: str, split: Callable[[str], Row]) -> list[_Block]:
     blocks: list[_Block] = []
     header: list[str] = []
     total = 0
