@@ -1,8 +1,9 @@
 """The documentation does what it says: commands run as they stand there, links lead somewhere, constants and fields are those of the code.
 
 A ```console block holds commands ("$ ...") and is run from top to bottom of its page, in one folder that has docs/samples. Comments above a block:
-<!-- needs: model --> or <!-- needs: torch --> (skipped where missing), <!-- exits: 1 -->, <!-- not run: why -->. ```bash blocks set up an
-installation and are not run here; .ci/run runs the README's.
+<!-- needs: model, jq --> (model, a package, or a program: skipped where missing), <!-- exits: 1 --> of the last command, <!-- watches: DIR -->
+(the last command watches DIR: a scan is put there, and Ctrl-C ends it), <!-- not run: why -->. ```bash blocks set up an installation and are not run
+here; .ci/run runs the README's.
 """
 
 import dataclasses
@@ -12,9 +13,11 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -30,7 +33,7 @@ PAGES = [
 SAMPLES = Path("docs/samples")
 
 BLOCK = re.compile(r"((?:^<!--[^\n]*-->\n)*)^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MARK = re.compile(r"<!-- (needs|exits|not run): (.*?) -->")
+MARK = re.compile(r"<!-- (needs|exits|watches|not run): (.*?) -->")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -58,15 +61,29 @@ def prose(page):
     return re.sub(r"`[^`\n]*`", "", BLOCK.sub("", page.read_text(encoding="utf-8")))
 
 
+#: What a block may need, and the packages or the program that this means.
+NEEDS = {"torch": ("torch", "onnx"), "watchfiles": ("watchfiles",), "matplotlib": ("matplotlib",)}
+PROGRAMS = {"jq"}
+
+
 def missing(needs):
     """Why a block cannot run here, or nothing."""
-    if needs == "torch":
-        return next((f"{name} is not installed (the train extra)" for name in ("torch", "onnx") if importlib.util.find_spec(name) is None), "")
-    if needs == "model":
-        from xrdmatch.model import DEFAULT, shipped_models
+    for need in (needs or "").split(", "):
+        if need == "model":
+            from xrdmatch.model import DEFAULT, shipped_models
 
-        return "" if DEFAULT in shipped_models() else f"the model {DEFAULT} is not in this tree"
-    return "" if needs is None else f"unknown need {needs!r}"
+            if DEFAULT not in shipped_models():
+                return f"the model {DEFAULT} is not in this tree"
+        elif need in NEEDS:
+            for name in NEEDS[need]:
+                if importlib.util.find_spec(name) is None:
+                    return f"{name} is not installed"
+        elif need in PROGRAMS:
+            if shutil.which(need) is None:
+                return f"{need} is not here"
+        else:
+            assert not need, f"unknown need {need!r}"
+    return ""
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +99,38 @@ def command_path(tmp_path_factory):
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
+def environment_with(command_path):
+    return {key: value for key, value in os.environ.items() if key != "XRDMATCH_MODEL"} | {"PATH": command_path, "OMP_NUM_THREADS": "1"}
+
+
+def run_watch(command, folder, command_path, watched):
+    """Start a command that watches a folder, put a scan there, and end it with Ctrl-C when it has answered."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec env {command}"],
+        cwd=folder,
+        env=environment_with(command_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    late = threading.Timer(120.0, process.kill)
+    late.start()
+    try:
+        first = process.stderr.readline()
+        assert "watching" in first, first
+        shutil.copy(ROOT / SAMPLES / "hkust-1.xy", folder / watched / "scan.xy")
+        assert "scan.xy" in process.stdout.readline(), command
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    finally:
+        late.cancel()
+        process.kill()
+    assert process.returncode == 0, f"{command}\n{said}"
+    assert "1 file: 1 match" in said, f"{command}\n{said}"
+
+
 def run(command, folder, command_path):
-    environment = {key: value for key, value in os.environ.items() if key != "XRDMATCH_MODEL"} | {"PATH": command_path, "OMP_NUM_THREADS": "1"}
+    environment = environment_with(command_path)
     return subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
     )
@@ -107,6 +154,9 @@ def test_commands_run_as_documented(page, tmp_path, command_path):
             left_out.append(f"{why}: {'; '.join(block.commands)}")
             continue
         for number, command in enumerate(block.commands, 1):
+            if "watches" in block.marks and number == len(block.commands):
+                run_watch(command, tmp_path, command_path, block.marks["watches"])
+                continue
             wanted = int(block.marks.get("exits", 0)) if number == len(block.commands) else 0
             done = run(command, tmp_path, command_path)
             assert done.returncode == wanted, f"{command}\nexit code {done.returncode}, expected {wanted}\n{done.stdout}\n{done.stderr}"

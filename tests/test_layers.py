@@ -26,6 +26,7 @@ DOORS = {
     "pymatgen": ({"structure", "simulate"}, set()),
     "typer": ({"cli"}, {"cli"}),
     "rich": ({"report", "cli"}, set()),
+    "watchfiles": ({"cli"}, set()),
     "matplotlib": ({"report", "explain"}, set()),
     "scipy": (set(ORDER), set()),
 }

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from xrdmatch.cli import inputs, shared
+from xrdmatch.cli import watch as watching
 from xrdmatch.errors import XrdMatchError
 
 if TYPE_CHECKING:
     from xrdmatch.identify import Identification, Identifier
     from xrdmatch.pattern import Pattern
+
+WATCH = "A folder that fills"
 
 
 class Format(StrEnum):
@@ -26,7 +32,9 @@ class Format(StrEnum):
 
 
 def identify(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as 'run*/*.raw', or - for standard input.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH", help="Files, folders, patterns such as 'run*/*.raw', or - for standard input.")
+    ] = None,
     model: shared.ModelOption = None,
     wavelength: shared.WavelengthOption = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="json is one object a line and a file; csv one row a match.")] = Format.table,
@@ -35,6 +43,13 @@ def identify(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; members.")] = False,
     filter_mode: shared.FilterOption = shared.Filter.auto,
     recursive: shared.RecursiveOption = False,
+    watch: Annotated[
+        Path | None,
+        typer.Option("--watch", metavar="DIR", help="Then identify what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
+    ] = None,
+    settle: Annotated[
+        float, typer.Option("--settle", min=0.1, help="Seconds without change after which a file is complete.", rich_help_panel=WATCH)
+    ] = 2.0,
     range_index: shared.RangeOption = None,
     device: shared.DeviceOption = shared.Device.auto,
     jobs: shared.JobsOption = None,
@@ -49,27 +64,51 @@ def identify(
     from xrdmatch.identify import Identifier
     from xrdmatch.model import usable_cores
 
+    paths = paths or []
+    if not paths and watch is None:
+        raise typer.BadParameter("give files, folders, - for standard input, or --watch DIR", param_hint="PATH")
     if paths.count(inputs.STDIN) > 1:
         raise typer.BadParameter("standard input (-) can be read once")
     messages = shared.Messages(quiet)
     identifier = Identifier(model, device.value, top)
     verdicts: list[str] = []
-    with shared.output_stream(output) as stream:
-        write = report.writer(format.value, stream, verbose)
+    with _results(output, format, verbose, watch is not None) as (stream, write), watching.stopped_by_signals(watch is not None) as stop:
         on_screen = format is Format.table and stream.isatty()
-        files = list(inputs.expand(paths, recursive))
-        with shared.progress(shared.Messages(quiet or stream.isatty()), "identifying", len(files), "files") as bar:
+        own = inputs.results_in(output, stream)
+        arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
+        files = list(inputs.expand(paths, recursive, own))
+        with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
             read = inputs.patterns(files, min(jobs or usable_cores(), 16), range_index)
+            if arrivals is not None:
+                messages.note(f"watching {watch}; Ctrl-C ends")
+                read = chain(read, arrivals.patterns(stop))
             for result in _answers(identifier, read, wavelength, filter_mode.value, messages):
                 if not (on_screen and result.verdict == "error"):  # standard error has said it on the same screen
                     write(result)
                 verdicts.append(result.verdict)
                 bar.advance()
     messages.close()
-    if len(verdicts) > 1 and messages.live:
+    if watch is not None or (len(verdicts) > 1 and messages.live):
         messages.note(report.summary(verdicts))
     if "error" in verdicts:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _results(output: Path | None, format: Format, verbose: bool, grows: bool) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
+    """Where results go and what writes one there. A file appears whole at the end, or, where it `grows`, is added to as results come."""
+    from xrdmatch import report
+
+    if not grows or output is None or str(output) == "-":
+        with shared.output_stream(output) as stream:
+            yield stream, report.writer(format.value, stream, verbose)
+        return
+    with watching.added_to(output) as stream:
+        before = os.fstat(stream.fileno()).st_size
+        write = report.writer(format.value, stream, verbose)
+        if format is Format.csv:
+            watching.one_header(stream, before, output)
+        yield stream, write
 
 
 def _answers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import sys
@@ -9,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from xrdmatch.errors import ReadError, XrdMatchError
 
@@ -41,35 +42,53 @@ TEXT = (
 SUFFIXES = (*TEXT, ".raw", ".brml", ".uxd", ".xrdml", ".udf", ".rd", ".sd", ".ras", ".rasx")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 
+#: Files by device and number, whatever they are called.
+Files = frozenset[tuple[int, int]]
 
-def expand(given: Iterable[str], recursive: bool = False) -> Iterator[tuple[str, str]]:
+
+def expand(given: Iterable[str], recursive: bool = False, omit: Files = frozenset()) -> Iterator[tuple[str, str]]:
     """(path, reason) of every file in the order given; reason says why there is nothing to read, else it is empty.
 
-    A folder gives its files with a known ending, sorted; * and ? are expanded where no file has that very name.
+    A folder gives its files with a known ending, sorted, but for those in `omit`; * and ? are expanded where no file has that very name.
     """
     for name in given:
         if name == STDIN or os.path.isfile(name):
             yield name, ""
         elif os.path.isdir(name):
-            files = sorted(_folder(Path(name), recursive))
+            files = sorted(_folder(Path(name), recursive, omit))
             yield from ((file, "") for file in files)
             if not files:
                 deeper = "" if recursive else "; --recursive looks into subfolders"
                 yield name, f"{name}: no measured files in this folder (looked for {' '.join(SUFFIXES)}{deeper})"
         elif glob.has_magic(name) and not os.path.lexists(name):
             found = sorted(glob.glob(name, recursive=True))
-            yield from expand(found, recursive)
+            yield from expand(found, recursive, omit)
             if not found:
                 yield name, f"{name}: no file fits this pattern"
         else:
             yield name, ""  # reading it says what is wrong
 
 
-def _folder(folder: Path, recursive: bool) -> Iterator[str]:
+def _folder(folder: Path, recursive: bool, omit: Files) -> Iterator[str]:
     for item in folder.rglob("*") if recursive else folder.iterdir():
         hidden = any(part.startswith(".") for part in item.relative_to(folder).parts)
-        if not hidden and item.is_file() and is_measured(item):
+        if not hidden and item.is_file() and is_measured(item) and not (omit and _number(item.stat()) in omit):
             yield str(item)
+
+
+def results_in(*places: Path | TextIO | None) -> Files:
+    """The files that results go to, by path or open stream: in a folder that is identified or watched they are not scans."""
+    found = set()
+    for place in places:
+        # A path may not exist yet, and a stream need not be a file.
+        with contextlib.suppress(OSError, ValueError):
+            if place is not None:
+                found.add(_number(place.stat() if isinstance(place, Path) else os.fstat(place.fileno())))
+    return frozenset(found)
+
+
+def _number(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def is_measured(path: Path) -> bool:
@@ -95,24 +114,26 @@ def read(path: str, range_index: int | None = None) -> Pattern:
     return formats.read(path, range_index=range_index)
 
 
+def load(path: str, range_index: int | None = None, reason: str = "") -> Pattern | XrdMatchError:
+    """A file's pattern, or why there is none; `reason` says that there is nothing to read."""
+    if reason:
+        return ReadError(reason)
+    try:
+        return read(path, range_index)
+    except XrdMatchError as error:
+        return error
+    except Exception as error:  # a defect of a reader must not stop a batch
+        return defect(path, error)
+
+
 def patterns(files: Iterable[tuple[str, str]], jobs: int, range_index: int | None = None) -> Iterator[tuple[str, Pattern | XrdMatchError]]:
     """Each file's pattern, or why there is none, in order. Some are read ahead by `jobs` threads, so that memory stays flat."""
-
-    def load(path: str, reason: str) -> Pattern | XrdMatchError:
-        if reason:
-            return ReadError(reason)
-        try:
-            return read(path, range_index)
-        except XrdMatchError as error:
-            return error
-        except Exception as error:  # a defect of a reader must not stop a batch
-            return defect(path, error)
 
     pool = ThreadPoolExecutor(jobs)
     ahead: deque[tuple[str, Future[Pattern | XrdMatchError]]] = deque()
     try:
         for path, reason in files:
-            ahead.append((path, pool.submit(load, path, reason)))
+            ahead.append((path, pool.submit(load, path, range_index, reason)))
             if len(ahead) > 2 * jobs:
                 yield _first(ahead)
         while ahead:
