@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 _TABLE = """
     errors  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  model  match  indexed
     network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  calibrate  train  train_encoder  add
-    identify  evaluate  explain  report  cli  __main__
+    identify  overlay  canvas  figures  page  exchange  sketch  notebook  evaluate  explain  report  cli  __main__
 """
 ORDER = _TABLE.split()
 
@@ -27,7 +27,7 @@ DOORS = {
     "typer": ({"cli"}, {"cli"}),
     "rich": ({"report", "cli"}, set()),
     "watchfiles": ({"cli"}, set()),
-    "matplotlib": ({"report", "explain"}, set()),
+    "matplotlib": ({"canvas", "figures", "explain"}, set()),
     "scipy": (set(ORDER), set()),
 }
 

@@ -206,7 +206,7 @@ class Identifier:
             strain=(round(float(fits.strain[i, 0]), 4), round(float(fits.strain[i, 1]), 4), round(float(fits.strain[i, 2]), 4)),
             fwhm=round(float(fits.fwhm[i]), 3),
             note=undecided(library, family) if len(members) > 1 else "",
-            evidence=evidence_in_scan(candidate.evidence, scan.wavelength or CU_K_ALPHA),
+            evidence=evidence_in_scan(candidate.evidence, scan.wavelength or CU_K_ALPHA, library.cell[row]),
             lines=index(library, fits, i, scan),
         )
 

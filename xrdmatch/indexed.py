@@ -6,6 +6,7 @@ Verification compares on a grid at Cu K-alpha; what people see and refine with i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from xrdmatch.match import RECIPE, Evidence, Fits
 from xrdmatch.pattern import Pattern, read_only
 from xrdmatch.xray import convert_two_theta, inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric, two_theta
 
+#: Reflections whose 1/d^2 agree within this share are one line in the library.
+EQUAL = 2e-5
 #: Lines below this share of the strongest, in percent, are left out.
 WEAKEST = 0.01
 
@@ -50,7 +53,7 @@ def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
     cell = library.cell[row].copy()
     cell[:3] *= 1.0 + fits.strain[i]
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
-    hkl, squared = library.hkl[part], inverse_d_squared(library.hkl[part], reciprocal_metric(cell))
+    squared = inverse_d_squared(library.hkl[part], reciprocal_metric(cell))
     sine_squared = np.clip(0.25 * scan.wavelength**2 * squared, 1e-6, 0.99)
     areas = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation_of_sine(sine_squared)
     d = 1.0 / np.sqrt(squared)
@@ -64,7 +67,41 @@ def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
     # A width at the grid's wavelength, as wide as the same spread of d makes it at the scan's.
     slope = scan.wavelength / RECIPE.grid.wavelength * np.cos(np.radians(at_grid[order] / 2.0)) / np.cos(np.radians(observed[order] / 2.0))
     columns = (d[order], ideal[order], observed[order], 100.0 * areas[order] / max(top, 1e-300), fits.fwhm[i] * slope)
-    return Indexed(read_only(cell), read_only(hkl[order], np.int16), *map(read_only, columns))
+    hkl = conventional(library.hkl[part][order], library.cell[row])
+    return Indexed(read_only(cell), read_only(hkl, np.int16), *map(read_only, columns))
+
+
+def conventional(hkl: NDArray[np.int16], cell: Floats) -> NDArray[np.int16]:
+    """The indices (n, 3) that people write for lines (n, 3) of one d-spacing each: 200 of a cubic cell, not 002.
+
+    The library keeps one representative of each line. Of all that the lattice's own symmetry makes of it, this one has the fewest minus signs, and
+    then the largest h, k and l in this order. cell: (6,), from which that symmetry is read.
+    """
+    alike = np.einsum("ni,oij->noj", hkl.astype(np.int64), np.array(_lattice_symmetry(tuple(cell.tolist()))))
+    large = 1 << 16
+    h, k, m = np.moveaxis(alike, 2, 0)
+    rank = (alike < 0).sum(axis=2) * -(large**3) + (h * large + k) * large + m
+    return np.asarray(alike[np.arange(len(alike)), rank.argmax(axis=1)], dtype=np.int16)
+
+
+@lru_cache(maxsize=256)
+def _lattice_symmetry(cell: tuple[float, ...]) -> list[list[list[int]]]:
+    """Matrices R, of -1, 0 and 1, for which h R has the d-spacing of h, whatever h: they keep the reciprocal metric."""
+    metric = reciprocal_metric(cell)
+    tolerance = EQUAL * np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
+    steps = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
+    lengths = np.einsum("ni,ij,nj->n", steps, metric, steps)
+    rows = [steps[np.abs(lengths - metric[i, i]) < tolerance[i, i]] for i in range(3)]
+
+    def fits(vectors: NDArray[np.int64], other: NDArray[np.int64], i: int, j: int) -> NDArray[np.bool_]:
+        return np.asarray(np.abs(vectors @ metric @ other - metric[i, j]) < tolerance[i, j])
+
+    found = []
+    for first in rows[0]:
+        for second in rows[1][fits(rows[1], first, 0, 1)]:
+            third = rows[2][fits(rows[2], first, 0, 2) & fits(rows[2], second, 1, 2)]
+            found += [[first.tolist(), second.tolist(), vector.tolist()] for vector in third]
+    return found
 
 
 def in_scan(angles: Floats, wavelength: float) -> Floats:
@@ -72,12 +109,13 @@ def in_scan(angles: Floats, wavelength: float) -> Floats:
     return convert_two_theta(angles, RECIPE.grid.wavelength, wavelength)
 
 
-def evidence_in_scan(found: Evidence, wavelength: float) -> Evidence:
-    """The same evidence with its angles as they lie in a scan of this wavelength (angstrom)."""
+def evidence_in_scan(found: Evidence, wavelength: float, cell: Floats) -> Evidence:
+    """The same evidence with its angles as they lie in a scan of this wavelength (angstrom), and the indices people write for this cell (6,)."""
 
     def moved(lines: list[tuple[int, int, int, float, float]]) -> list[tuple[int, int, int, float, float]]:
         angles = in_scan(np.array([line[3] for line in lines], dtype=float), wavelength)
-        return [(h, k, m, round(float(angle), 3), height) for (h, k, m, _, height), angle in zip(lines, angles, strict=True)]
+        hkl = conventional(np.array([line[:3] for line in lines], dtype=np.int16).reshape(-1, 3), cell).tolist()
+        return [(h, k, m, round(float(angle), 3), line[4]) for (h, k, m), angle, line in zip(hkl, angles, lines, strict=True)]
 
     extra = [round(float(angle), 3) for angle in in_scan(np.array(found.extra, dtype=float), wavelength)]
     return replace(found, matched=moved(found.matched), missing=moved(found.missing), extra=extra)

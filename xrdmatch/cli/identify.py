@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from xrdmatch.cli import inputs, shared
+from xrdmatch.cli import inputs, outputs, shared
 from xrdmatch.cli import watch as watching
 from xrdmatch.errors import XrdMatchError
 
@@ -51,6 +52,10 @@ def identify(
         float, typer.Option("--settle", min=0.1, help="Seconds without change after which a file is complete.", rich_help_panel=WATCH)
     ] = 2.0,
     range_index: shared.RangeOption = None,
+    plot: outputs.PlotOption = None,
+    plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
+    plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
+    plot_format: outputs.PlotFormatOption = outputs.PlotFormat.pdf,
     device: shared.DeviceOption = shared.Device.auto,
     jobs: shared.JobsOption = None,
     quiet: shared.QuietOption = False,
@@ -70,13 +75,18 @@ def identify(
     if paths.count(inputs.STDIN) > 1:
         raise typer.BadParameter("standard input (-) can be read once")
     messages = shared.Messages(quiet)
-    identifier = Identifier(model, device.value, top)
+    files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
+    sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, plot, plot_size, plot_scale, plot_format)
     verdicts: list[str] = []
-    with _results(output, format, verbose, watch is not None) as (stream, write), watching.stopped_by_signals(watch is not None) as stop:
+    with (
+        sinks,
+        _results(output, format, verbose, watch is not None) as (stream, write),
+        watching.stopped_by_signals(watch is not None) as stop,
+    ):
         on_screen = format is Format.table and stream.isatty()
         own = inputs.results_in(output, stream)
         arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
-        files = list(inputs.expand(paths, recursive, own))
+        identifier = Identifier(model, device.value, top)
         with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
             read = inputs.patterns(files, min(jobs or usable_cores(), 16), range_index)
             if arrivals is not None:
@@ -85,12 +95,13 @@ def identify(
             for result in _answers(identifier, read, wavelength, filter_mode.value, messages):
                 if not (on_screen and result.verdict == "error"):  # standard error has said it on the same screen
                     write(result)
+                sinks.put(result)
                 verdicts.append(result.verdict)
                 bar.advance()
     messages.close()
     if watch is not None or (len(verdicts) > 1 and messages.live):
         messages.note(report.summary(verdicts))
-    if "error" in verdicts:
+    if "error" in verdicts or sinks.failed:
         raise typer.Exit(1)
 
 

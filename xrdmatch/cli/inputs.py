@@ -147,6 +147,15 @@ def _first(ahead: deque[tuple[str, Future[Pattern | XrdMatchError]]]) -> tuple[s
     return path, future.result()
 
 
+def target(folder: Path, path: str, suffix: str, taken: set[Path]) -> Path:
+    """A name in the folder that no other scan of this run has: scan.xy, else scan.raw.xy, else scan.raw-2.xy; without a suffix, a folder's name."""
+    source = Path("standard-input" if path == STDIN else path)
+    names = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, 10_000))]
+    found = next(folder / (name + suffix) for name in names if folder / (name + suffix) not in taken)
+    taken.add(found)
+    return found
+
+
 def defect(path: str, error: Exception) -> XrdMatchError:
     """What to say of an error that should not be; XRDMATCH_DEBUG lets it through."""
     if os.environ.get("XRDMATCH_DEBUG"):

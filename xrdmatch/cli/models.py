@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xrdmatch.cli import shared
+from xrdmatch.cli import outputs, shared
 from xrdmatch.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def train(
             _classifier(source, out, library, messages, **own, **common)
         else:
             _encoder(source, out, messages, steps=steps, batch=batch or 256, **common)
+        outputs.draw_learning(out, messages)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "onnx"):
             raise
@@ -120,11 +121,16 @@ def _classifier(source: Path, out: Path, library: Path | None, messages: shared.
 
 
 def _epochs_shown(bar: Any, messages: shared.Messages) -> Callable[[Any], None]:
+    accuracy = ""
+
     def show(now: Any) -> None:
+        nonlocal accuracy
+        if now.metrics:
+            accuracy = f"  top-1 {100 * now.metrics['val_top1']:.1f} %"
         bar.update(
             total=now.epochs * now.batches,
             completed=now.epoch * now.batches + now.batch,
-            description=f"epoch {now.epoch + 1}/{now.epochs}  loss {now.loss:.3f}",
+            description=f"epoch {now.epoch + 1}/{now.epochs}  loss {now.loss:.3f}{accuracy}",
             rate=f"{now.rate:.0f} patterns/s",
         )
         if now.metrics and messages.live:
@@ -141,9 +147,11 @@ def _encoder(source: Path, out: Path, messages: shared.Messages, *, steps: int, 
     from xrdmatch.train_encoder import train_model
 
     with shared.progress(messages, "training", steps, "steps") as bar:
+        recall = ""
 
         def show(now: Mapping[str, float]) -> None:
-            recall = f"  recall@5 {now['recall@5']:.3f}" if "recall@5" in now else ""
+            nonlocal recall
+            recall = f"  recall@5 {now['recall@5']:.3f}" if "recall@5" in now else recall
             last = "  now exporting and calibrating" if now["step"] == steps else ""
             bar.update(completed=now["step"], description=f"loss {now['loss']:.3f}{recall}{last}")
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xrdmatch.cli import inputs, shared
+from xrdmatch.cli import inputs, outputs, shared
 from xrdmatch.errors import LibraryError, XrdMatchError
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from xrdmatch.denoise import Filtered
     from xrdmatch.library import Library
     from xrdmatch.pattern import Grid, Pattern
 
@@ -44,6 +48,10 @@ def denoise(
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A file (.xy .xye .csv), or a folder for several.")],
     filter_mode: shared.FilterOption = shared.Filter.auto,
     suffix: Annotated[Suffix, typer.Option("--suffix", help="How files in a folder are written.")] = Suffix.xy,
+    plot: outputs.PlotOption = None,
+    plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
+    plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
+    plot_format: outputs.PlotFormatOption = outputs.PlotFormat.pdf,
     wavelength: shared.WavelengthOption = None,
     recursive: shared.RecursiveOption = False,
     range_index: shared.RangeOption = None,
@@ -61,23 +69,44 @@ def denoise(
     if not single and out.suffix and not out.is_dir():
         raise typer.BadParameter(f"{out}: expected a file ending in {' '.join(PATTERN_SUFFIXES)}, or a folder")
     failed, taken = 0, set[Path]()
-    for path, pattern in inputs.patterns(files, 2, range_index):
-        target = out if single else _target(out, path, suffix.value, taken)
-        try:
-            if isinstance(pattern, XrdMatchError):
-                raise pattern
-            messages.note(f"{path} -> {target}: {_filtered(pattern, target, filter_mode.value, wavelength)}")
-            for note in pattern.meta.get("notes", ()):
-                messages.warn(note, path)
-        except XrdMatchError as error:
-            failed += 1
-            messages.error(str(error))
+    plots = outputs.Plots(plot, len(files), f".{plot_format.value}", _drawing(plot_size.value, plot_scale.value)) if plot is not None else None
+    with contextlib.ExitStack() as ended:
+        if plots is not None:
+            ended.callback(plots.close, keep=False)  # what is left where something stops the run
+        for path, pattern in inputs.patterns(files, 2, range_index):
+            target = out if single else inputs.target(out, path, f".{suffix.value}", taken)
+            try:
+                if isinstance(pattern, XrdMatchError):
+                    raise pattern
+                result = _filtered(pattern, target, filter_mode.value, wavelength)
+                messages.note(f"{path} -> {target}: {result.reason}")
+                for note in pattern.meta.get("notes", ()):
+                    messages.warn(note, path)
+                if plots is not None:
+                    plots.add(path, (pattern, result))
+            except XrdMatchError as error:
+                failed += 1
+                messages.error(str(error))
+        if plots is not None:
+            messages.note(plots.close(keep=True))
     if failed:
         raise typer.Exit(1)
 
 
-def _filtered(pattern: Pattern, target: Path, mode: Any, wavelength: float | None) -> str:
-    """Filter and write one scan; the reason that the filter gives."""
+def _drawing(size: Any, scale: Any) -> Callable[[tuple[Pattern, Filtered]], Figure]:
+    def draw(scan: tuple[Pattern, Filtered]) -> Figure:
+        from xrdmatch.figures import patterns_figure
+
+        pattern, result = scan
+        return patterns_figure(
+            [("measured", pattern), ("filtered", result.pattern)] if result.filtered else [("measured, needs no filter", pattern)], size, scale
+        )
+
+    return draw
+
+
+def _filtered(pattern: Pattern, target: Path, mode: Any, wavelength: float | None) -> Filtered:
+    """Filter and write one scan."""
     from dataclasses import replace
 
     from xrdmatch import formats
@@ -86,16 +115,7 @@ def _filtered(pattern: Pattern, target: Path, mode: Any, wavelength: float | Non
     result = run_filter(replace(pattern, wavelength=wavelength or pattern.wavelength), mode)
     target.parent.mkdir(parents=True, exist_ok=True)
     formats.write(result.pattern, target)
-    return result.reason
-
-
-def _target(folder: Path, path: str, suffix: str, taken: set[Path]) -> Path:
-    """A name in the folder that no other scan of this run has: scan.xy, else scan.raw.xy, else scan.raw-2.xy."""
-    source = Path("standard-input" if path == inputs.STDIN else path)
-    names = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, 10_000))]
-    target = next(folder / f"{name}.{suffix}" for name in names if folder / f"{name}.{suffix}" not in taken)
-    taken.add(target)
-    return target
+    return result
 
 
 def augment(

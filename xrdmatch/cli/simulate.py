@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xrdmatch.cli import shared
+from xrdmatch.cli import outputs, shared
 from xrdmatch.errors import StructureError, XrdMatchError
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ def simulate(
     step: Annotated[float, typer.Option("--step", help="Step in degrees.", rich_help_panel=PATTERN)] = 0.02,
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.001, help="Line width in degrees.", rich_help_panel=PATTERN)] = 0.1,
     wavelength: shared.WavelengthOption = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it with its lines: .pdf .svg .png (extra plot).", rich_help_panel=PATTERN)
+    ] = None,
+    plot_size: Annotated[
+        outputs.PlotSize, typer.Option("--plot-size", help="As wide as one column of a journal, or as two.", rich_help_panel=PATTERN)
+    ] = outputs.PlotSize.double,
+    plot_scale: Annotated[outputs.PlotScale, typer.Option("--plot-scale", help="sqrt lifts weak lines.", rich_help_panel=PATTERN)] = (
+        outputs.PlotScale.linear
+    ),
     jobs: shared.JobsOption = None,
     quiet: shared.QuietOption = False,
 ) -> None:
@@ -47,8 +56,10 @@ def simulate(
     """
     suffix = out.suffix.lower()
     messages = shared.Messages(quiet)
+    if plot is not None and (suffix not in PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
+        raise typer.BadParameter(f"--plot {plot}: one pattern ({' '.join(PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
     if suffix in PATTERN_SUFFIXES:
-        _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm)
+        _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm, plot, plot_size.value, plot_scale.value)
     elif suffix in LIBRARY_SUFFIXES:
         _library(sources, out, jobs, resume, messages, names=names, families=families, doi=doi or [], report=report)
     else:
@@ -66,7 +77,7 @@ def grid_of(start: float, stop: float, step: float, wavelength: float | None) ->
         raise typer.BadParameter(f"--start {start:g} --stop {stop:g} --step {step:g}: expected 0 < start < stop < 180 and a step within") from error
 
 
-def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float) -> None:
+def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float, plot: Path | None, size: Any, scale: Any) -> None:
     from xrdmatch import formats
     from xrdmatch.simulate import simulate_pattern
     from xrdmatch.structure import iter_sources, parse
@@ -75,7 +86,14 @@ def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float) -> None:
     if len(items) != 1:
         raise StructureError(f"{out}: a pattern is made of one structure, but {len(items)} were given; choose a library (.h5) for several")
     name, data, source = items[0]
-    formats.write(simulate_pattern(parse(data, name, source), grid, fwhm), out)
+    structure = parse(data, name, source)
+    pattern = simulate_pattern(structure, grid, fwhm)
+    formats.write(pattern, out)
+    if plot is not None:
+        from xrdmatch.canvas import save
+        from xrdmatch.figures import structure_figure
+
+        save(structure_figure(structure, pattern, size, scale), plot)
 
 
 def _library(

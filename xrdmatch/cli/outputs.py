@@ -1,0 +1,188 @@
+"""What identify makes beside its results: figures. Each is checked before the work and written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from xrdmatch.cli import inputs, shared
+from xrdmatch.errors import XrdMatchError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from xrdmatch.canvas import Book
+    from xrdmatch.identify import Identification
+
+PANEL = "Figures, pages and export"
+
+
+class PlotSize(StrEnum):
+    """How wide a figure is."""
+
+    single = "single"
+    double = "double"
+
+
+class PlotScale(StrEnum):
+    """How intensities are drawn."""
+
+    linear = "linear"
+    sqrt = "sqrt"
+
+
+class PlotFormat(StrEnum):
+    """What figures in a folder are written as."""
+
+    pdf = "pdf"
+    svg = "svg"
+    png = "png"
+
+
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE|DIR", rich_help_panel=PANEL, help="Draw it: .pdf .svg .png, or a folder for a picture a scan (extra plot)."),
+]
+PlotSizeOption = Annotated[PlotSize, typer.Option("--plot-size", rich_help_panel=PANEL, help="As wide as one column of a journal, or as two.")]
+PlotScaleOption = Annotated[PlotScale, typer.Option("--plot-scale", rich_help_panel=PANEL, help="sqrt lifts weak lines.")]
+PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", rich_help_panel=PANEL, help="Of the pictures in a folder.")]
+
+
+class Sink(Protocol):
+    """Takes one answer after the other."""
+
+    def put(self, result: Identification) -> None: ...
+
+    def close(self, keep: bool) -> str:
+        """Put what was made in its place, or remove it; what to tell of it."""
+        ...
+
+
+class Sinks:
+    """Several sinks as one. What one of them cannot do is reported and does not stop the others, nor the results."""
+
+    def __init__(self, sinks: list[Sink], messages: shared.Messages) -> None:
+        self.sinks, self.messages, self.failed = sinks, messages, False
+
+    def put(self, result: Identification) -> None:
+        for sink in self.sinks:
+            self._try(result.file, sink.put, result)
+
+    def __enter__(self) -> Sinks:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for sink in self.sinks:
+            self._try("", lambda sink=sink: self.messages.note(said) if (said := sink.close(kind is None)) else None)
+
+    def _try(self, path: str, call: Callable[..., object], *given: object) -> None:
+        try:
+            call(*given)
+        except XrdMatchError as error:
+            self.failed = True
+            self.messages.error(str(error))
+        except Exception as error:  # a defect here must not cost the results
+            self.failed = True
+            self.messages.error(str(inputs.defect(path, error)))
+
+
+def picture_target(path: Path, number: int) -> bool:
+    """Whether `path` is one picture (else a folder for several), checked against the number of scans and what can be drawn."""
+    from xrdmatch.canvas import SUFFIXES, need_matplotlib
+
+    given = path.suffix.lower()
+    if path.is_dir() or (not given and str(path) != inputs.STDIN):
+        single = False
+    elif given not in SUFFIXES:
+        raise typer.BadParameter(f"{path}: expected a picture ending in {' '.join(SUFFIXES)}, or a folder")
+    elif number > 1 and given != ".pdf":
+        raise typer.BadParameter(f"{path} is one picture, but {number} scans were given; name a folder, or a .pdf, which holds a page for each")
+    else:
+        single = True
+    need_matplotlib()
+    return single
+
+
+def make_folder(path: Path) -> None:
+    """A folder that can be written into. Raises XrdMatchError where there can be none."""
+    import secrets
+
+    probe = path / f".{secrets.token_hex(4)}.part"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+
+
+class Plots:
+    """A figure of each scan: into one file, or into a folder."""
+
+    def __init__(self, path: Path, number: int, suffix: str, draw: Callable[[Any], Figure]) -> None:
+        from xrdmatch.canvas import Book
+
+        self.path, self.suffix, self.draw, self.number = path, suffix, draw, 0
+        self.taken: set[Path] = set()
+        self.book: Book | None = None
+        if picture_target(path, number):
+            self.book = Book(path)
+        else:
+            make_folder(path)
+
+    def put(self, result: Identification) -> None:
+        if result.verdict != "error":  # which says itself why there is no scan
+            self.add(result.file, result)
+
+    def add(self, file: str, drawn: Any) -> None:
+        from xrdmatch.canvas import save
+
+        if self.book is not None:
+            self.book.add(self.draw(drawn))
+        else:
+            save(self.draw(drawn), inputs.target(self.path, file, self.suffix, self.taken))
+        self.number += 1
+
+    def close(self, keep: bool) -> str:
+        if self.book is not None:
+            self.book.close(keep)
+        return f"{self.path}: {self.number} figure{'s' if self.number != 1 else ''}"
+
+
+def sinks(number: int, messages: shared.Messages, plot: Path | None, size: PlotSize, scale: PlotScale, suffix: PlotFormat) -> Sinks:
+    """What was asked for, for `number` scans. Raises XrdMatchError or a usage error where it cannot be had."""
+    made: list[Sink] = []
+    if plot is not None:
+
+        def draw(result: Identification) -> Figure:
+            from xrdmatch.figures import identification_figure
+
+            return identification_figure(result, size.value, scale.value)
+
+        made.append(Plots(plot, number, f".{suffix.value}", draw))
+    return Sinks(made, messages)
+
+
+def draw_learning(folder: Path, messages: shared.Messages) -> None:
+    """training.png beside a training's log, where there is one and matplotlib is installed; a picture that cannot be drawn costs no model."""
+    from xrdmatch.canvas import MISSING_LIBRARY, need_matplotlib, save
+    from xrdmatch.figures import curves_figure, read_log
+
+    log = folder / "training.csv"
+    if not log.is_file():
+        return
+    try:
+        need_matplotlib()
+    except XrdMatchError:
+        messages.note(f"{log} holds the learning curve; {MISSING_LIBRARY}")
+        return
+    try:
+        save(curves_figure(read_log(log)), folder / "training.png")
+        messages.note(f"{folder / 'training.png'}: learning curve")
+    except (XrdMatchError, ValueError) as error:
+        messages.warn(str(error), str(log))
