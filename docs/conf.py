@@ -37,27 +37,25 @@ pygments_style = "friendly"
 pygments_dark_style = "monokai"
 templates_path: list[str] = []
 
-#: The pages in the order they are read; a page that is missing here is a warning, and warnings are errors.
+#: The pages in the order they are read. Pages that are not named here follow under "Look up", models' cards under "Understand".
 CONTENTS = {
-    "Use": ["/README", "tutorial", "pipelines", "faq", "citing"],
+    "Use": ["/README", "tutorial", "figures", "pipelines", "faq", "citing"],
     "Look up": ["commands", "formats", "library", "library-families", "/CHANGELOG"],
-    "Understand": ["method", "models", "/models/README", "/models/mof-encoder/README"],
+    "Understand": ["method", "models", "/models/README"],
     "Take part": ["/CONTRIBUTING", "development"],
 }
 #: What the margin calls a page whose title is long, or is the project's name.
-SHORT = {
-    "/README": "Set up and start",
-    "/models/README": "Shipped models",
-    "/models/mof-encoder/README": "Card of mof-encoder",
-    "models": "Choose, extend, retrain",
-}
+SHORT = {"/README": "Set up and start", "/models/README": "Shipped models", "models": "Choose, extend, retrain"}
 
 
 def contents() -> str:
     """The table of contents of the margin; in the files themselves it would only disturb."""
-    blocks = []
+    named = {"index", *(page for pages in CONTENTS.values() for page in pages)}
+    cards = {f"/models/{card.parent.name}/README": f"Card of {card.parent.name}" for card in sorted((ROOT / "models").glob("*/README.md"))}
+    added = {"Look up": sorted({page.stem for page in (ROOT / "docs").glob("*.md")} - named), "Understand": list(cards)}
+    short, blocks = SHORT | cards, []
     for caption, pages in CONTENTS.items():
-        lines = [f"{SHORT[page]} <{page}>" if page in SHORT else page for page in pages]
+        lines = [f"{short[page]} <{page}>" if page in short else page for page in [*pages, *added.get(caption, [])]]
         blocks.append("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *lines, "```"]))
     return "\n\n".join(blocks)
 
