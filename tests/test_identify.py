@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import made
@@ -386,6 +387,28 @@ class TestClassifier:
             assert match.probability == pytest.approx(wanted[match.id], abs=2e-3)
         assert [match.probability for match in answer.matches] == sorted((match.probability for match in answer.matches), reverse=True)
         assert all(match.phase == 1 for match in answer.matches)
+
+    def test_the_network_alone_chooses_the_labels(self, classifier, library, monkeypatch):
+        """However badly its lines fit, the likeliest label stays an answer."""
+        monkeypatch.setattr(sys.modules["xrdmatch.identify"], "VERIFY", 2)
+        identifier = Identifier(classifier, "cpu")
+        for row in range(len(library)):
+            pattern = made.scan(library, row)
+            output = identifier.model.encode(identifier.model.recipe.apply(pattern)[None])[0]
+            wanted = [identifier.model.config["labels"][i] for i in np.argsort(-output)[:2]]
+            assert [match.id for match in identifier.identify(pattern).matches] == wanted
+
+    def test_a_family_has_the_probability_of_its_members(self, classifier, library):
+        family = np.array([0, 1, 1, 0, 2], np.int32)
+        model = Model.load(classifier, "cpu")
+        model.library = replace(library, family=family, family_name=np.array(["A", "B", "C"]))
+        pattern = made.scan(library, 1)
+        output = model.encode(model.recipe.apply(pattern)[None])[0]
+        rows = [library.index()[label] for label in model.config["labels"]]
+        wanted = np.bincount(family[rows], output)
+        answer = Identifier(model, "cpu").identify(pattern)
+        assert [match.family for match in answer.matches] == ["ABC"[i] for i in np.argsort(-wanted)]
+        assert [match.probability for match in answer.matches] == pytest.approx(np.sort(wanted)[::-1], abs=1e-3)
 
     def test_unusable_scans_are_refused_all_the_same(self, classifier):
         points = np.arange(4.0, 45.0, 0.02)

@@ -21,7 +21,7 @@ from xrdmatch.indexed import Indexed, evidence_in_scan, index
 from xrdmatch.match import Evidence, Fits, Measured, adjusted_lines, prepare, residual
 from xrdmatch.model import Device, Model
 from xrdmatch.pattern import Pattern
-from xrdmatch.verify import RECALL, query_features, unusable, verify
+from xrdmatch.verify import RECALL, VERIFY, query_features, unusable, verify
 from xrdmatch.xray import CU_K_ALPHA
 
 #: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
@@ -158,10 +158,13 @@ class Identifier:
         return replace(result, verdict=verdict, reason=reason, matches=matches, seconds=round(time.perf_counter() - clock, 4))
 
     def _ranked(self, inputs: NDArray[np.float32], measured: Measured, scan: Pattern) -> _Ranking:
-        rows, recalled = self.model.recall(inputs[None], RECALL)[0]
+        classifier = self.model.kind == "classifier"
+        rows, recalled = self.model.recall(inputs[None], len(self.model.library) if classifier else RECALL)[0]
+        if classifier:  # the comparison of lines must not choose which labels are looked at: take the likeliest families
+            rows, recalled = self._likeliest(rows, recalled)
         fits, candidates = verify(self.model.library, rows, recalled, measured)
-        if self.model.kind == "classifier":
-            probabilities = self._network_only(fits, rows, recalled)
+        if classifier:
+            probabilities = np.array([candidate.recalled for candidate in candidates])
         else:
             probabilities, _ = self.calibration.probabilities(candidates, query_features(measured))
         order = np.argsort(-probabilities, kind="stable")
@@ -183,10 +186,12 @@ class Identifier:
             return None
         return replace(second, phase=2, share=round(left * second.evidence.explained, 4))
 
-    def _network_only(self, fits: Fits, rows: NDArray[np.int64], recalled: NDArray[np.float32]) -> NDArray[np.float64]:
-        """A classifier's own probabilities, summed over each family."""
-        family = self.model.library.family
-        return np.array([float(recalled[family[rows] == family[row]].sum()) for row in fits.rows])
+    def _likeliest(self, rows: NDArray[np.int64], recalled: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Of a classifier's labels, best first: the best of each of the `VERIFY` likeliest families, with the sum of the family's probabilities."""
+        _, first, group = np.unique(self.model.library.family[rows], return_index=True, return_inverse=True)
+        total = np.bincount(group, recalled).astype(np.float32)
+        order = np.argsort(-total, kind="stable")[:VERIFY]
+        return rows[first[order]], total[order]
 
     def _match(self, rank: int, fits: Fits, i: int, probability: float, candidate: Candidate, scan: Pattern) -> Match:
         library, row = self.model.library, int(fits.rows[i])

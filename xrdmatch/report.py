@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from xrdmatch.baselines import Compared
     from xrdmatch.evaluate import Evaluation
     from xrdmatch.identify import Identification, Match
 
@@ -283,6 +284,37 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         place = f"rank {row.ranks[0]}" if row.ranks[0] else "not found"
         first = f", first is {row.first} with {percent(row.probability)}" if row.first else ""
         console.print(Text(f"  {row.file}: {row.label} {place}; {row.verdict}{first}"), soft_wrap=True)
+
+
+def print_comparison(name: str, structures: int, result: Evaluation, others: Sequence[Compared], console: Console) -> None:
+    """Top-1 to top-5 of the model and of each baseline with Wilson intervals, one table a kind of pattern; then what differs between them."""
+    from rich import box
+    from rich.table import Table
+
+    from xrdmatch.evaluate import RANKS
+
+    systems = [(name, structures, result), *((one.title, one.structures, one.evaluation) for one in others)]
+    kinds = list(dict.fromkeys(row.kind for row in result.rows if row.ranks))
+    fancy = console.is_terminal
+    for kind in kinds:
+        total = sum(row.kind == kind and bool(row.ranks) for row in result.rows)
+        console.print(f"\n{kind}: right of {total}, with the 95 % interval in percent")
+        table = Table(box=box.SIMPLE_HEAD if fancy else None, header_style="bold" if fancy else "", pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("System")
+        for title in ("Among", *(f"Top-{rank}" for rank in RANKS)):
+            table.add_column(title, justify="right", no_wrap=True)
+        for title, number, evaluation in systems:
+            scores = {score.what: score for score in evaluation.scores() if score.kind == kind}
+            cells = []
+            for rank in RANKS:
+                score = scores[f"top-{rank}"]
+                low, high = score.interval
+                cells.append(f"{score.right} ({100 * low:.0f}-{100 * high:.0f})")
+            table.add_row(title, str(number), *cells)
+        console.print(table)
+    for one in others:
+        if one.note:
+            console.print(f"{one.title}: {one.note}")
 
 
 def summary(verdicts: Sequence[str]) -> str:

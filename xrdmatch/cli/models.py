@@ -195,32 +195,68 @@ def evaluate(
     model: shared.ModelOption = None,
     join: Annotated[list[Path] | None, typer.Option("--join", metavar="SOURCE", help="Structures that join the library for this run only.")] = None,
     filter_mode: shared.FilterOption = shared.Filter.auto,
+    baselines: Annotated[
+        str | None,
+        typer.Option("--baselines", metavar="all|NAME,...", help="Others beside it: bayes knn logistic forest svm cosine recipe."),
+    ] = None,
+    training: Annotated[
+        Path | None, typer.Option("--training", metavar="SET.h5", help="What the classical baselines learn from, made by augment.")
+    ] = None,
+    seed: shared.SeedOption = 0,
     format: Annotated[EvaluationFormat, typer.Option("--format", "-f", help="json is one object with scores and files.")] = EvaluationFormat.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
     device: shared.DeviceOption = shared.Device.auto,
     quiet: shared.QuietOption = False,
 ) -> None:
-    """Accuracy on labelled patterns, each figure with its Wilson 95 % interval."""
+    """Accuracy on labelled patterns, each figure with its Wilson 95 % interval.
+
+    --baselines adds the classical models of Wang et al. 2020 (they need the baselines extra) and plain search-match. They learn from --training;
+    without it from patterns made of 1,012 structures of the model's library.
+    """
     from xrdmatch import report
     from xrdmatch.evaluate import evaluate as judge
     from xrdmatch.evaluate import read_labels
     from xrdmatch.identify import Identifier
 
     messages = shared.Messages(quiet)
+    names = _baselines(baselines)
+    if training is not None and not names:
+        raise typer.BadParameter("--training goes with --baselines")
     total = len(read_labels(labels))
     identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value)
     with shared.progress(messages, "evaluating", total, "files") as bar:
         result = judge(labels, identifier, filter_mode.value, bar.advance)
+    others = []
+    if names:
+        from xrdmatch.baselines import compare_all
+
+        others = compare_all(names, labels, identifier.model.library, training, filter_mode.value, seed, messages.note)
     with shared.output_stream(output) as stream:
         if format is EvaluationFormat.json:
-            stream.write(report.to_json(result.to_json()) + "\n")
+            more = {"baselines": [one.to_json() for one in others]} if names else {}
+            stream.write(report.to_json({**result.to_json(), **more}) + "\n")
         else:
-            report.print_evaluation(result, report.console_for(stream))
+            console = report.console_for(stream)
+            report.print_evaluation(result, console)
+            if others:
+                report.print_comparison(identifier.model.name, len(identifier.model.library), result, others, console)
     for row in result.rows:
         if row.verdict == "error":
             messages.error(row.reason)
     if any(row.verdict == "error" for row in result.rows):
         raise typer.Exit(1)
+
+
+def _baselines(asked: str | None) -> list[str]:
+    """The baselines asked for."""
+    if asked is None:
+        return []
+    from xrdmatch.baselines import chosen
+
+    try:
+        return chosen(asked)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--baselines") from error
 
 
 def _joined(model: str | None, device: shared.Device, sources: list[Path], messages: shared.Messages) -> Model:
