@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from xrdmatch import add as module
-from xrdmatch import model as model_module
+from xrdmatch import files
 from xrdmatch.add import add, extended, load_entries
 from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.identify import Identifier
@@ -144,7 +144,7 @@ def test_extended_leaves_the_model_alone(tiny_model, sources):
     assert len(Model.load(tiny_model, "cpu").library) == len(model.library)
 
 
-@pytest.mark.parametrize("fails", ["library", "vectors", "config"])
+@pytest.mark.parametrize("fails", ["library", "rename", "flush"])
 def test_an_interrupted_write_leaves_the_old_model(tiny_model, sources, tmp_path, monkeypatch, fails):
     mine = tmp_path / "mine"
     add([sources / "NEWONE.cif"], mine, base=str(tiny_model), device="cpu")
@@ -153,7 +153,7 @@ def test_an_interrupted_write_leaves_the_old_model(tiny_model, sources, tmp_path
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    target = {"library": (Library, "save"), "vectors": (model_module.np, "save"), "config": (model_module.json, "dumps")}[fails]
+    target = {"library": (Library, "save"), "rename": (files.os, "replace"), "flush": (files.os, "fsync")}[fails]
     with monkeypatch.context() as patch:
         patch.setattr(*target, stop)
         with pytest.raises(KeyboardInterrupt):
@@ -178,3 +178,36 @@ def test_an_interrupted_copy_is_made_again(tiny_model, sources, tmp_path, monkey
     add([sources], mine, base=str(tiny_model), device="cpu")
     Model.load(mine, "cpu").ready()
     assert (mine / "model.onnx").read_bytes() == (tiny_model / "model.onnx").read_bytes()
+
+
+def test_a_folder_of_an_earlier_version(tiny_model, sources, tmp_path):
+    """Vectors beside the library: they are read, and adding moves them into it."""
+    old = tmp_path / "old"
+    shutil.copytree(tiny_model, old)
+    model = Model.load(tiny_model, "cpu")
+    model.library.save(old / "library.h5")
+    np.save(old / "vectors.npy", model.vectors.astype(np.float16))
+    np.testing.assert_array_equal(Model.load(old, "cpu").vectors, model.vectors)
+    add([sources / "NEWONE.cif"], old, device="cpu")
+    assert not (old / "vectors.npy").exists()
+    added = Model.load(old, "cpu")
+    added.ready()
+    np.testing.assert_array_equal(added.vectors[:-1], model.vectors)
+
+
+@pytest.mark.parametrize("damage", ["absent", "short", "promises too much", "pickle"])
+def test_vectors_that_do_not_fit(tiny_model, tmp_path, damage):
+    old = tmp_path / "old"
+    shutil.copytree(tiny_model, old)
+    model = Model.load(tiny_model, "cpu")
+    model.library.save(old / "library.h5")
+    place = old / "vectors.npy"
+    if damage == "short":
+        np.save(place, model.vectors[:-1])
+    elif damage == "promises too much":
+        np.save(place, model.vectors)
+        place.write_bytes(place.read_bytes().replace(b"(5, 16), }            ", b"(99999999999, 16), }  "))
+    elif damage == "pickle":
+        np.save(place, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(ModelError, match=r"vectors\.npy"):
+        Model.load(old, "cpu").ready()

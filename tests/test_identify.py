@@ -137,7 +137,7 @@ class TestAnswer:
     def test_needs_a_whole_model(self, tiny_model, tmp_path):
         with pytest.raises(ModelError):
             Identifier(tmp_path / "nothing")
-        for missing, error in (("library.h5", LibraryError), ("vectors.npy", ModelError), ("model.onnx", ModelError)):
+        for missing, error in (("library.h5", LibraryError), ("model.onnx", ModelError)):
             folder = tmp_path / missing
             shutil.copytree(tiny_model, folder)
             (folder / missing).unlink()

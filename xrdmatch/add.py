@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from xrdmatch import files
 from xrdmatch.build import entry_of
 from xrdmatch.errors import LibraryError, ModelError, StructureError
 from xrdmatch.families import place_new
 from xrdmatch.library import Entry, Library
-from xrdmatch.model import CARD, NETWORK, Device, Model, files_of, find_model, write_encoder
+from xrdmatch.model import CARD, CONFIG, NETWORK, Device, Model, files_of, find_model, write_encoder
 from xrdmatch.physics import ideal_inputs
 from xrdmatch.structure import iter_sources, parse
 
@@ -56,19 +56,27 @@ def extended(model: Model, extra: Library) -> Model:
 def add(sources: Iterable[str | Path], folder: Path, base: str | None = None, device: Device = "auto") -> Added:
     """Put structures into the model in `folder`, which starts as a copy of `base` (default: the shipped model) where it does not exist.
 
-    A new entry that powder XRD cannot tell from a family joins that family and is reported. Raises LibraryError where nothing can be added or an id
-    is taken; the folder stays as it was then.
+    A new entry that powder XRD cannot tell from a family joins that family and is reported. Of several processes one adds at a time; the others wait.
+    Raises LibraryError where nothing can be added or an id is taken; the folder stays as it was then.
     """
     report = Added()
     entries = load_entries(sources, report.failed)
     if not entries:
         raise LibraryError("; ".join(reason for _, reason in report.failed[:3]) or "no structure files (.cif, POSCAR) found")
-    model = Model.load(folder if (folder / "config.json").is_file() else base, device)
+    try:
+        with files.alone(folder):
+            _add(entries, folder, base, device, report)
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be written ({files.reason(error)}); choose another place") from error
+    return report
+
+
+def _add(entries: list[Entry], folder: Path, base: str | None, device: Device, report: Added) -> None:
+    model = Model.load(folder if (folder / CONFIG).is_file() else base, device)
     taken = set(model.library.id.tolist()) & {entry.id for entry in entries}
     if taken:
         raise LibraryError(f"{sorted(taken)[0]}: this id is in the library already ({len(taken)} are); rename the file, since its stem is the id")
-    extra = Library.from_entries(entries)
-    both = extended(model, extra)
+    both = extended(model, Library.from_entries(entries))
     family = both.library.family.copy()
     for i, entry in enumerate(entries, len(model.library)):
         known = place_new(model.library, entry)
@@ -79,7 +87,6 @@ def add(sources: Iterable[str | Path], folder: Path, base: str | None = None, de
     library = _with_families(both.library, family)
     _copy(find_model(model.path), folder)
     write_encoder(folder, model.config, library, both.vectors)
-    return report
 
 
 def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Library:
@@ -91,15 +98,10 @@ def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.
 
 
 def _copy(source: Path, folder: Path) -> None:
-    """Network and card of `source`; library, vectors and configuration are written anew."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Network and card of `source`; the library and the configuration are written anew."""
     if folder.samefile(source):
         return
     for path in files_of(source):
         if path.name in (NETWORK, CARD):
-            part = folder / f"{path.name}.{os.getpid()}.part"
-            try:
+            with files.whole(folder / path.name) as part:
                 shutil.copy(path, part)
-                part.replace(folder / path.name)
-            finally:
-                part.unlink(missing_ok=True)

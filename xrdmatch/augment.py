@@ -11,9 +11,7 @@ float16 keeps three digits of every value, however small, which is finer than co
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xrdmatch import __version__
+from xrdmatch import __version__, files
 from xrdmatch.errors import LibraryError, ReadError
 from xrdmatch.library import Library
 from xrdmatch.pattern import Grid, Pattern
@@ -173,11 +171,9 @@ def write_set(
     """
     import h5py
 
-    target = Path(path)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(part, "w") as file:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with files.whole(path) as part, h5py.File(part, "w") as file:
             x = file.create_dataset("x", (0, points), np.float16, maxshape=(None, points), chunks=(CHUNK_ROWS, points))
             y = file.create_dataset("y", (0,), np.int32, maxshape=(None,), chunks=(BUFFER_ROWS,))
             file.create_dataset("id", data=np.char.encode(np.array(list(ids), dtype=str), "utf-8"))
@@ -189,12 +185,8 @@ def write_set(
                 total += len(labels)
             made = {**provenance, "version": __version__}
             file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(made)})
-        os.replace(part, target)
     except OSError as error:
-        raise LibraryError(f"{target}: the augmented set cannot be written: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        raise LibraryError(f"{path}: the augmented set cannot be written ({files.reason(error)}); choose another place") from error
     return total
 
 

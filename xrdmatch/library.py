@@ -6,7 +6,6 @@ served and any cell strain applied. docs/library.md lists the datasets one by on
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xrdmatch import files
 from xrdmatch.errors import LibraryError
 from xrdmatch.pattern import read_only
 from xrdmatch.xray import inverse_d_squared, reciprocal_metric
@@ -168,30 +168,34 @@ class Library:
         """Row of each id."""
         return {name: row for row, name in enumerate(self.id.tolist())}
 
-    def save(self, path: str | Path) -> None:
-        """Write the HDF5 file beside its target and rename it. Raises LibraryError where that is impossible."""
+    def save(self, path: str | Path, vectors: NDArray[np.float32] | None = None) -> None:
+        """Write the HDF5 file, whole or not at all. vectors (n, dim): what an encoder makes of the entries, kept with them as float16.
+
+        Raises LibraryError where that is impossible.
+        """
         import h5py
 
-        target = Path(path)
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(part, "w") as file:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with files.whole(path) as part, h5py.File(part, "w") as file:
                 for key in (*_TEXT_FIELDS, "family_name"):
                     file.create_dataset(key, data=np.char.encode(getattr(self, key), "utf-8"), compression="gzip", shuffle=True)
                 for key in ("cell", "offsets", "hkl", "intensity", "family"):
                     file.create_dataset(key, data=getattr(self, key), compression="gzip", compression_opts=6, shuffle=True)
+                if vectors is not None:
+                    file.create_dataset("vectors", data=vectors.astype(np.float16))
                 file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(self.attrs)})
-            os.replace(part, target)
         except OSError as error:
-            raise LibraryError(f"{target}: the library cannot be written: {error}") from error
-        finally:
-            with contextlib.suppress(OSError):  # the parent may be no folder
-                part.unlink(missing_ok=True)
+            raise LibraryError(f"{path}: the library cannot be written ({files.reason(error)}); choose another place") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Library:
         """Read a library. Raises LibraryError where the file is missing, damaged, or no library."""
+        return cls.load_with_vectors(path)[0]
+
+    @classmethod
+    def load_with_vectors(cls, path: str | Path) -> tuple[Library, NDArray[np.float32] | None]:
+        """The library and its entries' vectors (n, dim), None where the file has none; of one state of the file, even if it is being replaced."""
         import h5py
 
         path = Path(path)
@@ -207,11 +211,12 @@ class Library:
                     key: np.char.decode(np.asarray(file[key][:], dtype=np.bytes_), "utf-8") for key in (*_TEXT_FIELDS, "family_name")
                 }
                 arrays: dict[str, Any] = {key: file[key][:] for key in ("cell", "offsets", "hkl", "intensity", "family")}
+                vectors = file["vectors"][:].astype(np.float32) if "vectors" in file else None
                 attrs = json.loads(file.attrs["provenance"])
             arrays["cell"] = arrays["cell"].astype(float)
             for array in arrays.values():
                 array.flags.writeable = False
-            return cls(**texts, **arrays, attrs=attrs)
+            return cls(**texts, **arrays, attrs=attrs), vectors
         except LibraryError as error:
             raise error if str(path) in str(error) else LibraryError(f"{path}: {error}") from error
         except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -229,7 +234,7 @@ def check_writable(path: str | Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise LibraryError(f"{target}: the library cannot be written: {error}") from error
+        raise LibraryError(f"{target}: the library cannot be written ({files.reason(error)}); choose another place") from error
 
 
 def format_of(path: str | Path) -> str:

@@ -1,7 +1,7 @@
 """A model folder: load, check, run and write it. The only module that imports onnxruntime.
 
-A folder holds model.onnx, config.json (kind, recipe, calibration, provenance), library.h5, README.md (the card) and, for an encoder, vectors.npy:
-the library entries' vectors, float16, in the library's order.
+A folder holds model.onnx, config.json (kind, recipe, calibration, provenance), library.h5 and README.md (the card). An encoder's library.h5 holds the
+entries' vectors as well, so that one rename changes both; folders of earlier versions have them in vectors.npy, in the library's order.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import ctypes
 import io
 import json
 import os
+import shutil
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xrdmatch import files
 from xrdmatch.errors import ModelError
 from xrdmatch.library import Library
 from xrdmatch.recipe import Recipe
@@ -211,19 +213,26 @@ class Model:
         return open_session(self.path / NETWORK, self.device)
 
     @cached_property
+    def _stored(self) -> tuple[Library, NDArray[np.float32] | None]:
+        return Library.load_with_vectors(self.path / LIBRARY)
+
+    @cached_property
     def library(self) -> Library:
-        return Library.load(self.path / LIBRARY)
+        return self._stored[0]
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
         """(n, dim) unit vectors of the library entries."""
-        path = self.path / VECTORS
-        try:
-            vectors: NDArray[np.float32] = np.load(path, allow_pickle=False).astype(np.float32)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: expected the library's vectors, but they cannot be read: {error}") from error
-        if len(vectors) != len(self.library):
-            raise ModelError(f"{path}: {len(vectors)} vectors for {len(self.library)} library entries; train or add again")
+        path, vectors = self.path / LIBRARY, self._stored[1]
+        if vectors is None:
+            path = self.path / VECTORS
+            try:
+                # Mapped first: a header that promises more than the file holds is refused before any memory is taken.
+                vectors = np.load(path, mmap_mode="r", allow_pickle=False).astype(np.float32)
+            except (OSError, ValueError) as error:
+                raise ModelError(f"{path}: expected the library's vectors, but they cannot be read: {error}") from error
+        if vectors.ndim != 2 or len(vectors) != len(self.library):
+            raise ModelError(f"{path}: vectors of shape {vectors.shape} for {len(self.library)} library entries; train or add again")
         return vectors
 
     @cached_property
@@ -252,22 +261,49 @@ class Model:
 
 
 def write_encoder(folder: Path, config: Mapping[str, Any], library: Library, vectors: NDArray[np.float32]) -> None:
-    """Write library, vectors and config.json of an encoder's folder; the configuration last, so that a folder that has one is whole.
+    """Write an encoder's library with its vectors, then config.json, so that a folder that has one is whole.
 
-    All three are written in full before the first takes its place: what fails on the way leaves the folder as it was.
+    Each is renamed into its place when it is complete: whatever ends the process, the folder can be loaded. Raises LibraryError or ModelError where
+    it cannot be written; the folder is as it was then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {name: folder / f"{name}.{os.getpid()}.new" for name in (LIBRARY, VECTORS, CONFIG)}
+    library.save(folder / LIBRARY, vectors)
+    write_config(folder, config)
+    (folder / VECTORS).unlink(missing_ok=True)
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write config.json, whole or not at all; nothing where it says the same already. Raises ModelError where that is impossible."""
+    place, text = folder / CONFIG, json.dumps(config, indent=1) + "\n"
     try:
-        library.save(parts[LIBRARY])
-        with parts[VECTORS].open("wb") as file:
-            np.save(file, vectors.astype(np.float16), allow_pickle=False)
-        parts[CONFIG].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        for name, part in parts.items():
-            part.replace(folder / name)
+        if not place.is_file() or place.read_text(encoding="utf-8") != text:
+            with files.whole(place) as part:
+                part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"{place}: cannot be written ({files.reason(error)}); choose another place") from error
+
+
+@contextlib.contextmanager
+def new_model(folder: Path) -> Iterator[Path]:
+    """An empty folder to make a model in; when the block ends well its files take their places in `folder`, the configuration last.
+
+    The model that `folder` may hold stays as it was until then. Raises ModelError where the folder cannot be written.
+    """
+    made = folder / ".new"
+    try:
+        shutil.rmtree(made, ignore_errors=True)  # of a process that was killed
+        made.mkdir(parents=True)
+        yield made
+        with files.alone(folder):
+            # A folder without a configuration is no model: it is never a mixture of two.
+            (folder / CONFIG).unlink(missing_ok=True)
+            for name in (NETWORK, LIBRARY, CONFIG):
+                if (made / name).is_file():
+                    (made / name).replace(folder / name)
+            (folder / VECTORS).unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"{folder}: the model cannot be written ({files.reason(error)}); choose another place") from error
     finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def files_of(folder: Path) -> Sequence[Path]:

@@ -7,7 +7,7 @@ float32, as the recipe makes them.
 
 from __future__ import annotations
 
-import os
+import io
 import warnings
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xrdmatch import files
 from xrdmatch.errors import ModelError
 from xrdmatch.model import open_session
 
@@ -183,12 +184,11 @@ def export_onnx(network: Network, path: str | Path, example: ArrayLike | None = 
 
     `example`: patterns (batch, channels, points) to trace with, zeros by default. The network's own mode (training or not) stays as it was.
     """
-    path = Path(path)
+    buffer = io.BytesIO()
     shape = (2, network.channels, network.points)
     patterns = torch.zeros(shape) if example is None else torch.as_tensor(np.asarray(example, dtype=np.float32))
     patterns = patterns.to(next(network.parameters()).device)
     training = network.training
-    part = path.with_name(path.name + ".part")
     names = [INPUT, network.output, ACTIVATION]
     try:
         with warnings.catch_warnings():
@@ -197,17 +197,20 @@ def export_onnx(network: Network, path: str | Path, example: ArrayLike | None = 
             torch.onnx.export(
                 _Exported(network.eval()),
                 (patterns,),
-                os.fspath(part),
+                buffer,
                 input_names=names[:1],
                 output_names=names[1:],
                 dynamic_axes={name: {0: "batch"} for name in names},
                 opset_version=OPSET,
                 dynamo=False,
             )
-        part.replace(path)
     finally:
         network.train(training)
-        part.unlink(missing_ok=True)
+    try:
+        with files.whole(path) as part:
+            part.write_bytes(buffer.getbuffer())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({files.reason(error)}); choose another place") from error
 
 
 def onnx_parity(network: Network, path: str | Path, patterns: ArrayLike) -> float:

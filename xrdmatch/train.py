@@ -6,14 +6,14 @@ and training.csv (one row per epoch); when training is done, model.onnx (the epo
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
-import json
-import os
+import io
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,10 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xrdmatch import __version__
+from xrdmatch import __version__, files
 from xrdmatch.augment import AugmentedSet, Rows
 from xrdmatch.errors import LibraryError, ModelError
-from xrdmatch.model import Device, usable_cores
+from xrdmatch.library import Library
+from xrdmatch.model import LIBRARY, NETWORK, Device, new_model, usable_cores, write_config
 from xrdmatch.network import Wang2020, check_parity, export_onnx
 from xrdmatch.pattern import Grid
 from xrdmatch.recipe import Recipe
@@ -37,7 +38,7 @@ Precision = Literal["float32", "bfloat16"]
 
 CHECKPOINT_MINUTES = 10.0  # longest time whose work a power cut can take
 PARITY_ROWS = 32  # validation patterns the exported network is checked with
-CHECKPOINT, LOG, MODEL, CONFIG = "checkpoint.pt", "training.csv", "model.onnx", "config.json"
+CHECKPOINT, LOG = "checkpoint.pt", "training.csv"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def train_classifier(
     device: Device = "auto",
     threads: int | None = None,
     recipe: Mapping[str, Any] | None = None,
+    library: Library | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Train a classifier on the augmented set `source` and write the model folder.
@@ -97,7 +99,7 @@ def train_classifier(
     validation: share of rows, drawn by `seed`, that is only measured on. precision: bfloat16 computes in half the bits, which is faster.
     resume: go on from the folder's checkpoint; epochs may differ, all else must be the same. threads: of the CPU, all by default;
     on a machine that is busy with other work, 1 is much faster than several that wait for each other.
-    recipe: how measured patterns become input, stored in config.json; by default min-max scaling on the set's grid.
+    recipe: how measured patterns become input, stored in config.json; by default min-max scaling on the set's grid. library: the labels' structures.
 
     Ctrl-C finishes the batch, saves a checkpoint and raises KeyboardInterrupt. Raises LibraryError for an unfit set; ModelError where CUDA is asked
     for and absent, the checkpoint does not fit, the folder holds an unfinished training, or the exported network differs from the trained one.
@@ -111,14 +113,14 @@ def train_classifier(
     torch.set_num_threads(threads or usable_cores())
     torch.manual_seed(seed)
     folder = Path(folder)
-    with AugmentedSet(source) as data, Interrupt() as interrupt:
+    with AugmentedSet(source) as data, training_alone(folder), Interrupt() as interrupt:
         steps = default_recipe(data) if recipe is None else dict(recipe)
         rows = Rows(data, validation, seed)
         run = Run.start(folder, settings, rows, where, resume, epochs)
         while run.epoch < epochs:
             run.train(rows, epochs, interrupt, progress)
             run.validate(rows, epochs, interrupt, progress)
-        return run.finish(rows, epochs, steps)
+        return run.finish(rows, steps, library)
 
 
 @dataclass
@@ -243,28 +245,31 @@ class Run:
         if self.device.type == "cuda" and "cuda_random" in content:
             torch.cuda.set_rng_state(content["cuda_random"], self.device)
 
-    def finish(self, rows: Rows, epochs: int, recipe: Mapping[str, Any]) -> Trained:
-        """Export the best epoch and write config.json. Raises ModelError where the exported network does not answer as the trained one."""
+    def finish(self, rows: Rows, recipe: Mapping[str, Any], library: Library | None) -> Trained:
+        """Put the best epoch into the folder. Raises ModelError where the exported network does not answer as the trained one."""
         self.network.load_state_dict(self.best)
-        export_onnx(self.network, self.folder / MODEL)
-        parity = check_parity(self.network, self.folder / MODEL, next(rows.validation(PARITY_ROWS))[0])
-        metrics = min(self.history, key=lambda row: row["val_loss"])
-        config = {
-            "kind": "classifier",
-            "network": self.settings.network,
-            "labels": rows.data.ids,
-            "recipe": dict(recipe),
-            "metrics": {**metrics, "onnx_parity": parity},
-            "provenance": {
-                "data": {"file": rows.data.path.name, "sha256": self.fingerprint, "rows": len(rows.data), **rows.data.provenance},
-                "settings": {**asdict(self.settings), "epochs": len(self.history)},
-                "xrdmatch": __version__,
-                "torch": str(torch.__version__),
-                "device": self.device.type,
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-        }
-        write_beside(self.folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        with new_model(self.folder) as made:
+            export_onnx(self.network, made / NETWORK)
+            parity = check_parity(self.network, made / NETWORK, next(rows.validation(PARITY_ROWS))[0])
+            if library is not None:
+                library.save(made / LIBRARY)
+            metrics = min(self.history, key=lambda row: row["val_loss"])
+            config = {
+                "kind": "classifier",
+                "network": self.settings.network,
+                "labels": rows.data.ids,
+                "recipe": dict(recipe),
+                "metrics": {**metrics, "onnx_parity": parity},
+                "provenance": {
+                    "data": {"file": rows.data.path.name, "sha256": self.fingerprint, "rows": len(rows.data), **rows.data.provenance},
+                    "settings": {**asdict(self.settings), "epochs": len(self.history)},
+                    "xrdmatch": __version__,
+                    "torch": str(torch.__version__),
+                    "device": self.device.type,
+                    "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                },
+            }
+            write_config(made, config)
         return Trained(self.folder, len(self.history), metrics, parity)
 
 
@@ -295,6 +300,18 @@ class Interrupt:
             raise KeyboardInterrupt(f"training stopped; {folder / CHECKPOINT} is saved, go on with --resume")
 
 
+@contextlib.contextmanager
+def training_alone(folder: Path) -> Iterator[None]:
+    """Raises ModelError where another process trains in the folder, or where it cannot be written."""
+    try:
+        with files.alone(folder, ".training.lock", wait=False):
+            yield
+    except files.Busy as error:
+        raise ModelError(f"{folder}: another training runs in this folder; wait for it, or choose another folder") from error
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be written ({files.reason(error)}); choose another place") from error
+
+
 def pick_device(device: Device) -> torch.device:
     """The torch device. Raises ModelError where CUDA is asked for and torch cannot use it."""
     if device == "cuda" and not torch.cuda.is_available():
@@ -314,10 +331,22 @@ def default_recipe(data: AugmentedSet) -> dict[str, Any]:
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """torch.save beside the target, then renamed."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save(dict(content), part)
-    part.replace(path)
+    """torch.save, whole or not at all. Raises ModelError where it cannot be written."""
+    # By way of memory: torch's own writer ends in a RuntimeError where the disk is full.
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    with written(path) as part:
+        part.write_bytes(buffer.getbuffer())
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """`files.whole` that raises ModelError where the place cannot be written."""
+    try:
+        with files.whole(path) as part:
+            yield part
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({files.reason(error)}); choose another place") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -333,19 +362,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def write_log(path: Path, history: list[dict[str, float]]) -> None:
     """One CSV row per epoch; written whole, so that it never disagrees with the checkpoint."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with written(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
-    part.replace(path)
-
-
-def write_beside(path: Path, text: str) -> None:
-    """Write a text file beside its target and rename it."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def sha256(path: Path) -> str:

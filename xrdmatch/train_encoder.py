@@ -6,9 +6,8 @@ log's recall is measured on them, so that it says what happens to a structure th
 
 from __future__ import annotations
 
-import csv
 import math
-import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,11 +25,11 @@ from xrdmatch import __version__
 from xrdmatch.calibrate import calibrate
 from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library import Library
-from xrdmatch.model import NETWORK, Device, Model, usable_cores, write_encoder
+from xrdmatch.model import NETWORK, Device, Model, new_model, usable_cores, write_encoder
 from xrdmatch.network import Encoder, check_parity, export_onnx
 from xrdmatch.physics import Hardness, ideal, ideal_inputs, measured_like
 from xrdmatch.recipe import Recipe
-from xrdmatch.train import load_checkpoint, sha256
+from xrdmatch.train import CHECKPOINT, LOG, Interrupt, load_checkpoint, save_checkpoint, sha256, training_alone, written
 
 #: Share of groups that are never trained on.
 HELD_OUT = 0.03
@@ -108,14 +107,18 @@ def train_encoder(
     proxies = nn.Parameter(torch.randn(labels.max() + 1, settings.dim) * settings.dim**-0.5)
     optimiser = torch.optim.AdamW([*encoder.parameters(), proxies], lr=settings.learning_rate, weight_decay=settings.weight_decay)
     out.mkdir(parents=True, exist_ok=True)
-    first = _restore(out / "checkpoint.pt", encoder, proxies, optimiser) if resume else 0
+    first = _restore(out / CHECKPOINT, encoder, proxies, optimiser) if resume else 0
     if first == 0:
-        (out / "training.csv").unlink(missing_ok=True)
+        (out / LOG).unlink(missing_ok=True)
     loader = torch.utils.data.DataLoader(
-        Stream(library, trained, labels, recipe, settings, level), batch_size=None, sampler=range(first, settings.steps), num_workers=workers
+        Stream(library, trained, labels, recipe, settings, level),
+        batch_size=None,
+        sampler=range(first, settings.steps),
+        num_workers=workers,
+        worker_init_fn=_ignore_interrupt,
     )
     average, clock, last = float("nan"), time.monotonic(), first
-    try:
+    with Interrupt() as interrupt:
         for step, (inputs, target) in enumerate(loader, first):
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, settings)
@@ -131,17 +134,22 @@ def train_encoder(
             if progress and last % 20 == 0:
                 progress({"step": last, "loss": average})
             if last % 500 == 0 or last == settings.steps:
-                _save(out / "checkpoint.pt", encoder, proxies, optimiser, last)
+                _save(out / CHECKPOINT, encoder, proxies, optimiser, last)
                 row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(average, 4)}
                 row |= recall(encoder, library, checked, recipe, level)
-                _log(out / "training.csv", row)
+                _log(out / LOG, row)
                 if progress:
                     progress({key: float(value) for key, value in row.items()})
-    except KeyboardInterrupt:
-        _save(out / "checkpoint.pt", encoder, proxies, optimiser, last)
-        raise
+            if interrupt.asked:
+                _save(out / CHECKPOINT, encoder, proxies, optimiser, last)
+            interrupt.obey(out)
     encoder.eval()
     return encoder
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; only the one that trains has something to save."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def held_out(library: Library, recipe: Recipe, settings: Settings) -> NDArray[np.int64]:
@@ -182,25 +190,27 @@ def train_model(
     settings = Settings(steps=steps, batch=batch, seed=seed)
     torch.set_num_threads(threads or max(1, usable_cores() - workers))
     clock = time.monotonic()
-    encoder = train_encoder(library, out, recipe, settings, resume=resume, workers=workers, progress=progress)
-    export_onnx(encoder, out / NETWORK)
-    rows = held_out(library, recipe, settings)
-    metrics: dict[str, Any] = {"onnx_parity": check_parity(encoder, out / NETWORK, ideal_inputs(library, rows[:32], recipe))}
-    metrics["held_out_entries"] = len(rows) if len(rows) < len(library) else 0  # none: all other figures are of entries it was trained on
-    config: dict[str, Any] = {
-        "kind": "encoder",
-        "network": "encoder",
-        "recipe": recipe.to_json(),
-        "provenance": {
-            "data": {"file": Path(source).name, "sha256": sha256(Path(source)), "entries": len(library), **library.attrs},
-            "settings": asdict(settings),
-            "hardness": asdict(Hardness()),
-            "xrdmatch": __version__,
-            "torch": str(torch.__version__),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    }
-    finish_model(out, config, library, rows, metrics, recall(encoder, library, rows, recipe, Hardness()), seed, scans, device)
+    with training_alone(out):
+        encoder = train_encoder(library, out, recipe, settings, resume=resume, workers=workers, progress=progress)
+        rows = held_out(library, recipe, settings)
+        config: dict[str, Any] = {
+            "kind": "encoder",
+            "network": "encoder",
+            "recipe": recipe.to_json(),
+            "provenance": {
+                "data": {"file": Path(source).name, "sha256": sha256(Path(source)), "entries": len(library), **library.attrs},
+                "settings": asdict(settings),
+                "hardness": asdict(Hardness()),
+                "xrdmatch": __version__,
+                "torch": str(torch.__version__),
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        }
+        with new_model(out) as made:
+            export_onnx(encoder, made / NETWORK)
+            metrics: dict[str, Any] = {"onnx_parity": check_parity(encoder, made / NETWORK, ideal_inputs(library, rows[:32], recipe))}
+            metrics["held_out_entries"] = len(rows) if len(rows) < len(library) else 0  # none: all other figures are of entries it was trained on
+            finish_model(made, config, library, rows, metrics, recall(encoder, library, rows, recipe, Hardness()), seed, scans, device)
     metrics["seconds"] = round(time.monotonic() - clock, 1)
     return metrics
 
@@ -216,12 +226,11 @@ def finish_model(
     scans: int,
     device: Device,
 ) -> None:
-    """Encode the library with the exported network, write the folder, calibrate on simulated scans of `rows`, write the calibration."""
-    write_encoder(out, config, library, np.zeros((len(library), 1), np.float32))
-    model = Model.load(out, device)
-    vectors = model.encode(ideal_inputs(library, np.arange(len(library)), model.recipe))
-    write_encoder(out, config, library, vectors)
-    weights, quality = calibrate(Model.load(out, device), rows, scans, seed)
+    """Encode the library with the exported network in `out`, calibrate on simulated scans of `rows`, write the folder: once, when all is known."""
+    model = Model(out, config, device)
+    vectors = model.encode(ideal_inputs(library, np.arange(len(library)), model.recipe)).astype(np.float16).astype(np.float32)  # as they are stored
+    model.__dict__ |= {"library": library, "vectors": vectors}
+    weights, quality = calibrate(model, rows, scans, seed)
     metrics |= {**recalled, **quality}
     write_encoder(out, {**config, "calibration": weights.to_json(), "metrics": metrics}, library, vectors)
 
@@ -257,9 +266,7 @@ def recall(encoder: Encoder, library: Library, rows: NDArray[np.int64], recipe: 
 
 
 def _save(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: torch.optim.Optimizer, step: int) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save({"encoder": encoder.state_dict(), "proxies": proxies.data, "optimiser": optimiser.state_dict(), "step": step}, part)
-    os.replace(part, path)
+    save_checkpoint(path, {"encoder": encoder.state_dict(), "proxies": proxies.data, "optimiser": optimiser.state_dict(), "step": step})
 
 
 def _restore(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: torch.optim.Optimizer) -> int:
@@ -276,9 +283,7 @@ def _restore(path: Path, encoder: Encoder, proxies: nn.Parameter, optimiser: tor
 
 
 def _log(path: Path, row: dict[str, Any]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    """Append a row, by writing the file anew: a process that is killed leaves no half of one."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ",".join(row) + "\n"
+    with written(path) as part:
+        part.write_text(before + ",".join(str(value) for value in row.values()) + "\n", encoding="utf-8")

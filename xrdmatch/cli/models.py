@@ -94,7 +94,6 @@ def _network_for(source: Path, asked: Network | None) -> Network:
 def _classifier(source: Path, out: Path, library: Path | None, messages: shared.Messages, **options: Any) -> None:
     from xrdmatch.augment import AugmentedSet
     from xrdmatch.library import Library
-    from xrdmatch.model import LIBRARY
     from xrdmatch.train import train_classifier
 
     labels = None
@@ -109,9 +108,7 @@ def _classifier(source: Path, out: Path, library: Path | None, messages: shared.
     else:
         messages.warn("without --library the model folder has no structures, and identify cannot use it")
     with shared.progress(messages, "training", None) as bar:
-        trained = train_classifier(source, out, progress=_epochs_shown(bar, messages), **options)
-    if labels is not None:
-        labels.save(out / LIBRARY)
+        trained = train_classifier(source, out, library=labels, progress=_epochs_shown(bar, messages), **options)
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items() if name.startswith("val_"))
     messages.note(f"{out}: {trained.epochs} epochs; {metrics}; torch and ONNX differ by {trained.parity:.1g}")
     with AugmentedSet(source) as data:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from xrdmatch import files
 from xrdmatch.errors import XrdMatchError
 
 #: Repeats of one warning that are printed; the rest are counted.
@@ -113,23 +113,18 @@ def _tagged(tag: str, colour: str, text: str) -> None:
 
 @contextlib.contextmanager
 def output_stream(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file written beside `path` and renamed when all is written. `-` is standard output as well."""
+    """Standard output, or a file at `path` that appears when all is written. `-` is standard output as well."""
     if path is None or str(path) == "-":
         yield sys.stdout
         sys.stdout.flush()
         return
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            with part.open("w", encoding="utf-8", newline="") as stream:
-                yield stream
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with files.whole(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+    except BrokenPipeError:
+        raise  # of standard output or error, not of this file
     except OSError as error:
-        if error.filename not in (str(part), str(path)):
-            raise
-        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+        raise XrdMatchError(f"{path}: cannot be written ({files.reason(error)}); choose another place") from error
 
 
 @contextlib.contextmanager

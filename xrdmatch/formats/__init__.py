@@ -28,7 +28,7 @@ __all__ = ["parse", "read", "write"]
 #: Bytes of a file as it lies on the disk.
 MAX_FILE = 256_000_000
 #: Seconds since the last change of a file within which more may come.
-RECENT = 3.0
+RECENT = 2.0
 #: Formats whose files do not tell how many points they will have, so that an unfinished one looks like a finished one.
 _OPEN_ENDED = ("text columns", "Bruker UXD", "powder CIF", "GSAS FX")
 #: What damaged input makes a reader raise. Anything else is a bug of ours and shows as one.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 import numpy as np
 
+from xrdmatch import files
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.pattern import Pattern
 
@@ -31,12 +30,8 @@ def write(pattern: Pattern, path: Path) -> None:
         time = pattern.meta.get("counting_time", 1.0) if pattern.meta.get("intensity_unit") == "cps" else 1.0
         columns.append(np.sqrt(np.maximum(pattern.intensity, 1.0 / time) / time))
     rows = (separator.join((f"{row[0]:.6f}", *(f"{value:.8g}" for value in row[1:]))) for row in zip(*columns, strict=True))
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            beside.write_text(header + "\n" + "\n".join(rows) + "\n", encoding="utf-8")
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with files.whole(path) as part:
+            part.write_text(header + "\n" + "\n".join(rows) + "\n", encoding="utf-8")
     except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
+        raise XrdMatchError(f"{path}: cannot be written ({files.reason(error)}); choose another place") from None

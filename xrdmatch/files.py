@@ -1,0 +1,107 @@
+"""Files that appear whole or not at all, and folders that one process changes at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Seconds without a change after which the part file of a process that is gone is removed; processes of other machines cannot be seen, but write on.
+LEFT_BEHIND = 60.0
+#: Characters of the target's name in the name of its part file, so that a long name stays within what file systems allow.
+_STEM = 100
+
+
+@contextlib.contextmanager
+def whole(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new name beside `target` to write to; it becomes `target` when the block ends well and goes when it does not.
+
+    Whatever ends the process, `target` is the old file or the new one. A link is followed; a device or a pipe is written to as it is. Part files that
+    killed processes left of this target are removed. Raises OSError where the place cannot be written.
+    """
+    place = Path(os.path.realpath(target))
+    if place.is_dir():
+        raise IsADirectoryError(21, "there is a folder of that name", str(target))
+    if place.exists() and not place.is_file():
+        yield place
+        return
+    sweep(place)
+    part = place.with_name(f"{_prefix(place)}{os.getpid()}.{secrets.token_hex(3)}.part")
+    try:
+        yield part
+        _to_disk(part)
+        os.replace(part, place)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def sweep(place: Path) -> None:
+    """Remove the part files of `place` whose process is gone."""
+    prefix = _prefix(place)
+    with contextlib.suppress(OSError):
+        for item in list(os.scandir(place.parent)):
+            found = re.fullmatch(r"(\d+)\.[0-9a-f]+\.part", item.name.removeprefix(prefix)) if item.name.startswith(prefix) else None
+            if found and time.time() - item.stat().st_mtime > LEFT_BEHIND and not _runs(int(found[1])):
+                os.unlink(item.path)
+
+
+def reason(error: OSError) -> str:
+    """What stands in the way of a file, in a few words: `No space left on device`."""
+    # HDF5 puts the system's words into a long sentence of its own.
+    within = re.search(r"error message = '([^']+)'", str(error))
+    return within[1] if within else error.strerror or str(error)
+
+
+class Busy(Exception):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def alone(folder: Path, name: str = ".lock", wait: bool = True) -> Iterator[None]:
+    """Holds the lock of a folder, which is made where it is missing; the system frees it whatever ends the process.
+
+    wait: for another process to finish; without it raises Busy. Raises OSError where the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / name, timeout=-1 if wait else 0):
+            yield
+    except Timeout as error:
+        raise Busy(str(folder / name)) from error
+    finally:
+        if new and not any(item.name != name for item in os.scandir(folder)):
+            # Nothing came of it: leave no folder that nobody asked for.
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+
+
+def _prefix(place: Path) -> str:
+    return f".{place.name[:_STEM]}."
+
+
+def _to_disk(path: Path) -> None:
+    """Ask the system to store what was written, so that a power cut does not leave an empty file under the new name."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process of this number runs on this machine; True where that cannot be told."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
