@@ -233,6 +233,77 @@ def test_wrong_usage_is_2_and_names_what_is_near(run, tiny_model, scans):
     assert "CuKa1" in err
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("idenify", "identify"), ("simulat", "simulate"), ("evalute", "evaluate"), ("inof", "info"), ("trian", "train")]
+)
+def test_a_mistyped_command_gets_a_suggestion(run, given, meant):
+    code, out, err = run(given)
+    assert (code, out) == (2, "")
+    assert f"Did you mean '{meant}'" in " ".join(err.split())
+
+
+def test_a_scan_without_a_command_gets_the_command(run, scans):
+    code, out, err = run(scans / "a.xy", "--format", "json")
+    said = "".join(err.replace("│", " ").split())
+    assert (code, out) == (2, "")
+    assert f"xrdmatchidentify{scans / 'a.xy'}--formatjson" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "meant"),
+    [
+        ("identify", "--recursiv", "--recursive"),
+        ("simulate", "--out", "--output"),
+        ("train", "--epoch", "--epochs"),
+        ("info", "--devise", "--device"),
+    ],
+)
+def test_a_mistyped_option_gets_a_suggestion(run, command, given, meant):
+    code, _, err = run(command, given, "x")
+    assert code == 2
+    assert meant in err
+
+
+def test_a_mistyped_choice_lists_the_choices(run, scans):
+    code, _, err = run("identify", scans / "a.xy", "--format", "jsno")
+    assert code == 2
+    assert all(name in err for name in ("table", "json", "csv"))
+
+
+def test_a_mistyped_model_or_file_gets_a_suggestion(run, tiny_model, scans, monkeypatch):
+    from xrdmatch import model
+
+    monkeypatch.setattr(model, "shipped_models", lambda: ["mof-encoder"])
+    code, _, err = run("identify", scans / "a.xy", "--model", "mof-encodre")
+    assert code == 1
+    assert "did you mean mof-encoder?" in err
+    code, _, err = run("identify", scans / "a.xyz", "--model", tiny_model, "--format", "json")
+    assert code == 1
+    assert f"did you mean {scans / 'a.xy'}" in err
+    _, _, err = run("identify", scans / "something-else", "--model", tiny_model, "--format", "json")
+    assert "did you mean" not in err
+    assert "cannot be opened" in err
+
+
+def test_first_time_help_shows_three_commands_in_80_columns(run, monkeypatch):
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("  xrdmatch")] == ["identify", "simulate", "train"]
+    assert max(map(len, out.splitlines())) <= 80
+    monkeypatch.setenv("COLUMNS", "80")
+    for args in (["--help"], ["identify", "--help"], ["train", "-h"]):
+        code, out, _ = run(*args)
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= 80
+        assert "<bool>" not in out
+        assert "list[" not in out
+
+
+def test_version(run):
+    for args in (["--version"], ["-V"]):
+        assert run(*args) == (0, f"xrdmatch {__version__}\n", "")
+
+
 def test_an_unknown_model_is_an_error_that_says_what_exists(run, scans):
     code, out, err = run("identify", scans / "a.xy", "--model", "no-such-model")
     assert (code, out) == (1, "")

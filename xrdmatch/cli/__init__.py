@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Annotated, Any
 
@@ -24,8 +25,8 @@ START, MORE = "Start here", "More"
 WELCOME = """\
 xrdmatch names the metal-organic framework in a powder X-ray diffraction scan.
 
-  xrdmatch identify scan.raw              what is it? ranked frameworks and a verdict
-  xrdmatch simulate cifs/ -o library.h5   crystal structures into a reference library
+  xrdmatch identify scan.raw              what is it? ranked names and a verdict
+  xrdmatch simulate cifs/ -o library.h5   structures into a reference library
   xrdmatch train library.h5 -o my-model   a library into a model of your own
 
 xrdmatch --help lists all commands, xrdmatch COMMAND --help their options."""
@@ -33,6 +34,21 @@ xrdmatch --help lists all commands, xrdmatch COMMAND --help their options."""
 
 class _Commands(TyperGroup):
     """Turns what a user or a user's file can cause into one line and an exit code; the only place that does."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """A scan where a command is expected is what people try first."""
+        if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):
+            ctx.fail(f"{args[0]!r} is no command. To identify it: xrdmatch identify {shlex.join(args)}")
+        return super().resolve_command(ctx, args)
+
+    def get_params(self, ctx: Any) -> Any:
+        return _labelled(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _labelled(command.get_params(ctx))
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -49,6 +65,21 @@ class _Commands(TyperGroup):
             # Whoever read our output has gone; the interpreter would complain while it flushes.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from error
+
+
+#: What --help calls a value, where typer would show a type of Python; a switch has none.
+_LABELS = {"bool": "", "int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "path": "PATH", "str": "TEXT"}
+
+
+def _labelled(params: Any) -> Any:
+    for param in params:
+        if param.param_type_name == "argument":
+            param.display_type_rich = lambda ctx: None  # its name says it: PATH, SOURCE
+            continue
+        label = _LABELS.get(param.bare_type()) if param.metavar is None and hasattr(param, "bare_type") else None
+        if label is not None:
+            param.metavar = label
+    return params
 
 
 app = typer.Typer(

@@ -66,7 +66,19 @@ def expand(given: Iterable[str], recursive: bool = False, omit: Files = frozense
             if not found:
                 yield name, f"{name}: no file fits this pattern"
         else:
-            yield name, ""  # reading it says what is wrong
+            yield name, _absent(name)
+
+
+def _absent(name: str) -> str:
+    """What to say of a file that is not there, with the names of its folder that are near; nothing where reading it will say what is wrong."""
+    import difflib
+
+    path = Path(name)
+    if os.path.lexists(name) or not path.parent.is_dir():
+        return ""
+    near = difflib.get_close_matches(path.name, os.listdir(path.parent), 2, 0.75)
+    names = " or ".join(str(path.with_name(other)) for other in near)
+    return f"{name}: there is no such file; did you mean {names}?" if near else ""
 
 
 def _folder(folder: Path, recursive: bool, omit: Files) -> Iterator[str]:

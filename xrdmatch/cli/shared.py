@@ -46,9 +46,23 @@ def _wavelength(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
+def _models(incomplete: str) -> list[str]:
+    """For the shell's completion; where no shipped model fits, the shell goes on with folders."""
+    from xrdmatch.model import shipped_models
+
+    return [name for name in shipped_models() if name.startswith(incomplete)]
+
+
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME|DIR", help="A model's name or folder; the shipped one by default.", envvar="XRDMATCH_MODEL"),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|DIR",
+        help="A model's name or folder; the shipped one by default.",
+        envvar="XRDMATCH_MODEL",
+        autocompletion=_models,
+    ),
 ]
 WavelengthOption = Annotated[
     float | None,
