@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from xrdmatch import report
+from xrdmatch import report, wording
 from xrdmatch.identify import Identification, Match
 from xrdmatch.match import Evidence
 
@@ -140,7 +140,7 @@ def test_bars_grow_with_the_share():
     [(1.540593, f"Cu K{A}1"), (1.540598, f"Cu K{A}1"), (1.54184, f"Cu K{A}"), (1.5418, f"Cu K{A}"), (0.7107, f"Mo K{A}"), (0.4, ""), (1.6, "")],
 )
 def test_wavelengths_have_names(wavelength, name):
-    assert report.line_name(wavelength) == name
+    assert wording.line_name(wavelength) == name
 
 
 def test_json_is_one_line_of_plain_values():

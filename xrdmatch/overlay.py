@@ -132,6 +132,13 @@ def fit_scales(profiles: Sequence[Floats], signal: Floats) -> list[float]:
     return [float(value) if place == keep else 0.0 for place, value in enumerate(alone)]
 
 
+def lone_scale(lines: Indexed, view: Overlay) -> float:
+    """The scale of a candidate that is not among the overlay's phases, alone on its background."""
+    step = float(np.median(np.diff(view.two_theta)))
+    values = profile(lines, Pattern(view.two_theta, view.measured))
+    return fit_scales([values - lower_edge(values, step)], view.measured - view.background)[0]
+
+
 def unexplained(angles: Sequence[float], phases: Sequence[Match]) -> list[float]:
     """Of measured lines at `angles` (degrees), those that no line of `phases` accounts for."""
     taken = [(match.lines.observed, match.lines.width, match.lines.intensity) for match in phases if match.lines is not None]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from xrdmatch.evaluate import Evaluation
     from xrdmatch.identify import Identification, Match
 
+from xrdmatch.wording import filter_text, formula_text, percent, wavelength_text
+
 Writer = Callable[["Identification"], None]
 
 CSV_FIELDS = ("file", "verdict", "reason", "wavelength", "wavelength_source", "filtered", "noise", "model")
@@ -26,14 +28,10 @@ CSV_MATCH_FIELDS = ("rank", "id", "name", "formula", "family", "similarity", "pr
 #: Columns of the terminal from which refcodes get a column of their own.
 WIDE = 100
 BAR = 8
-#: Characters from which a formula goes on in a second line.
-FORMULA_WIDTH = 18
 #: Lines and members listed before "and n more".
 LISTED = 8
 
 _STYLES = {"match": "bold green", "ambiguous": "bold yellow", "unknown": "bold magenta", "unusable": "bold red", "error": "bold red"}
-_ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
-_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def writer(kind: str, stream: TextIO, verbose: bool = False) -> Writer:
@@ -139,32 +137,6 @@ def _labelled(rows: Sequence[tuple[Text, Text]], indent: int = 2) -> RenderableT
     return Padding(grid, (0, 0, 0, indent))
 
 
-def filter_text(result: Identification) -> str:
-    """Whether the scan was filtered and why, with its noise."""
-    if result.noise is None or "noise" in result.filter_reason:
-        return result.filter_reason
-    return f"{result.filter_reason}; noise is {100 * result.noise:.2g} % of the strongest line"
-
-
-def wavelength_text(result: Identification) -> str:
-    """Line, angstrom, and where the wavelength is from."""
-    if not result.wavelength:
-        return ""
-    source = {"file": "from the file", "option": "as given", "default": "assumed, the file does not tell; --wavelength sets it"}
-    name = line_name(result.wavelength)
-    return f"{name + ' ' if name else ''}{result.wavelength:.4f} Å ({source.get(result.wavelength_source, result.wavelength_source)})"
-
-
-def line_name(wavelength: float) -> str:
-    """The characteristic line of this wavelength (angstrom), or nothing."""
-    from xrdmatch.xray import ANODES
-
-    lines = {f"K{_ALPHA}": "k_alpha", f"K{_ALPHA}1": "k_alpha1", "Kβ": "k_beta"}
-    known = [(f"{anode.symbol} {line}", float(getattr(anode, field))) for anode in ANODES.values() for line, field in lines.items()]
-    name, nearest = min(known, key=lambda item: abs(item[1] - wavelength))
-    return name if abs(nearest - wavelength) < 2e-4 * wavelength else ""
-
-
 def match_table(matches: Sequence[Match], console: Console) -> Table:
     """Ranked matches; the id stands under the name, or beside it where there is room."""
     from rich import box
@@ -200,22 +172,6 @@ def _stacked(*lines: Text) -> Text:
     from rich.text import Text
 
     return Text("\n").join(lines)
-
-
-def formula_text(formula: str, subscripts: bool = True) -> str:
-    """`C18 H6 Cu3 O12` as `C₁₈H₆Cu₃O₁₂`, broken between elements where it is long; plain digits where the terminal has no subscripts."""
-    lines = [""]
-    for part in formula.split():
-        if lines[-1] and len(lines[-1]) + len(part) > FORMULA_WIDTH:
-            lines.append("")
-        lines[-1] += part
-    joined = "\n".join(lines)
-    return re.sub(r"[\d.]+", lambda found: found.group().translate(_SUBSCRIPTS), joined) if subscripts else joined
-
-
-def percent(probability: float) -> str:
-    """Without claiming certainty: <1 % and >99 % at the ends."""
-    return "<1 %" if probability < 0.005 else ">99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
 
 
 def _probability(probability: float, bar: bool) -> Text:

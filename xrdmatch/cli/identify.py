@@ -56,6 +56,7 @@ def identify(
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
     plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
     plot_format: outputs.PlotFormatOption = outputs.PlotFormat.pdf,
+    html: outputs.HtmlOption = None,
     device: shared.DeviceOption = shared.Device.auto,
     jobs: shared.JobsOption = None,
     quiet: shared.QuietOption = False,
@@ -76,7 +77,7 @@ def identify(
         raise typer.BadParameter("standard input (-) can be read once")
     messages = shared.Messages(quiet)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
-    sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, plot, plot_size, plot_scale, plot_format)
+    sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, outputs.Asked(plot, plot_size, plot_scale, plot_format, html))
     verdicts: list[str] = []
     with (
         sinks,

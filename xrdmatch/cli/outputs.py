@@ -1,8 +1,9 @@
-"""What identify makes beside its results: figures. Each is checked before the work and written whole or not at all."""
+"""What identify makes beside its results: figures, a page. Each is checked before the work and written whole or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,11 @@ PlotOption = Annotated[
 PlotSizeOption = Annotated[PlotSize, typer.Option("--plot-size", rich_help_panel=PANEL, help="As wide as one column of a journal, or as two.")]
 PlotScaleOption = Annotated[PlotScale, typer.Option("--plot-scale", rich_help_panel=PANEL, help="sqrt lifts weak lines.")]
 PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", rich_help_panel=PANEL, help="Of the pictures in a folder.")]
+
+
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="A page of all scans to look through in a browser, offline.")
+]
 
 
 class Sink(Protocol):
@@ -110,15 +116,11 @@ def picture_target(path: Path, number: int) -> bool:
 
 def make_folder(path: Path) -> None:
     """A folder that can be written into. Raises XrdMatchError where there can be none."""
-    import secrets
-
-    probe = path / f".{secrets.token_hex(4)}.part"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
     except OSError as error:
         raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+    check_file(path / "file")
 
 
 class Plots:
@@ -154,17 +156,63 @@ class Plots:
         return f"{self.path}: {self.number} figure{'s' if self.number != 1 else ''}"
 
 
-def sinks(number: int, messages: shared.Messages, plot: Path | None, size: PlotSize, scale: PlotScale, suffix: PlotFormat) -> Sinks:
+class WebPage:
+    """All scans on one HTML page, written at the end."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        from xrdmatch.page import SUFFIXES, Page
+
+        if path.suffix.lower() not in SUFFIXES or path.is_dir():
+            raise typer.BadParameter(f"{path}: expected a file ending in {' or '.join(SUFFIXES)}")
+        check_file(path)
+        self.path, self.page = path, Page(number, path.stem)
+
+    def put(self, result: Identification) -> None:
+        self.page.add(result)
+
+    def close(self, keep: bool) -> str:
+        if not keep:
+            return ""
+        self.page.write(self.path)
+        return f"{self.path}: {len(self.page.rows)} scan{'s' if len(self.page.rows) != 1 else ''}"
+
+
+def check_file(path: Path) -> None:
+    """Raise XrdMatchError unless a file can be written at `path`: before the work, not after it."""
+    import secrets
+
+    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options ask for."""
+
+    plot: Path | None = None
+    plot_size: PlotSize = PlotSize.double
+    plot_scale: PlotScale = PlotScale.linear
+    plot_format: PlotFormat = PlotFormat.pdf
+    html: Path | None = None
+
+
+def sinks(number: int, messages: shared.Messages, asked: Asked) -> Sinks:
     """What was asked for, for `number` scans. Raises XrdMatchError or a usage error where it cannot be had."""
     made: list[Sink] = []
-    if plot is not None:
+    if asked.html is not None:
+        made.append(WebPage(asked.html, number))
+    if asked.plot is not None:
 
         def draw(result: Identification) -> Figure:
             from xrdmatch.figures import identification_figure
 
-            return identification_figure(result, size.value, scale.value)
+            return identification_figure(result, asked.plot_size.value, asked.plot_scale.value)
 
-        made.append(Plots(plot, number, f".{suffix.value}", draw))
+        made.append(Plots(asked.plot, number, f".{asked.plot_format.value}", draw))
     return Sinks(made, messages)
 
 
