@@ -185,3 +185,68 @@ def test_other_files_are_refused_by_name(tmp_path):
         file.attrs.update({"format": a.FORMAT, "format_version": 99})
     with pytest.raises(LibraryError, match="newer"):
         a.AugmentedSet(tmp_path / "newer.h5")
+
+
+class TestPhysics:
+    GRID = Grid(5.0, 50.0, 0.1)
+
+    def made(self, library, path, **how):
+        rows = np.array([3, 0, 2])
+        number = a.write_physics(library, rows, path, **{"copies": 7, "grid": self.GRID, **how})
+        with a.AugmentedSet(path) as data:
+            assert number == len(data) == 21
+            assert data.ids == library.id[rows].tolist()
+            return data.read(0, len(data)).astype(float), data.labels, data.provenance
+
+    def test_rows_are_scans_scaled_to_one(self, library, tmp_path):
+        x, y, provenance = self.made(library, tmp_path / "set.h5")
+        assert y.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+        np.testing.assert_array_equal(x.max(axis=1), 1.0)
+        assert x.min() == 0
+        assert len({row.tobytes() for row in x}) == 21
+        assert (provenance["method"], provenance["copies"], provenance["level"]["doublet"]) == ("physics", 7, 0.8)
+        assert a.Grid(**provenance["grid"]) == self.GRID
+
+    def test_patterns_belong_to_their_structures(self, library, tmp_path):
+        from xrdmatch.physics import EASY
+
+        x, y, _ = self.made(library, tmp_path / "set.h5", level=EASY, copies=7)
+        clean = np.concatenate(list(a.library_profiles(library, np.array([3, 0, 2]), self.GRID, 0.2)))
+        right = np.array([np.corrcoef(np.vstack([row[None], clean]))[0, 1:].argmax() for row in x])
+        assert (right == y).mean() > 0.85
+
+    def test_a_seed_gives_the_same_whatever_comes_before(self, library, tmp_path):
+        whole, _, _ = self.made(library, tmp_path / "one.h5", seed=3)
+        again, _, _ = self.made(library, tmp_path / "two.h5", seed=3)
+        np.testing.assert_array_equal(whole, again)
+        other, _, _ = self.made(library, tmp_path / "other.h5", seed=4)
+        assert not (whole == other).all(axis=1).any()
+        a.write_physics(library, np.array([3]), tmp_path / "first.h5", copies=7, grid=self.GRID, seed=3)
+        with a.AugmentedSet(tmp_path / "first.h5") as data:
+            np.testing.assert_array_equal(data.read(0, 7), whole[:7])
+
+    def test_blanks_are_named_and_used(self, library, tmp_path):
+        from dataclasses import replace
+
+        from xrdmatch.physics import Hardness
+
+        level = replace(Hardness(), blank=1.0, blank_height=0.5, cut=0.0)
+        blank = 50 + 50 * (np.arange(self.GRID.size) % 2.0)
+        x, _, provenance = self.made(library, tmp_path / "set.h5", level=level, blanks={"empty.xyd": blank})
+        assert provenance["blanks"] == ["empty.xyd"]
+        comb = np.abs(x[:, 1:-1] - 0.5 * (x[:, 2:] + x[:, :-2])).mean(axis=1)
+        plain, _, _ = self.made(library, tmp_path / "plain.h5", level=level)
+        assert np.median(comb) > 2 * np.median(np.abs(plain[:, 1:-1] - 0.5 * (plain[:, 2:] + plain[:, :-2])).mean(axis=1))
+
+    def test_the_mix_is_half_of_each(self, library, tmp_path):
+        noise = {"one.raw": scan(1)[: self.GRID.size], "two.raw": scan(2)[: self.GRID.size]}
+        x, y, provenance = self.made(library, tmp_path / "set.h5", noise=noise, copies=7)
+        assert np.bincount(y).tolist() == [7, 7, 7]
+        assert provenance["method"] == "mix"
+        assert provenance["shuffled"]["copies"] == 3
+        assert provenance["shuffled"]["noise"] == ["one.raw", "two.raw"]
+        alone = tmp_path / "shuffled.h5"
+        profiles = a.library_profiles(library, np.array([3, 0, 2]), self.GRID)
+        a.write_shuffled(profiles, ["a", "b", "c"], list(noise.values()), alone, copies=3)
+        with a.AugmentedSet(alone) as data:
+            np.testing.assert_array_equal(data.read(0, 9).astype(float), x[:9])

@@ -549,3 +549,25 @@ def test_augment_warns_of_noise_that_drowns_the_patterns(run, library, tmp_path)
     call = ("augment", tmp_path / "library.h5", "-o", tmp_path / "set.h5", "--noise", tmp_path / "blank.xy", "--copies", 2)
     assert "--strength" in run(*call)[2]
     assert "--strength" not in run(*call, "--strength", 0.1)[2]
+
+
+def test_augment_by_physics_and_mixed(run, tiny_model, scans, tmp_path):
+    from xrdmatch.augment import AugmentedSet
+
+    library, out = tiny_model / "library.h5", tmp_path / "set.h5"
+    code, _, err = run("augment", library, "-o", out, "--method", "physics", "--copies", 4, "--level", "hard", "--blank", scans / "a.xy")
+    assert (code, "20 patterns of 5 structures, blanks from 1 scans" in err) == (0, True), err
+    with AugmentedSet(out) as data:
+        assert data.provenance["level"]["counts"] == [1.3, 3.7]
+        assert data.provenance["blanks"] == ["a.xy"]
+    code, _, err = run("augment", library, "-o", out, "--method", "mix", "--copies", 4, "--noise", scans / "a.xy")
+    assert (code, "20 patterns of 5 structures, noise from 1 scans" in err) == (0, True), err
+    for wrong in (
+        ("--method", "physics", "--noise", scans),
+        ("--method", "shuffle"),
+        ("--method", "mix"),
+        ("--method", "mix", "--noise", scans, "--copies", 1),
+        ("--noise", scans, "--blank", scans),
+    ):
+        assert run("augment", library, "-o", tmp_path / "no.h5", *wrong)[0] == 2
+        assert not (tmp_path / "no.h5").exists()

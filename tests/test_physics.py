@@ -215,6 +215,124 @@ def test_backgrounds_are_positive_and_smooth(rng):
     assert 0.8 * share < humps.mean() <= share + 0.02
 
 
+def test_fluorescence_is_flat_and_mostly_small(rng):
+    flat = physics.fluorescence(20_000, rng)
+    assert flat.shape == (20_000, 1)
+    assert 0 <= flat.min() < flat.max() <= 0.3
+    assert flat.mean() == pytest.approx(0.3 / 4, rel=0.03)  # of a cubed uniform draw
+
+
+def test_air_scatter_falls_within_its_range(rng):
+    air = physics.air_scatter(8000, GRID, rng)
+    assert 0 <= air.min() < air.max() <= 0.9
+    assert (np.diff(air, axis=1) <= 0).all()
+    assert air[:, 0].mean() == pytest.approx(0.8 / 4 + 0.1 / 3, rel=0.05)
+    np.testing.assert_allclose(air[:, -1], 0.0, atol=0.8 * np.exp(-45 / 6))  # what the slowest decay leaves
+    steep = air[air[:, 0] > 0.4]
+    after = np.array([np.interp(-np.exp(-1.0) * row[0], -row, GRID.two_theta - GRID.start) for row in steep])
+    assert 0.9 < after.min() < 1.5  # degrees to 1/e; the slope beneath makes it longer
+    assert 5.0 < after.max() < 12.0
+
+
+def test_haloes_come_as_often_and_as_high_as_stated(rng):
+    humps = physics.haloes(6000, GRID, rng, LEVEL)
+    assert (humps.max(axis=1) > 0).mean() == pytest.approx(1 - (1 - LEVEL.halo) ** 2, abs=0.02)
+    one = physics.haloes(20_000, Grid(5.0, 50.0, 0.5), rng, replace(LEVEL, halo=0.05, halo_height=1.0))
+    some = one[one.max(axis=1) > 0.01]
+    assert some.max() <= 2.0
+    tops = Grid(5.0, 50.0, 0.5).two_theta[some.argmax(axis=1)]
+    assert 7.5 <= tops.min() < 9.0
+    assert 31.0 < tops.max() <= 32.5
+    width = (some > 0.5 * some.max(axis=1, keepdims=True)).sum(axis=1) * 0.5
+    assert 2.5 < width.min() < 5.0  # 2.35 standard deviations of 1.5 degrees
+    assert 9.5 < np.percentile(width, 95) < 12.0  # of 5 degrees; a few rows have two humps
+    assert physics.haloes(100, GRID, rng, replace(LEVEL, halo=0.0)).max() == 0
+
+
+class TestDoublet:
+    level = replace(LEVEL, doublet=0.6)
+    d = np.tile([20.0, 5.0, 2.0], (20_000, 1))
+
+    def split(self, rng, level=level):
+        return physics.k_alpha_doublet(self.d, np.tile([3.0, 2.0, 1.0], (len(self.d), 1)), rng, level)
+
+    def test_share_and_ratio(self, rng):
+        _, areas = self.split(rng)
+        ratio = areas[:, 3:] / areas[:, :3]
+        np.testing.assert_allclose(ratio, ratio[:, :1].repeat(3, axis=1))
+        both = ratio[:, 0] > 0
+        assert both.mean() == pytest.approx(0.6, abs=0.01)
+        assert 0.45 <= ratio[both].min() < 0.451
+        assert 0.519 < ratio[both].max() <= 0.52
+        assert ratio[both].mean() == pytest.approx(0.485, abs=0.001)
+        np.testing.assert_allclose(areas[:, :3] + areas[:, 3:], np.tile([3.0, 2.0, 1.0], (len(areas), 1)))
+
+    def test_positions_are_those_of_the_two_wavelengths(self, rng):
+        from xrdmatch.xray import ANODES
+
+        d, areas = self.split(rng)
+        both = areas[:, 3] > 0
+        np.testing.assert_array_equal(d[~both, :3], self.d[~both])
+        copper = ANODES["Cu"]
+        np.testing.assert_allclose(d[both, :3] / d[both, 3:], copper.k_alpha2 / copper.k_alpha1)
+        # In 1/d, which is proportional to sin theta, the doublet's centre of gravity lies where the single line was.
+        centre = (areas[:, :3] / d[:, :3] + areas[:, 3:] / d[:, 3:]) / (areas[:, :3] + areas[:, 3:])
+        np.testing.assert_allclose(centre[both], 1 / self.d[both], rtol=1e-5)
+
+    def test_a_line_splits_as_a_diffractometer_shows_it(self):
+        """A line of d = 2 angstrom, at 45.3 degrees, becomes two that are 0.12 degrees apart."""
+        from xrdmatch.library import Entry
+
+        one = Library.from_entries([Entry("one", "C", np.array([2.0, 2, 2, 90, 90, 90]), np.array([[1, 0, 0]], np.int16), np.ones(1))])
+        grid = Grid(5.0, 50.0, 0.01)
+        sharp = replace(NOTHING, size=(1e5, 1e5), instrument=(0.04, 0.04), counts=(7.0, 7.0), doublet=1.0)
+        profile = physics.measured_like(one, np.array([0]), grid, np.random.default_rng(1), sharp)[0][0]
+        profile = profile - np.median(profile)
+        first = int(profile.argmax())
+        second = first + 7 + int(profile[first + 7 :].argmax())
+        assert grid.two_theta[second] - grid.two_theta[first] == pytest.approx(0.122, abs=0.015)
+        assert profile[second] / profile[first] == pytest.approx(0.49, abs=0.06)
+        single = physics.measured_like(one, np.array([0]), grid, np.random.default_rng(1), replace(sharp, doublet=0.0))[0][0]
+        single = single - np.median(single)
+        assert single[int(single.argmax()) + second - first] < 0.1 * single.max()
+
+    def test_nothing_is_drawn_at_zero(self, rng):
+        before = rng.bit_generator.state["state"]["state"]
+        d, areas = self.split(rng, LEVEL)
+        assert d is self.d
+        assert areas.shape == self.d.shape
+        assert rng.bit_generator.state["state"]["state"] == before
+
+
+class TestMeasuredBlanks:
+    level = replace(LEVEL, blank=0.4, blank_height=0.5)
+    blanks = np.random.default_rng(2).poisson(np.linspace(60, 20, 300), (3, 300)).astype(float)
+
+    def test_share_and_height(self, rng):
+        counts = np.full((6000, 300), 100.0)
+        added = physics.measured_blanks(counts, self.blanks, rng, self.level) - counts
+        some = added.max(axis=1) > 0
+        assert some.mean() == pytest.approx(0.4, abs=0.02)  # a few are scaled to less than a count
+        heights = added.max(axis=1)[some] / 100
+        assert heights.max() <= 0.5
+        assert heights.mean() == pytest.approx(0.25, rel=0.05)
+        assert heights.std() == pytest.approx(0.5 / np.sqrt(12), rel=0.05)
+        assert (added >= 0).all()
+
+    def test_the_noise_is_the_blanks_own(self, rng):
+        counts = np.full((300, 300), 1e6)
+        added = physics.measured_blanks(counts, self.blanks, rng, replace(self.level, blank=1.0)) - counts
+        likest = [max(np.corrcoef(row, blank)[0, 1] for blank in self.blanks) for row in added]
+        assert min(likest) > 0.999
+        which = [int(np.argmax([np.corrcoef(row, blank)[0, 1] for blank in self.blanks])) for row in added]
+        assert min(np.bincount(which, minlength=3)) > 60
+
+    def test_none_given_none_added(self, rng):
+        counts = np.ones((4, 300))
+        assert physics.measured_blanks(counts, self.blanks[:0], rng, self.level) is counts
+        assert physics.measured_blanks(counts, self.blanks, rng, LEVEL) is counts
+
+
 class TestCountingStatistics:
     @pytest.mark.parametrize("counts", [0.5, 8.0, 45.0, 55.0, 3000.0])
     def test_variance_equals_the_mean(self, rng, counts):

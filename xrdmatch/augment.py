@@ -2,7 +2,7 @@
 
 The shuffle method is that of Wang et al., J. Chem. Inf. Model. 2020, 60, 2004 (doi 10.1021/acs.jcim.0c00020), as in its authors' published script:
 the strongest points of a simulated pattern stay, all others are replaced by a random permutation of measured noise, because noise follows
-neither a Gaussian nor a Poisson distribution.
+neither a Gaussian nor a Poisson distribution. The physics method applies what `xrdmatch.physics` lists instead.
 
 An augmented set holds x (rows, points) float16 in 0..1, y (rows,) the label's index, id (labels,), and its provenance as attributes.
 float16 keeps three digits of every value, however small, which is finer than counting statistics, at half the size of float32; equal steps of
@@ -11,6 +11,7 @@ float16 keeps three digits of every value, however small, which is finer than co
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -22,11 +23,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch import __version__, files
+from xrdmatch.denoise import PAPER_GRID
 from xrdmatch.errors import LibraryError, ReadError
 from xrdmatch.library import Library
 from xrdmatch.pattern import Grid, Pattern
+from xrdmatch.physics import Hardness, ideal, measured_like, with_instrument
+from xrdmatch.recipe import Recipe
 
 Floats = NDArray[np.float32]
+Made = tuple[Floats, NDArray[np.int32]]  # patterns (k, points) and labels (k,)
 Progress = Callable[[int], None]
 
 KEPT = 401  # strongest points of a pattern that stay: those not below the 401st largest
@@ -39,6 +44,7 @@ MEMORY_LIMIT = 2 << 30  # bytes; training holds a set up to this size in memory 
 BLOCK_ROWS = 8192  # rows that training takes up at a time
 READ_ROWS = 64  # neighbouring rows it reads of a large file at once; a block mixes BLOCK_ROWS / READ_ROWS such pieces from anywhere in it
 PROFILE_ROWS = 64  # library entries simulated at a time
+PHYSICS = 1  # keeps the random streams of the two methods apart
 BUFFER_ROWS = 2048  # rows collected before they are written: the memory a set of any size needs
 
 
@@ -110,34 +116,96 @@ def write_shuffled(
     """
     if not noise or copies < 1:
         raise ValueError(f"at least one noise source and one copy are needed, got {len(noise)} and {copies}")
-    sources = [noise_values(values, strength) for values in noise]
     points = np.shape(noise[0])[0]
+    rows = shuffled_rows(profiles, len(ids), noise, copies, seed, strength, progress)
+    provenance = shuffle_provenance(len(noise), copies, seed, strength, noise_names, grid)
+    return write_set(path, rows, ids, points, provenance)
 
-    def rows() -> Iterator[tuple[Floats, NDArray[np.int32]]]:
-        number = 0
-        for block in profiles:
-            for profile in np.atleast_2d(np.asarray(block, dtype=np.float32)):
-                rng = np.random.default_rng([seed, number])
-                counts = share(copies, len(sources), number)
-                parts = [shuffle_copies(profile, values, count, rng) for values, count in zip(sources, counts, strict=True) if count]
-                yield np.concatenate(parts), np.full(copies, number, dtype=np.int32)
-                number += 1
-                if progress is not None:
-                    progress(number)
-        if number != len(ids):
-            raise ValueError(f"{number} profiles came for {len(ids)} ids")
 
-    provenance = {
+def shuffled_rows(
+    profiles: Iterable[ArrayLike], number: int, noise: Sequence[ArrayLike], copies: int, seed: int, strength: float | None, progress: Progress | None
+) -> Iterator[Made]:
+    """Shuffled copies of each of the `number` profiles, with its number; arguments as in `write_shuffled`."""
+    sources = [noise_values(values, strength) for values in noise]
+    done = 0
+    for block in profiles:
+        for profile in np.atleast_2d(np.asarray(block, dtype=np.float32)):
+            rng = np.random.default_rng([seed, done])
+            counts = share(copies, len(sources), done)
+            parts = [shuffle_copies(profile, values, count, rng) for values, count in zip(sources, counts, strict=True) if count]
+            yield np.concatenate(parts), np.full(copies, done, dtype=np.int32)
+            done += 1
+            if progress is not None:
+                progress(done)
+    if done != number:
+        raise ValueError(f"{done} profiles came for {number} ids")
+
+
+def shuffle_provenance(sources: int, copies: int, seed: int, strength: float | None, noise_names: Sequence[str], grid: Grid | None) -> dict[str, Any]:
+    """How a shuffled set was made."""
+    return {
         "method": "shuffle",
         "seed": seed,
         "copies": copies,
-        "copies_per_source": share(copies, len(sources)).tolist(),
+        "copies_per_source": share(copies, sources).tolist(),
         "kept": KEPT,
         "strength": strength,
         "noise": list(noise_names),
         "grid": None if grid is None else asdict(grid),
     }
-    return write_set(path, rows(), ids, points, provenance)
+
+
+def physics_rows(
+    library: Library,
+    rows: NDArray[np.int64],
+    grid: Grid,
+    copies: int,
+    seed: int,
+    level: Hardness,
+    blanks: NDArray[np.float64] | None,
+    progress: Progress | None,
+) -> Iterator[Made]:
+    """`copies` patterns of each library entry of `rows` as a laboratory would record them (`physics.measured_like`), scaled to 0..1, 0 where a scan
+    has no data. Each entry draws from its own random stream. blanks: (b, grid.size) measured blanks."""
+    recipe = Recipe(kind="minmax", grid=grid)
+    for number, row in enumerate(np.asarray(rows, dtype=np.int64)):
+        rng = np.random.default_rng([seed, number, PHYSICS])
+        counts, mask = measured_like(library, np.full(copies, row), grid, rng, level, blanks)
+        yield recipe.apply_batch(counts, mask)[:, 0], np.full(copies, number, dtype=np.int32)
+        if progress is not None:
+            progress(number + 1)
+
+
+def write_physics(
+    library: Library,
+    rows: NDArray[np.int64],
+    path: str | Path,
+    *,
+    copies: int = COPIES,
+    seed: int = 0,
+    level: Hardness | None = None,
+    blanks: Mapping[str, ArrayLike] | None = None,
+    noise: Mapping[str, ArrayLike] | None = None,
+    strength: float | None = None,
+    fwhm: float = 0.1,
+    grid: Grid | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write patterns of library entries made by the physics method, half of them by the shuffle method where `noise` is given; number of rows.
+
+    blanks, noise: measured scans on the grid (by default the paper's) with their names. strength, fwhm: of the shuffled half.
+    level: by default `with_instrument(Hardness())`. `progress` is called after each structure and method. Raises as `write_shuffled`.
+    """
+    grid, level, blanks = grid or PAPER_GRID, level or with_instrument(Hardness()), blanks or {}
+    shuffled = copies // 2 if noise else 0
+    base = np.array(list(blanks.values()), dtype=float) if blanks else None
+    made: Iterator[Made] = physics_rows(library, rows, grid, copies - shuffled, seed, level, base, progress)
+    provenance = {"method": "physics", "seed": seed, "copies": copies, "level": asdict(level), "blanks": list(blanks), "grid": asdict(grid)}
+    if noise and shuffled:
+        profiles = library_profiles(library, rows, grid, fwhm)
+        made = itertools.chain(shuffled_rows(profiles, len(rows), list(noise.values()), shuffled, seed, strength, progress), made)
+        provenance |= {"method": "mix", "shuffled": shuffle_provenance(len(noise), shuffled, seed, strength, list(noise), grid)}
+    return write_set(path, made, library.id[rows].tolist(), grid.size, provenance)
 
 
 def library_profiles(library: Library, rows: NDArray[np.integer[Any]], grid: Grid, fwhm: float = 0.1) -> Iterator[Floats]:
@@ -145,8 +213,6 @@ def library_profiles(library: Library, rows: NDArray[np.integer[Any]], grid: Gri
 
     fwhm: line width in degrees. No thermal motion, as in the paper's theoretical patterns.
     """
-    from xrdmatch.physics import ideal
-
     for start in range(0, len(rows), PROFILE_ROWS):
         yield ideal(library, np.asarray(rows[start : start + PROFILE_ROWS], dtype=np.int64), grid, fwhm, 0.0)
 
@@ -162,9 +228,7 @@ def noise_on_grid(pattern: Pattern, grid: Grid) -> Floats:
     return np.asarray(np.where(mask, values, np.resize(values[mask], values.size)), dtype=np.float32)
 
 
-def write_set(
-    path: str | Path, rows: Iterable[tuple[Floats, NDArray[np.int32]]], ids: Sequence[str], points: int, provenance: Mapping[str, Any]
-) -> int:
+def write_set(path: str | Path, rows: Iterable[Made], ids: Sequence[str], points: int, provenance: Mapping[str, Any]) -> int:
     """Write an augmented set from blocks of x (k, points) and y (k,), whatever made them; returns the number of rows.
 
     The file is written beside its target and renamed, in buffers of some `BUFFER_ROWS`. Raises LibraryError where that fails.
@@ -190,7 +254,7 @@ def write_set(
     return total
 
 
-def _buffered(rows: Iterable[tuple[Floats, NDArray[np.int32]]]) -> Iterator[tuple[NDArray[np.float16], NDArray[np.int32]]]:
+def _buffered(rows: Iterable[Made]) -> Iterator[tuple[NDArray[np.float16], NDArray[np.int32]]]:
     """Blocks of `rows` joined to some `BUFFER_ROWS`, as they are stored."""
     values: list[NDArray[np.float16]] = []
     labels: list[NDArray[np.int32]] = []

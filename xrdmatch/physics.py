@@ -6,7 +6,7 @@ strains relative. Every random draw comes from the `numpy.random.Generator` that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from xrdmatch.library import Library, tied_axes
 from xrdmatch.pattern import Grid
 from xrdmatch.profile import draw
 from xrdmatch.recipe import Recipe
-from xrdmatch.xray import d_spacing, lorentz_polarisation, reciprocal_metric
+from xrdmatch.xray import ANODES, d_spacing, lorentz_polarisation, reciprocal_metric
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
@@ -43,6 +43,9 @@ class Hardness:
     smear: float = 0.3  # share of patterns whose noise is correlated from point to point
     counts: tuple[float, float] = (1.7, 4.7)  # log10 of the strongest point above background
     cut: float = 0.6  # share of patterns that do not cover the whole grid
+    doublet: float = 0.0  # share of patterns whose lines are K-alpha doublets
+    blank: float = 0.0  # share of patterns that lie on a measured blank, where blanks are given
+    blank_height: float = 0.0  # largest height of a blank, in units of the strongest point
 
 
 #: Three stated levels: a careful measurement of a well-made sample, a routine one (the defaults), and one at the limit of what can be named.
@@ -50,6 +53,15 @@ EASY = Hardness(0.001, 0.0, 0.0, 0.02, 0.03, 5.0, 0.2, 0.2, 0.08, (40.0, 300.0),
 MIDDLE = Hardness()
 HARD = Hardness(0.006, 0.3, 0.07, 0.08, 0.09, 12.0, 0.6, 0.8, 0.3, (6.0, 100.0), 0.006, (0.06, 0.30), 0.5, 0.6, 3.0, 0.4, (1.3, 3.7), 0.8)
 LEVELS = {"easy": EASY, "middle": MIDDLE, "hard": HARD}
+
+
+def with_instrument(level: Hardness) -> Hardness:
+    """A level with the effects that `augment --method physics` adds: K-alpha doublets in most patterns, measured blanks in some."""
+    return replace(level, doublet=0.8, blank=0.3, blank_height=0.5)
+
+
+#: Weight of K-alpha2 in a doublet: theory 0.5, and what monochromators and the Voigt overlap leave of it.
+K_ALPHA2 = (0.45, 0.52)
 
 
 def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
@@ -90,6 +102,21 @@ def guest_intensities(d: Floats, rng: Rng, level: Hardness) -> Floats:
     return np.asarray(np.exp(rng.normal(0.0, 1.0, d.shape) * np.hypot(strength, level.scatter * rng.random((k, 1)))))
 
 
+def k_alpha_doublet(d: Floats, areas: Floats, rng: Rng, level: Hardness) -> tuple[Floats, Floats]:
+    """Lines (k, 2p) of K-alpha1 and K-alpha2 out of lines (k, p), in the share `doublet` of rows; a scan's wavelength is the doublet's mean.
+
+    A line of d shows at K-alpha1 where a line of d * mean / K-alpha1 does at the mean. Areas keep their sum, K-alpha2 being 0.45 to 0.52 of
+    K-alpha1 (uniform). Other rows keep their lines. Cu, whose relative splitting (0.25 %) is near that of Co and Fe.
+    """
+    if level.doublet <= 0:
+        return d, areas
+    anode = ANODES["Cu"]
+    second = rng.uniform(*K_ALPHA2, (len(d), 1)) * (rng.random((len(d), 1)) < level.doublet)
+    mean = np.where(second > 0, (anode.k_alpha1 + second * anode.k_alpha2) / (1.0 + second), anode.k_alpha1)
+    spacings = np.concatenate([d * mean / anode.k_alpha1, d * mean / anode.k_alpha2], axis=1)
+    return spacings, np.concatenate([areas, areas * second], axis=1) / (1.0 + second)
+
+
 def line_positions(d: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
     """Angles (k, p) in degrees at the grid's wavelength with zero shift and sample displacement (proportional to cos theta)."""
     sine = np.clip(grid.wavelength / (2.0 * d), 0.0, 0.999)
@@ -119,17 +146,49 @@ def impurity_lines(k: int, grid: Grid, rng: Rng, level: Hardness) -> tuple[Float
     return angles, np.where(some, strength, 0.0)
 
 
-def background(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
-    """Smooth backgrounds (k, m) in units of the strongest line: fluorescence (flat), air scatter (falling), amorphous haloes (wide humps)."""
+def fluorescence(k: int, rng: Rng) -> Floats:
+    """Flat backgrounds (k, 1) of up to 0.3 of the strongest line, small ones likelier (density of a cubed uniform draw)."""
+    return np.asarray(0.3 * rng.random((k, 1)) ** 3)
+
+
+def air_scatter(k: int, grid: Grid, rng: Rng) -> Floats:
+    """Backgrounds (k, m) that fall with angle: exponential, up to 0.8 of the strongest line at the grid's start and within 1 to 6 degrees to 1/e of
+    that, and a straight slope of up to 0.1 over the whole grid; small ones likelier."""
     x = grid.two_theta[None]
-    flat = 0.3 * rng.random((k, 1)) ** 3
     air = 0.8 * rng.random((k, 1)) ** 3 * np.exp(-(x - grid.start) / rng.uniform(1.0, 6.0, (k, 1)))
-    slope = 0.1 * rng.random((k, 1)) ** 2 * (grid.stop - x) / (grid.stop - grid.start)
-    total = flat + air + slope
+    return np.asarray(air + 0.1 * rng.random((k, 1)) ** 2 * (grid.stop - x) / (grid.stop - grid.start))
+
+
+def haloes(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+    """Wide humps (k, m) of amorphous matter and solvent, none to two a row: centre 8 to 32 degrees, standard deviation 1.5 to 5 degrees (uniform),
+    height up to `halo_height`, small ones likelier."""
+    x = grid.two_theta[None]
+    total = np.zeros((k, grid.size))
     for _ in range(2):
         height = np.where(rng.random((k, 1)) < level.halo, level.halo_height * rng.random((k, 1)) ** 2, 0.0)
         total += height * np.exp(-0.5 * ((x - rng.uniform(8.0, 32.0, (k, 1))) / rng.uniform(1.5, 5.0, (k, 1))) ** 2)
-    return np.asarray(total)
+    return total
+
+
+def background(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+    """Smooth backgrounds (k, m) in units of the strongest line: fluorescence, air scatter and haloes together."""
+    return np.asarray(fluorescence(k, rng) + air_scatter(k, grid, rng) + haloes(k, grid, rng, level))
+
+
+def measured_blanks(counts: Floats, blanks: Floats, rng: Rng, level: Hardness) -> Floats:
+    """Counts (k, m) with a measured blank added in the share `blank` of rows, noise and all.
+
+    blanks: (b, m) counts of empty holders on the same grid; each is scaled so that its highest point is a uniform share, up to `blank_height`, of
+    the row's highest.
+    """
+    if level.blank <= 0 or not len(blanks):
+        return counts
+    rows = np.flatnonzero(rng.random(len(counts)) < level.blank)
+    base = blanks[rng.integers(len(blanks), size=rows.size)]
+    height = level.blank_height * rng.random((rows.size, 1)) * counts[rows].max(axis=1, keepdims=True)
+    laid = counts.copy()
+    laid[rows] = np.rint(counts[rows] + height * base / np.maximum(base.max(axis=1, keepdims=True), 1e-9)).clip(min=0.0)
+    return laid
 
 
 def counting_statistics(profile: Floats, rng: Rng, level: Hardness) -> Floats:
@@ -162,16 +221,22 @@ def range_cut(k: int, grid: Grid, rng: Rng, level: Hardness) -> NDArray[np.bool_
     return np.asarray((grid.two_theta >= start - 1e-9) & (grid.two_theta <= stop + 1e-9))
 
 
-def measured_like(library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rng, level: Hardness | None = None) -> tuple[Floats, NDArray[np.bool_]]:
-    """Counts (k, m) and range masks (k, m) of library entries as a laboratory would record them, every effect applied once."""
+def measured_like(
+    library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rng, level: Hardness | None = None, blanks: Floats | None = None
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Counts (k, m) and range masks (k, m) of library entries as a laboratory would record them, every effect applied once.
+
+    blanks: (b, m) measured blanks on the grid, see `measured_blanks`.
+    """
     level = level or Hardness()
     hkl, intensity, real = library.padded_lines(rows)
     metrics = reciprocal_metric(cell_strain(library.cell[rows], rng, level))
     squared = np.einsum("kpi,kij,kpj->kp", hkl, metrics, hkl)
     d = 1.0 / np.sqrt(np.where(real, squared, 1.0))
     areas = intensity * debye_waller(d, rng, level) * march_dollase(hkl, metrics, rng, level) * guest_intensities(d, rng, level)
+    d, areas = k_alpha_doublet(d, np.where(real, areas, 0.0), rng, level)
     angles = line_positions(d, grid, rng, level)
-    areas = np.where(real & (angles > 0.5), areas * lorentz_polarisation(np.maximum(angles, 0.5)), 0.0)
+    areas = np.where((areas > 0) & (angles > 0.5), areas * lorentz_polarisation(np.maximum(angles, 0.5)), 0.0)
     mask = range_cut(len(rows), grid, rng, level)
     areas /= strongest_seen(angles, areas, grid, mask)
     widths = line_widths(angles, grid, rng, level)
@@ -181,6 +246,8 @@ def measured_like(library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rn
     profile = draw(angles, areas, widths, grid, rng.uniform(0.1, 0.9, len(rows))).astype(float)
     profile /= np.maximum(np.where(mask, profile, 0.0).max(axis=1, keepdims=True), 1e-9)
     counts = smear_noise(counting_statistics(profile + background(len(rows), grid, rng, level), rng, level), grid, rng, level)
+    if blanks is not None:
+        counts = measured_blanks(counts, blanks, rng, level)
     return np.where(mask, counts, 0.0), mask
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from xrdmatch.denoise import Filtered
     from xrdmatch.library import Library
-    from xrdmatch.pattern import Grid, Pattern
+    from xrdmatch.pattern import Pattern
 
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 
@@ -37,6 +37,16 @@ class Method(StrEnum):
     """How training patterns are made."""
 
     shuffle = "shuffle"
+    physics = "physics"
+    mix = "mix"
+
+
+class Level(StrEnum):
+    """How far the effects of the physics method go."""
+
+    easy = "easy"
+    middle = "middle"
+    hard = "hard"
 
 
 #: Median of a noise source, as a share of the strongest line, from which its patterns teach little.
@@ -121,11 +131,20 @@ def _filtered(pattern: Pattern, target: Path, mode: Any, wavelength: float | Non
 def augment(
     library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="A library (.h5) made by simulate.")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.h5", help="The training patterns.")],
-    noise: Annotated[list[str], typer.Option("--noise", metavar="PATH", help="Measured scan or folder to take noise from; may be repeated.")],
-    method: Annotated[Method, typer.Option("--method", help="shuffle: shuffled noise replaces all but the 400 largest points.")] = Method.shuffle,
+    noise: Annotated[
+        list[str] | None, typer.Option("--noise", metavar="PATH", help="Scan or folder to take noise from, for shuffle and mix; may be repeated.")
+    ] = None,
+    method: Annotated[
+        Method,
+        typer.Option("--method", help="shuffle: shuffled noise under the 400 largest points; physics: what a diffractometer does; mix: half each."),
+    ] = Method.shuffle,
     copies: Annotated[int, typer.Option("--copies", min=1, help="Patterns of each structure, divided over the noise sources.")] = 72,
     strength: Annotated[
         float | None, typer.Option("--strength", min=0.0, help="Scale each source's largest noise to this share of the strongest line (for blanks).")
+    ] = None,
+    level: Annotated[Level, typer.Option("--level", help="physics: how far its effects go.")] = Level.middle,
+    blank: Annotated[
+        list[str] | None, typer.Option("--blank", metavar="PATH", help="physics: scan of an empty holder that some patterns lie on; may be repeated.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take only so many structures, drawn by the seed.")] = None,
     ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id a line.")] = None,
@@ -133,55 +152,78 @@ def augment(
         Path | None,
         typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure a family, those that these labels accept first."),
     ] = None,
-    fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="Width of the simulated lines in degrees.")] = 0.1,
+    fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="shuffle: width of the simulated lines in degrees.")] = 0.1,
     seed: shared.SeedOption = 0,
     quiet: shared.QuietOption = False,
 ) -> None:
-    """Training patterns from a library and measured noise (Wang et al. 2020), for train --network wang2020."""
-    from xrdmatch.augment import library_profiles, write_shuffled
-    from xrdmatch.denoise import PAPER_GRID
+    """Training patterns from a library, for train --network wang2020: measured noise shuffled (Wang et al. 2020), or what happens to real scans."""
     from xrdmatch.library import Library
 
     messages = shared.Messages(quiet)
-    entries = Library.load(library)
     if labels is not None and (limit is None or ids is not None):
         raise typer.BadParameter("--labels goes with --limit, and not with --ids")
+    if method is not Method.physics and not noise:
+        raise typer.BadParameter(f"--method {method.value} takes its noise from measured scans; name some with --noise")
+    if method is Method.physics and noise:
+        raise typer.BadParameter("--method physics takes no --noise; empty holders go to --blank, and --method mix takes both")
+    if method is Method.shuffle and blank:
+        raise typer.BadParameter("--blank goes with --method physics or mix; --noise takes blanks as well, with --strength 0.1")
+    if method is Method.mix and copies < 2:
+        raise typer.BadParameter("--method mix takes half of the copies from each method; give --copies 2 or more")
+    entries = Library.load(library)
     rows = _rows(entries, library, limit, ids, seed) if labels is None else _covering(entries, labels, limit or 0, seed)
-    names, sources = _noise(noise, PAPER_GRID, messages)
+    sources = _noise(noise, "--noise", messages) if noise else {}
     if strength is None:
-        _warn_of_blanks(names, sources, messages)
-    with shared.progress(messages, "augmenting", len(rows), "structures") as bar:
-        number = write_shuffled(
-            library_profiles(entries, rows, PAPER_GRID, fwhm),
-            entries.id[rows].tolist(),
-            sources,
-            out,
-            copies=copies,
-            seed=seed,
-            strength=strength,
-            noise_names=names,
-            grid=PAPER_GRID,
-            progress=lambda done: bar.advance(1),
-        )
-    messages.note(f"{out}: {number} patterns of {len(rows)} structures, noise from {len(sources)} scans")
+        _warn_of_blanks(sources, messages)
+    blanks = _noise(blank, "--blank", messages) if blank else {}
+    with shared.progress(messages, "augmenting", len(rows) * (2 if method is Method.mix else 1), "structures") as bar:
+        common: dict[str, Any] = {"copies": copies, "seed": seed, "strength": strength, "progress": lambda done: bar.advance(1)}
+        number = _made(entries, rows, out, method, fwhm, sources, blanks, level, common)
+    told = [f"{what} from {len(scans)} scans" for what, scans in (("noise", sources), ("blanks", blanks)) if scans]
+    messages.note(", ".join([f"{out}: {number} patterns of {len(rows)} structures", *told]))
 
 
-def _noise(given: list[str], grid: Grid, messages: shared.Messages) -> tuple[list[str], list[Any]]:
-    """Names and values on the grid of the scans noise is taken from; one that does not serve is left out with a warning."""
+def _made(
+    entries: Library,
+    rows: NDArray[np.int64],
+    out: Path,
+    method: Method,
+    fwhm: float,
+    sources: dict[str, Any],
+    blanks: dict[str, Any],
+    level: Level,
+    common: dict[str, Any],
+) -> int:
+    """Write the set; number of patterns."""
+    from xrdmatch.augment import library_profiles, write_physics, write_shuffled
+    from xrdmatch.denoise import PAPER_GRID
+    from xrdmatch.physics import LEVELS, with_instrument
+
+    if method is Method.shuffle:
+        profiles = library_profiles(entries, rows, PAPER_GRID, fwhm)
+        names = list(sources)
+        return write_shuffled(profiles, entries.id[rows].tolist(), list(sources.values()), out, noise_names=names, grid=PAPER_GRID, **common)
+    hardness = with_instrument(LEVELS[level.value])
+    return write_physics(entries, rows, out, level=hardness, blanks=blanks, noise=sources, fwhm=fwhm, **common)
+
+
+def _noise(given: list[str], option: str, messages: shared.Messages) -> dict[str, Any]:
+    """Values on the paper's grid of the scans noise is taken from, by name; one that does not serve is left out with a warning."""
     from xrdmatch.augment import noise_on_grid
+    from xrdmatch.denoise import PAPER_GRID
 
-    names, values = [], []
+    sources: dict[str, Any] = {}
     for path, pattern in inputs.patterns(inputs.expand(given), 2):
         try:
             if isinstance(pattern, XrdMatchError):
                 raise pattern
-            values.append(noise_on_grid(pattern, grid))
-            names.append(Path(path).name)
+            name = Path(path).name
+            sources[name if name not in sources else path] = noise_on_grid(pattern, PAPER_GRID)
         except XrdMatchError as error:
             messages.warn(f"left out as a noise source: {error}")
-    if not names:
-        raise LibraryError("none of the noise sources could be used; --noise takes measured scans that cover most of 5-50 degrees")
-    return names, values
+    if not sources:
+        raise LibraryError(f"none of the noise sources could be used; {option} takes measured scans that cover most of 5-50 degrees")
+    return sources
 
 
 def _rows(library: Library, path: Path, limit: int | None, ids: Path | None, seed: int) -> NDArray[np.int64]:
@@ -213,13 +255,13 @@ def _covering(library: Library, labels: Path, limit: int, seed: int) -> NDArray[
     return covering_rows(library, read_labels(labels), limit, seed)
 
 
-def _warn_of_blanks(names: list[str], sources: list[Any], messages: shared.Messages) -> None:
+def _warn_of_blanks(sources: dict[str, Any], messages: shared.Messages) -> None:
     """Say which sources would drown the patterns: scaled to 0..1, a scan without lines is all noise."""
     import numpy as np
 
     from xrdmatch.augment import noise_values
 
-    for name, source in zip(names, sources, strict=True):
+    for name, source in sources.items():
         middle = float(np.median(noise_values(source)))
         if middle > DROWNS:
             messages.warn(f"noise from {name} fills {middle:.0%} of the scale: is it a blank? --strength 0.1 keeps such noise below the lines")
