@@ -67,5 +67,6 @@ def add_contents(app: object, docname: str, source: list[str]) -> None:
 
 
 def setup(app: object) -> None:
-    """Called by Sphinx."""
+    """Called by Sphinx. The first page is read every time, since its table of contents depends on which files there are."""
     app.connect("source-read", add_contents)  # type: ignore[attr-defined]
+    app.connect("env-get-outdated", lambda *_: [root_doc])  # type: ignore[attr-defined]

@@ -67,3 +67,14 @@ def test_the_margin_lists_every_page(site):
     for name in ("tutorial", "pipelines", "faq", "citing", "commands", "method", "formats"):
         assert f'href="{name}.html"' in margin
     assert 'href="../models/mof-encoder/README.html"' in margin
+
+
+def test_pictures_are_small_and_shown():
+    pictures = sorted((ROOT / "docs" / "pictures").iterdir())
+    pages = "".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    assert pictures
+    for picture in pictures:
+        assert picture.stat().st_size < 100_000, f"{picture.name}: large pictures do not belong into the repository"
+        assert f"pictures/{picture.name})" in pages, f"{picture.name} is on no page"
+        if picture.suffix == ".svg":
+            assert not re.search(r"(href|src)=.https?:|url\(.?https?:|@font-face|@import", picture.read_text(encoding="utf-8")), picture.name
