@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 _TABLE = """
     errors  files  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  model  match  indexed
     network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  calibrate  train  train_encoder  add
-    identify  overlay  canvas  figures  wording  page  exchange  sketch  notebook  evaluate  baselines  explain  report  cli  __main__
+    identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  explain  report  cli  __main__
 """
 ORDER = _TABLE.split()
 
@@ -25,7 +25,7 @@ DOORS = {
     "gemmi": ({"structure", "simulate"}, {"structure", "simulate"}),
     "pymatgen": ({"structure", "simulate"}, set()),
     "typer": ({"cli"}, {"cli"}),
-    "rich": ({"report", "cli"}, set()),
+    "rich": ({"table", "report", "cli"}, set()),
     "watchfiles": ({"cli"}, set()),
     "matplotlib": ({"canvas", "figures", "explain"}, set()),
     "sklearn": ({"baselines", "maps"}, set()),

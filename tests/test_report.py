@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from dataclasses import replace
 
+import made
 import numpy as np
 import pytest
 
-from xrdmatch import report, wording
-from xrdmatch.identify import Identification, Match
+from xrdmatch import report, table, wording
+from xrdmatch.identify import Identification, Identifier, Match, error_result
 from xrdmatch.match import Evidence
+from xrdmatch.sketch import sketch
 
 A = "\N{GREEK SMALL LETTER ALPHA}"
 
@@ -76,14 +80,14 @@ def test_the_table_says_it_all(width):
         "<1 %",
         "assumed",
         "noise is 1.2 %",
-        "(30)",
+        "(30)" if width >= table.WIDE else "FIQCEN_clean and 29 alike",
     ):
         assert said in text
 
 
 def test_verdict_comes_first_and_the_name_before_the_refcode():
     text = shown()
-    order = [text.index(said) for said in ("scan.raw", "MATCH", "1.5418", "Similarity", "  1  HKUST-1", "FIQCEN_clean", "ABCDEF_clean")]
+    order = [text.index(said) for said in ("MATCH", "HKUST-1", "scan.raw", "1.5418", "Similarity", "  1  HKUST-1", "FIQCEN_clean", "ABCDEF_clean")]
     assert order == sorted(order)
 
 
@@ -111,7 +115,7 @@ def test_verbose_lists_the_evidence_and_abbreviates():
 
 def test_an_error_has_no_table():
     text = shown(Identification("bad.xy", "error", "bad.xy: is empty"))
-    assert text.split() == ["bad.xy", "ERROR", "is", "empty"]
+    assert text.split() == ["ERROR", "bad.xy", "is", "empty"]
 
 
 @pytest.mark.parametrize(
@@ -119,20 +123,20 @@ def test_an_error_has_no_table():
     [("C18 H6 Cu3 O12", "C₁₈H₆Cu₃O₁₂"), ("Zn", "Zn"), ("C2.5 H10", "C₂.₅H₁₀"), ("", ""), ("C180 H180 Co3 N18 O116 Ru24", "C₁₈₀H₁₈₀Co₃N₁₈O₁₁₆\nRu₂₄")],
 )
 def test_formulas_have_subscripts(formula, wanted):
-    assert report.formula_text(formula) == wanted
-    assert report.formula_text(formula, subscripts=False).replace("\n", "") == formula.replace(" ", "")
+    assert wording.formula_text(formula) == wanted
+    assert wording.formula_text(formula, subscripts=False).replace("\n", "") == formula.replace(" ", "")
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.0, "<1 %"), (0.004, "<1 %"), (0.01, "1 %"), (0.5, "50 %"), (0.994, "99 %"), (1.0, ">99 %")])
 def test_probabilities_claim_no_certainty(value, said):
-    assert report.percent(value) == said
+    assert wording.percent(value) == said
 
 
 def test_bars_grow_with_the_share():
-    assert report.bar_text(0.0) == ""
-    assert report.bar_text(1.0) == "█" * report.BAR
-    assert report.bar_text(2.0) == "█" * report.BAR
-    assert [len(report.bar_text(share)) for share in np.linspace(0, 1, 33)] == sorted(len(report.bar_text(share)) for share in np.linspace(0, 1, 33))
+    assert table.bar_text(0.0) == ""
+    assert table.bar_text(1.0) == "█" * table.BAR
+    assert table.bar_text(2.0) == "█" * table.BAR
+    assert [len(table.bar_text(share)) for share in np.linspace(0, 1, 33)] == sorted(len(table.bar_text(share)) for share in np.linspace(0, 1, 33))
 
 
 @pytest.mark.parametrize(
@@ -158,3 +162,92 @@ def test_json_is_one_line_of_plain_values():
 def test_summary_counts_verdicts():
     assert report.summary(["match", "error", "match"]) == "3 files: 2 match, 1 error"
     assert report.summary(["unknown"]) == "1 file: 1 unknown"
+
+
+NOTE = "HKUST-1 (Cu) or HKUST-1(Zn): same pattern; EDX or ICP decides"
+
+
+def test_what_cannot_be_decided_is_said_under_the_verdict():
+    undecided = replace(ANSWER, reason=NOTE, matches=[match(note=NOTE)])
+    lines = shown(undecided, width=120).splitlines()
+    assert lines[0] == "MATCH  HKUST-1 93 %  scan.raw"
+    assert lines[1].split() == ["undecided", *NOTE.split()]
+    assert "undecided" not in shown()
+
+
+def test_the_verdict_counts_all_families_of_one_name_and_names_alternatives():
+    several = [match(1, probability=0.4), match(2, "UiO-66", probability=0.3), match(3, probability=0.15), match(4, "ZIF-8", probability=0.05)]
+    assert "MATCH  HKUST-1 55 %" in shown(replace(ANSWER, matches=several))
+    assert "AMBIGUOUS  HKUST-1 55 % or UiO-66 30 %  scan.raw" in shown(replace(ANSWER, verdict="ambiguous", matches=several))
+    assert shown(replace(ANSWER, verdict="unknown", matches=several)).startswith("UNKNOWN  scan.raw")
+
+
+def test_a_long_file_name_gets_its_own_line_and_stays_whole():
+    name = "a/very/long/folder/" * 5 + "scan.raw"
+    lines = shown(replace(ANSWER, file=name)).splitlines()
+    assert lines[0] == "MATCH  HKUST-1 93 %"
+    assert lines[1].strip() == name
+
+
+def test_what_stands_under_a_name():
+    assert table.beside_name(match()) == ["FIQCEN_clean and 29 alike"]
+    assert table.beside_name(match(members=["FIQCEN_clean"])) == ["FIQCEN_clean"]
+    assert table.beside_name(match(family="HKUST-1 / HKUST-1(Zn) +6")) == ["FIQCEN_clean and 29 alike"]
+    assert table.beside_name(match(family="MOF-199")) == ["FIQCEN_clean", "family MOF-199 (30)"]
+    assert table.beside_name(match(name="", family="FIQCEN")) == ["family FIQCEN (30)"]
+    assert table.beside_name(match(phase=2, share=0.21)) == ["FIQCEN_clean and 29 alike", "second phase, 21 % of the signal"]
+    assert table.beside_name(match(name="", members=["X"], family="X")) == []
+
+
+@pytest.fixture(scope="module")
+def answer(tiny_model, library):
+    return Identifier(tiny_model, "cpu").identify(made.scan(library, 1), file="scan.xy")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_gets_a_plot_with_the_lines_marked(answer, width, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen()
+    report.print_identification(answer, report.console_for(screen, width), plot=4)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert max(map(len, text.splitlines())) <= width
+    assert "▁" in text
+    assert "10°" in text
+    assert "| found" in text
+    dumb, small = Screen(), Screen()
+    monkeypatch.setenv("TERM", "dumb")
+    report.print_identification(answer, report.console_for(dumb, width), plot=4)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    report.print_identification(answer, report.console_for(small, 40), plot=4)
+    assert "10°" not in dumb.getvalue() + small.getvalue() + shown(answer)
+
+
+def test_a_file_or_pipe_gets_no_plot(answer):
+    stream = io.StringIO()
+    report.writer("table", stream, plot=4)(answer)
+    assert not set("\x1b▁▂▃▄▅▆▇█|") & set(stream.getvalue())
+
+
+def test_the_plot_stands_where_the_lines_are(answer):
+    drawn = sketch(answer, 76, 4)
+    scan, best = answer.measured, answer.matches[0]
+    assert [len(row) for row in drawn.rows] == [76] * 4
+    assert len(drawn.axis) == 76
+    strongest = float(best.lines.observed[best.lines.intensity.argmax()])
+    column = int((strongest - scan.two_theta[0]) / (scan.two_theta[-1] - scan.two_theta[0]) * 76)
+    assert drawn.rows[0][column] != " "
+    assert drawn.marks[column] == "found"
+    assert drawn.under[column] == "|"
+    assert drawn.marks.count("found") <= len(best.evidence.matched)
+    assert sketch(error_result("x", "y"), 76, 4) is None
+
+
+def test_missing_and_extra_lines_win_their_column(answer):
+    best = answer.matches[0]
+    odd = Evidence(0.5, best.evidence.matched, [(1, 1, 1, 20.0, 50.0)], [30.0])
+    drawn = sketch(replace(answer, matches=[replace(best, evidence=odd)]), 76, 1)
+    assert len(drawn.rows) == 1
+    assert drawn.under.count("x") == 1
+    assert drawn.under.count("?") == 1
+    assert drawn.under.index("x") < drawn.under.index("?")

@@ -10,32 +10,23 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
-    from rich.text import Text
+    from rich.console import Console
 
     from xrdmatch.baselines import Compared
     from xrdmatch.evaluate import Evaluation
-    from xrdmatch.identify import Identification, Match
+    from xrdmatch.identify import Identification
 
-from xrdmatch.wording import filter_text, formula_text, percent, wavelength_text
+from xrdmatch.table import STYLES, print_identification
+from xrdmatch.wording import percent
 
 Writer = Callable[["Identification"], None]
 
 CSV_FIELDS = ("file", "verdict", "reason", "wavelength", "wavelength_source", "filtered", "noise", "model")
 CSV_MATCH_FIELDS = ("rank", "id", "name", "formula", "family", "similarity", "probability", "shift", "doi")
 
-#: Columns of the terminal from which refcodes get a column of their own.
-WIDE = 100
-BAR = 8
-#: Lines and members listed before "and n more".
-LISTED = 8
 
-_STYLES = {"match": "bold green", "ambiguous": "bold yellow", "unknown": "bold magenta", "unusable": "bold red", "error": "bold red"}
-
-
-def writer(kind: str, stream: TextIO, verbose: bool = False) -> Writer:
-    """What prints one identification to `stream` at a time, flushed, as table, json or csv."""
+def writer(kind: str, stream: TextIO, verbose: bool = False, plot: int = 0) -> Writer:
+    """What prints one identification to `stream` at a time, flushed, as table, json or csv. `plot`: rows of a plot in the table, on a terminal."""
     if kind == "json":
         return lambda result: _put(stream, json_line(result, verbose))
     if kind == "csv":
@@ -51,7 +42,7 @@ def writer(kind: str, stream: TextIO, verbose: bool = False) -> Writer:
 
     def write_table(result: Identification) -> None:
         with console.capture() as text:
-            print_identification(result, console, verbose)
+            print_identification(result, console, verbose, plot)
         # Tables are padded to their width; a file or a pipe does not need that.
         stream.write(text.get() if console.is_terminal else re.sub(r" +\n", "\n", text.get()))
         stream.flush()
@@ -100,118 +91,6 @@ def console_for(stream: TextIO, width: int | None = None) -> Console:
 
     terminal = stream.isatty()
     return Console(file=stream, width=width, highlight=False, force_terminal=terminal, color_system="auto" if terminal else None, emoji=False)
-
-
-def print_identification(result: Identification, console: Console, verbose: bool = False) -> None:
-    """File, verdict with its reason, how the scan was taken, and the ranked matches."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    console.print(Text(result.file, style="bold underline" if console.is_terminal else ""), soft_wrap=True)
-    reason = result.reason.removeprefix(f"{result.file}: ") if result.verdict == "error" else result.reason
-    console.print(_labelled([(Text(result.verdict.upper(), style=_STYLES.get(result.verdict, "bold")), Text(reason))]))
-    if result.verdict != "error":
-        told = [part for part in (wavelength_text(result), filter_text(result)) if part]
-        joined = " · ".join(told)
-        for line in [joined] if len(joined) + 4 <= console.width else told:
-            console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
-    if result.matches:
-        console.print(match_table(result.matches, console))
-        if result.matches[0].doi and not verbose:
-            console.print(Padding(Text(f"1: https://doi.org/{result.matches[0].doi}", style="dim"), (0, 0, 0, 2)))
-    if verbose:
-        for match in result.matches:
-            console.print(Text(f"  {match.rank} {match.name or match.id}", style="bold"))
-            console.print(_labelled([(Text(title), Text(said, style="dim")) for title, said in evidence_lines(match)], indent=4))
-    console.print()
-
-
-def _labelled(rows: Sequence[tuple[Text, Text]], indent: int = 2) -> RenderableType:
-    """Labels and texts side by side; a text that wraps stays beside its label."""
-    from rich.padding import Padding
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for label, text in rows:
-        grid.add_row(label, text)
-    return Padding(grid, (0, 0, 0, indent))
-
-
-def match_table(matches: Sequence[Match], console: Console) -> Table:
-    """Ranked matches; the id stands under the name, or beside it where there is room."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    wide, fancy = console.width >= WIDE, console.is_terminal
-    unicode = (console.encoding or "utf-8").lower().startswith("utf")
-    table = Table(box=box.SIMPLE_HEAD if fancy else None, header_style="bold" if fancy else "", pad_edge=False, padding=(0, 1 if fancy else 2, 0, 0))
-    table.add_column(" #" if fancy else "  #", justify="right")
-    table.add_column("MOF", overflow="fold", ratio=None)
-    if wide:
-        table.add_column("Refcode", overflow="fold")
-    table.add_column("Formula", overflow="fold")
-    table.add_column("Family", overflow="fold")
-    table.add_column("Similarity", justify="right", no_wrap=True)
-    table.add_column("Probability", no_wrap=True)
-    for match in matches:
-        named = bool(match.name)
-        title = Text(match.name or match.id, style="bold" if match.rank == 1 else "")
-        under = [] if wide or not named else [Text(match.id, style="dim")]
-        family = Text(match.family, style="dim" if match.family == (match.name or match.id) else "")
-        family.append(f" ({len(match.members)})" if len(match.members) > 1 else "", style="dim")
-        cells: list[RenderableType] = [str(match.rank), _stacked(title, *under)]
-        if wide:
-            cells.append(Text(match.id if named else "", style="dim"))
-        cells += [formula_text(match.formula, unicode), family, f"{match.similarity:.3f}", _probability(match.probability, fancy and unicode)]
-        table.add_row(*cells)
-    return table
-
-
-def _stacked(*lines: Text) -> Text:
-    from rich.text import Text
-
-    return Text("\n").join(lines)
-
-
-def _probability(probability: float, bar: bool) -> Text:
-    from rich.text import Text
-
-    said = Text(f"{percent(probability):>5}")
-    if bar:
-        said.append(" " + bar_text(probability), style="green" if probability >= 0.5 else "yellow" if probability >= 0.1 else "dim")
-    return said
-
-
-def bar_text(share: float, width: int = BAR) -> str:
-    """A bar of at most `width` characters, drawn in eighths."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
-    return "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")
-
-
-def abbreviated(items: Sequence[str], shown: int = LISTED) -> str:
-    """The first few, and how many more."""
-    return ", ".join(items[:shown]) + (f" and {len(items) - shown} more" if len(items) > shown else "")
-
-
-def evidence_lines(match: Match) -> list[tuple[str, str]]:
-    """What speaks for a match and against it: lines found, missing and extra, and what was adjusted."""
-    a, b, c = (f"{100 * value:+.1f}" for value in match.strain)
-    told = [("adjusted", f"shift {match.shift:+.2f}°, line width {match.fwhm:.2f}°, a b c by {a} {b} {c} %")]
-    found = match.evidence
-    if found is not None:
-        told.append(("explains", f"{100 * found.explained:.0f} % of the signal"))
-        for title, lines in (("found", found.matched), ("missing", found.missing)):
-            strongest = sorted(lines, key=lambda line: -line[4])
-            told.append((title, abbreviated([f"({' '.join(map(str, hkl))}) {angle:.2f}°" for *hkl, angle, _ in strongest]) or "none"))
-        told.append(("extra", abbreviated([f"{angle:.2f}°" for angle in found.extra]) or "none"))
-    if len(match.members) > 1:
-        told.append(("members", abbreviated(match.members)))
-    if match.note:
-        told.append(("undecided", match.note))
-    if match.doi:
-        told.append(("doi", match.doi))
-    return told
 
 
 def print_evaluation(result: Evaluation, console: Console) -> None:
@@ -275,5 +154,5 @@ def print_comparison(name: str, structures: int, result: Evaluation, others: Seq
 
 def summary(verdicts: Sequence[str]) -> str:
     """`12 files: 9 match, 2 unknown, 1 error`."""
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _STYLES if verdict in verdicts)
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in STYLES if verdict in verdicts)
     return f"{len(verdicts)} file{'s' if len(verdicts) != 1 else ''}: {counts}"

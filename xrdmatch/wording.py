@@ -57,9 +57,21 @@ def percent(probability: float) -> str:
     return "<1 %" if probability < 0.005 else ">99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
 
 
+#: Probability from which an alternative is named.
+LIKELY = 0.1
+
+
+def named_shares(result: Identification) -> list[tuple[str, float]]:
+    """Names with their probability, all families together that carry a name: the best, and those of an ambiguous answer."""
+    shares: dict[str, float] = {}
+    for match in result.matches:
+        if match.phase == 1:
+            name = match.name or match.family
+            shares[name] = shares.get(name, 0.0) + match.probability
+    ranked = list(shares.items())
+    return ranked[:1] if result.verdict != "ambiguous" else [item for place, item in enumerate(ranked) if place == 0 or item[1] >= LIKELY]
+
+
 def share_of_name(result: Identification) -> float:
     """Probability of the best match, all families together that carry its name: what the verdict goes by."""
-    best = result.matches[0] if result.matches else None
-    return sum(
-        match.probability for match in result.matches if match is best or (match.name and match.phase == 1 and best and match.name == best.name)
-    )
+    return named_shares(result)[0][1] if result.matches else 0.0

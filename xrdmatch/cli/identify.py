@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from xrdmatch.pattern import Pattern
 
 WATCH = "A folder that fills"
+#: Rows of the plot of a single scan; of several, each has one.
+PLOT = 4
 
 
 class Format(StrEnum):
@@ -79,9 +81,10 @@ def identify(
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
     sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, outputs.Asked(plot, plot_size, plot_scale, plot_format, html))
     verdicts: list[str] = []
+    rows = PLOT if len(files) == 1 and watch is None else 1
     with (
         sinks,
-        _results(output, format, verbose, watch is not None) as (stream, write),
+        _results(output, format, verbose, watch is not None, rows) as (stream, write),
         watching.stopped_by_signals(watch is not None) as stop,
     ):
         on_screen = format is Format.table and stream.isatty()
@@ -107,17 +110,17 @@ def identify(
 
 
 @contextmanager
-def _results(output: Path | None, format: Format, verbose: bool, grows: bool) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
+def _results(output: Path | None, format: Format, verbose: bool, grows: bool, plot: int) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
     """Where results go and what writes one there. A file appears whole at the end, or, where it `grows`, is added to as results come."""
     from xrdmatch import report
 
     if not grows or output is None or str(output) == "-":
         with shared.output_stream(output) as stream:
-            yield stream, report.writer(format.value, stream, verbose)
+            yield stream, report.writer(format.value, stream, verbose, plot)
         return
     with watching.added_to(output) as stream:
         before = os.fstat(stream.fileno()).st_size
-        write = report.writer(format.value, stream, verbose)
+        write = report.writer(format.value, stream, verbose, plot)
         if format is Format.csv:
             watching.one_header(stream, before, output)
         yield stream, write
