@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import cifs
 import made
@@ -195,6 +196,16 @@ def test_a_folder_of_an_earlier_version(tiny_model, sources, tmp_path):
     np.testing.assert_array_equal(added.vectors[:-1], model.vectors)
 
 
+class Trap:
+    """Unpickling it creates a file."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return Path.touch, (self.place,)
+
+
 @pytest.mark.parametrize("damage", ["absent", "short", "promises too much", "pickle"])
 def test_vectors_that_do_not_fit(tiny_model, tmp_path, damage):
     old = tmp_path / "old"
@@ -208,6 +219,7 @@ def test_vectors_that_do_not_fit(tiny_model, tmp_path, damage):
         np.save(place, model.vectors)
         place.write_bytes(place.read_bytes().replace(b"(5, 16), }            ", b"(99999999999, 16), }  "))
     elif damage == "pickle":
-        np.save(place, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        np.save(place, np.array([Trap(tmp_path / "sprung")], dtype=object), allow_pickle=True)
     with pytest.raises(ModelError, match=r"vectors\.npy"):
         Model.load(old, "cpu").ready()
+    assert not (tmp_path / "sprung").exists()

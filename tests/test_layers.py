@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 
 #: A module imports only from modules before it. A folder is one module.
 _TABLE = """
-    errors  files  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  model  match  indexed
+    errors  files  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  model  match  indexed
     network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  calibrate  train  train_encoder  add
     identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  explain  report  cli  __main__
 """

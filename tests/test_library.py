@@ -246,3 +246,35 @@ def test_check_writable_leaves_nothing(tmp_path):
 def test_tied_axes(cell, group, free):
     found, loose = tied_axes(np.array(cell, dtype=float))
     assert (found.tolist(), loose.tolist()) == (group, free)
+
+
+# ---- hostile files ----
+
+
+@pytest.mark.parametrize("trick", ["external link", "soft link", "external values", "virtual", "bomb", "group"])
+def test_datasets_that_lie_elsewhere_or_unpack_to_too_much_are_refused(library, tmp_path, trick):
+    import h5py
+
+    place, other = tmp_path / "library.h5", tmp_path / "other.h5"
+    library.save(place)
+    library.save(other)
+    (tmp_path / "values.bin").write_bytes(bytes(8 * library.cell.size))
+    with h5py.File(place, "a") as file:
+        del file["cell"]
+        if trick == "external link":
+            file["cell"] = h5py.ExternalLink("other.h5", "/cell")
+        elif trick == "soft link":
+            file["cell"] = h5py.SoftLink("/intensity")
+        elif trick == "external values":
+            file.create_dataset("cell", library.cell.shape, float, external=[(str(tmp_path / "values.bin"), 0, 8 * library.cell.size)])
+        elif trick == "virtual":
+            layout = h5py.VirtualLayout(library.cell.shape, float)
+            layout[:] = h5py.VirtualSource(str(other), "cell", shape=library.cell.shape)
+            file.create_virtual_dataset("cell", layout)
+        elif trick == "bomb":
+            file.create_dataset("cell", (10**9, 6), float, chunks=(10**6, 6), compression="gzip")
+        else:
+            file.create_group("cell")
+    assert place.stat().st_size < 200_000
+    with pytest.raises(LibraryError, match=r"library\.h5: its dataset 'cell' (points elsewhere|takes its values|unpacks to 48 GB)"):
+        Library.load(place)

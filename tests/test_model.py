@@ -87,3 +87,64 @@ def test_missing_and_damaged_files_are_named(tmp_path, doubling):
         model.open_session(damaged)
     with pytest.raises(ValueError, match="tpu"):
         model.open_session(doubling, "tpu")
+
+
+# ---- weights that point to other files ----
+
+
+def pointing(name="../secret.bin"):
+    """A tensor of three numbers whose data are said to lie in another file."""
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[3], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=name)
+    return tensor
+
+
+def network_of(nodes, initializer=(), **more):
+    from onnx import helper
+
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [info("x", 1, [3])], [info("y", 1, [3])], initializer=list(initializer))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, **more)
+
+
+def hostile_networks():
+    from onnx import helper
+
+    add = helper.make_node("Add", ["x", "w"], ["y"])
+    constant = helper.make_node("Constant", [], ["w"], value=pointing())
+    inner = helper.make_graph([constant], "inner", [], [helper.make_tensor_value_info("w", 1, [3])])
+    branch = helper.make_node("If", ["c"], ["w"], then_branch=inner, else_branch=inner)
+    bare = pointing()
+    del bare.external_data[:]
+    function = helper.make_function("d", "f", ["x"], ["y"], [constant, add], [helper.make_opsetid("", 17)])
+    yield "weight", network_of([add], [pointing()])
+    yield "absolute path", network_of([add], [pointing("/etc/passwd")])
+    yield "without a name", network_of([add], [bare])
+    yield "constant", network_of([constant, add])
+    yield "branch", network_of([branch, add])
+    yield "function", network_of([add], functions=[function])
+
+
+@pytest.mark.parametrize(("where", "network"), list(hostile_networks()), ids=lambda value: value if isinstance(value, str) else "")
+def test_weights_in_other_files_are_refused(tmp_path, where, network):
+    """The file pointed to exists and would be read."""
+    (tmp_path / "secret.bin").write_bytes(np.arange(3, dtype=np.float32).tobytes())
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(network.SerializeToString())
+    with pytest.raises(ModelError, match=r"model\.onnx: its weights point to another file .*refused for safety"):
+        model.open_session(folder / "model.onnx", "cpu")
+
+
+def test_damaged_networks_end_in_one_error(tmp_path, doubling):
+    data, place = doubling.read_bytes(), tmp_path / "model.onnx"
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(data[: int(rng.integers(1, len(data) + 1))])
+        for at in rng.integers(0, len(damaged), int(rng.integers(0, 4))):
+            damaged[at] = int(rng.integers(0, 256))
+        place.write_bytes(bytes(damaged))
+        try:
+            model.open_session(place, "cpu")
+        except ModelError as error:
+            assert "\n" not in str(error)  # noqa: PT017

@@ -107,3 +107,8 @@ def test_a_cobalt_scan_lands_where_copper_would_show_it():
     molybdenum = Grid(5, 50, 0.02, 0.7107)
     _, mask = molybdenum.resample(Pattern(np.arange(5, 170, 0.1), np.ones(1650), 2.29))
     assert mask.any()
+
+
+def test_a_grid_that_would_fill_the_memory_is_refused():
+    with pytest.raises(ValueError, match="at most 1000000"):
+        Grid(5.0, 50.0, 1e-9)

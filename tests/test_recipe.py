@@ -150,3 +150,10 @@ def test_a_recipe_that_is_not_understood(data):
 def test_unknown_kind():
     with pytest.raises(ValueError, match="unknown recipe kind"):
         Recipe(kind="else")
+
+
+def test_a_grid_in_a_models_configuration_that_would_fill_the_memory_is_refused():
+    stored = Recipe().to_json()
+    stored["grid"]["step"] = 1e-9
+    with pytest.raises(ModelError, match="at most 1000000"):
+        Recipe.from_json(stored)

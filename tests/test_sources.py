@@ -142,3 +142,15 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path):
     told = []
     assert names(path, refused=lambda *refusal: told.append(refusal)) == []
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_header_that_is_a_bomb_is_not_read(tmp_path, kind):
+    path = tmp_path / "bomb.tar.gz"
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, 50 * sources.MAX_EXTRA
+    with tarfile.open(path, "w:gz") as archive:
+        archive.fileobj.write(header.tobuf(tarfile.GNU_FORMAT))
+        archive.fileobj.write(bytes(header.size))
+    with pytest.raises(StructureError, match="a header of 52428800 bytes"):
+        names(path)

@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +214,25 @@ def test_large_sets_are_mixed_well(source, monkeypatch):
         rows = Rows(data, 0.2, 0)
         spreads = [np.std([everything[row.tobytes()] for row in x[:, 0]]) for epoch in range(5) for x, _ in rows.training(epoch, 32)]
     assert np.mean(spreads) > 0.85 * ROWS / np.sqrt(12)
+
+
+class Trap:
+    """Unpickling it creates a file."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return Path.touch, (self.place,)
+
+
+def test_a_checkpoint_that_holds_code_is_refused_and_nothing_is_run(source, tmp_path):
+    folder, sprung = tmp_path / "model", tmp_path / "sprung"
+    folder.mkdir()
+    torch.save({"epoch": Trap(sprung)}, folder / "checkpoint.pt")
+    torch.load(folder / "checkpoint.pt", weights_only=False)
+    assert sprung.exists(), "the trap itself has to work"
+    sprung.unlink()
+    with pytest.raises(ModelError, match="checkpoint is damaged"):
+        run(source, folder, epochs=1, resume=True)
+    assert not sprung.exists()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from xrdmatch import __version__, files
 from xrdmatch.denoise import PAPER_GRID
 from xrdmatch.errors import LibraryError, ReadError
-from xrdmatch.library import Library
+from xrdmatch.library import Library, own_dataset
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.physics import Hardness, ideal, measured_like, with_instrument
 from xrdmatch.recipe import Recipe
@@ -291,9 +292,9 @@ class AugmentedSet:
                 raise LibraryError(f"{self.path}: expected a set written by xrdmatch augment, found format {attrs.get('format')!r}")
             if attrs["format_version"] > FORMAT_VERSION:
                 raise LibraryError(f"{self.path}: written by a newer xrdmatch (format {attrs['format_version']}); update xrdmatch to read it")
-            self._x = self._file["x"]
-            self.labels: NDArray[np.int32] = self._file["y"][:]
-            self.ids: list[str] = [name.decode() for name in self._file["id"][:].tolist()]
+            self._x = own_dataset(self._file, "x", math.inf)
+            self.labels: NDArray[np.int32] = own_dataset(self._file, "y")[:]
+            self.ids: list[str] = [name.decode() for name in own_dataset(self._file, "id")[:].tolist()]
             self.provenance: dict[str, Any] = json.loads(attrs["provenance"])
             self.points: int = self._x.shape[1]
             if len(self.labels) != len(self._x):
@@ -301,7 +302,7 @@ class AugmentedSet:
         except (LibraryError, OSError, KeyError, ValueError) as error:
             self._file.close()
             if isinstance(error, LibraryError):
-                raise
+                raise error if str(self.path) in str(error) else LibraryError(f"{self.path}: {error}") from error
             raise LibraryError(f"{self.path}: expected an augmented set (.h5), but it is damaged: {error}") from error
 
     def __len__(self) -> int:

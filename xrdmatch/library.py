@@ -25,6 +25,9 @@ from xrdmatch.xray import inverse_d_squared, reciprocal_metric
 FORMAT = "xrdmatch-library"
 FORMAT_VERSION = 1
 
+#: Bytes of one dataset; half a million structures stay below it.
+MAX_DATASET = 4_000_000_000
+
 #: The strongest |F|^2 of an entry is stored as this, so that float16 holds six orders of magnitude below it.
 INTENSITY_SCALE = 1000.0
 
@@ -208,10 +211,10 @@ class Library:
                 if file.attrs["format_version"] > FORMAT_VERSION:
                     raise LibraryError(f"{path}: written by a newer xrdmatch (format {file.attrs['format_version']}); update xrdmatch to read it")
                 texts: dict[str, Any] = {
-                    key: np.char.decode(np.asarray(file[key][:], dtype=np.bytes_), "utf-8") for key in (*_TEXT_FIELDS, "family_name")
+                    key: np.char.decode(np.asarray(own_dataset(file, key)[:], dtype=np.bytes_), "utf-8") for key in (*_TEXT_FIELDS, "family_name")
                 }
-                arrays: dict[str, Any] = {key: file[key][:] for key in ("cell", "offsets", "hkl", "intensity", "family")}
-                vectors = file["vectors"][:].astype(np.float32) if "vectors" in file else None
+                arrays: dict[str, Any] = {key: own_dataset(file, key)[:] for key in ("cell", "offsets", "hkl", "intensity", "family")}
+                vectors = own_dataset(file, "vectors")[:].astype(np.float32) if "vectors" in file else None
                 attrs = json.loads(file.attrs["provenance"])
             arrays["cell"] = arrays["cell"].astype(float)
             for array in arrays.values():
@@ -221,6 +224,24 @@ class Library:
             raise error if str(path) in str(error) else LibraryError(f"{path}: {error}") from error
         except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise LibraryError(f"{path}: expected a library (.h5), but it is damaged: {error}") from error
+
+
+def own_dataset(file: Any, name: str, most: float = MAX_DATASET) -> Any:
+    """A dataset of an open HDF5 file that lies in this very file and unpacks to `most` bytes at most.
+
+    HDF5 can point to other files, and a few bytes can unpack to terabytes. Raises LibraryError where either is so, KeyError where it is missing.
+    """
+    import h5py
+
+    link = file.get(name, getlink=True)
+    if link is not None and not isinstance(link, h5py.HardLink):
+        raise LibraryError(f"its dataset {name!r} points elsewhere, which no file of xrdmatch does: it is refused for safety")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise LibraryError(f"its dataset {name!r} takes its values out of other files, which no file of xrdmatch does: it is refused for safety")
+    if dataset.nbytes > most:
+        raise LibraryError(f"its dataset {name!r} unpacks to {dataset.nbytes / 1e9:.0f} GB, expected {most / 1e9:.0f} GB at most")
+    return dataset
 
 
 def check_writable(path: str | Path) -> None:

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from xrdmatch import files
 from xrdmatch.errors import ModelError
 from xrdmatch.library import Library
+from xrdmatch.onnxfile import external_data
 from xrdmatch.recipe import Recipe
 
 Device = Literal["auto", "cuda", "cpu"]
@@ -80,18 +81,17 @@ def open_session(path: str | Path, device: Device = "auto", threads: int | None 
     path = Path(path)
     if device not in get_args(Device):
         raise ValueError(f"device must be one of {', '.join(get_args(Device))}, got {device!r}")
-    if not path.is_file():
-        raise ModelError(f"{path}: no such network; expected an ONNX file")
+    data = _network(path)
     if device != "cpu":
         why_not = cuda_obstacle()
         if why_not is None:
-            session = _start(path, ["CUDAExecutionProvider", "CPUExecutionProvider"], threads)
+            session = _start(path, data, ["CUDAExecutionProvider", "CPUExecutionProvider"], threads)
             if session.provider == "CUDAExecutionProvider":
                 return session
             why_not = "onnxruntime could not start its CUDA provider; install xrdmatch[cuda], which brings CUDA and cuDNN"
         if device == "cuda":
             raise ModelError(f"{path}: cannot run on CUDA: {why_not}. Use --device cpu or auto")
-    return _start(path, ["CPUExecutionProvider"], threads)
+    return _start(path, data, ["CPUExecutionProvider"], threads)
 
 
 def cuda_obstacle() -> str | None:
@@ -116,7 +116,23 @@ def cuda_obstacle() -> str | None:
     return None
 
 
-def _start(path: Path, providers: list[str], threads: int | None) -> Session:
+def _network(path: Path) -> bytes:
+    """The bytes of an ONNX file. Raises ModelError where it is missing, or takes its weights out of other files."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no such network; expected an ONNX file")
+    try:
+        data = path.read_bytes()
+        outside = external_data(data)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be opened ({files.reason(error)}); check its permissions") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: not a network that onnxruntime can load (its ONNX {error}); train or download it again") from error
+    if outside:
+        raise ModelError(f"{path}: its weights point to another file ({outside!r}), which no network of xrdmatch does: it is refused for safety")
+    return data
+
+
+def _start(path: Path, data: bytes, providers: list[str], threads: int | None) -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -129,7 +145,7 @@ def _start(path: Path, providers: list[str], threads: int | None) -> Session:
         if "CUDAExecutionProvider" in providers and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
         try:
-            session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
+            session = onnxruntime.InferenceSession(data, options, providers=providers)
         except Exception as error:  # onnxruntime's errors share no public base class
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{path}: not a network that onnxruntime can load ({reason}); train or download it again") from error

@@ -64,6 +64,10 @@ class Pattern:
         return float(np.median(np.diff(self.two_theta)))
 
 
+#: Points of a grid: a step of 0.0002 degrees over the whole circle.
+MAX_GRID = 1_000_000
+
+
 @dataclass(frozen=True)
 class Grid:
     """Even 2theta points from start to stop (both included), degrees, at a stated wavelength (angstrom)."""
@@ -76,6 +80,8 @@ class Grid:
     def __post_init__(self) -> None:
         if not (0 < self.start < self.stop < 180 and 0 < self.step < self.stop - self.start):
             raise ValueError(f"grid needs 0 < start < stop < 180 and a step within, got {self}")
+        if self.size > MAX_GRID:
+            raise ValueError(f"grid has {self.size} points, at most {MAX_GRID} are possible")
 
     @property
     def size(self) -> int:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from xrdmatch.errors import StructureError
 
@@ -16,6 +17,9 @@ from xrdmatch.errors import StructureError
 STRUCTURE_SUFFIXES = (".cif", ".vasp", ".poscar")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 
+#: Types of tar headers that extend the next one, and the bytes one may have.
+_EXTRA = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+MAX_EXTRA = 2**20
 #: A structure file larger than this is not one (bytes).
 MAX_BYTES = 64 * 2**20
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB, so no structure file"
@@ -101,8 +105,19 @@ def _zip_members(path: Path) -> Iterator[_Member]:
                 yield info.filename, info.file_size, partial(archive.read, info)
 
 
+class _Entry(tarfile.TarInfo):
+    """A header whose extra records (long names, attributes) cannot be a bomb: tarfile reads them whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type in _EXTRA and entry.size > MAX_EXTRA:
+            raise tarfile.ReadError(f"a header of {entry.size} bytes")
+        return entry
+
+
 def _tar_members(path: Path) -> Iterator[_Member]:
-    with tarfile.open(path, "r|*") as archive:
+    with tarfile.open(path, "r|*", tarinfo=_Entry) as archive:
         for member in archive:
             handle = archive.extractfile(member) if member.isfile() else None
             if handle is not None:
