@@ -227,6 +227,16 @@ def radiation(
     return (2.0 * first + second) / 3.0, meta | {"wavelength_kind": "Ka mean"}
 
 
+def stated_wavelength(value: float, unit: str) -> float | None:
+    """A wavelength in angstrom from a number of a header and what follows it: nanometres where that says so, metres where it is tiny."""
+    if re.match(r"\s*\(?\s*nm", unit):
+        value *= 10.0
+    elif value < 1e-8:
+        value = float(f"{value * 1e10:.8g}")
+    low, high = WAVELENGTH_RANGE
+    return value if low <= value <= high else None
+
+
 def details(**known: Any) -> dict[str, Any]:
     """The entries that the file really has: no None, no empty text, no time below zero. Texts come on one line, without control characters."""
     kept: dict[str, Any] = {}

@@ -33,11 +33,15 @@ from xrdmatch.formats.scan import (
     other_axis,
     plain,
     radiation,
-)
+    stated_wavelength,
+)  # fmt: skip
 from xrdmatch.xray import WAVELENGTH_RANGE
 
 Row = list[float]
 _COMMENT = ("#", "!", "'", "%", "//", "*", ";", "/*", "&", "@")
+#: Blanks that group thousands, and the exponents of Fortran.
+_WITHIN = str.maketrans({"\u00a0": "", "\u202f": "", "\u2009": "", "D": "E", "d": "e"})
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
 _MISSING = {"", "-", "--", "---", "nan", "n/a", "na", "none", "null"}
 
 # ---- one line to numbers ----
@@ -45,7 +49,9 @@ _MISSING = {"", "-", "--", "---", "nan", "n/a", "na", "none", "null"}
 
 def _number(word: str, decimal_comma: bool) -> float:
     """A number as the file writes it; NaN for an empty cell. Raises ValueError for a word."""
-    word = word.strip().strip('"')
+    word = word.strip().strip('"').rstrip("°").translate(_WITHIN)
+    if " " in word and _GROUPED.fullmatch(word):
+        word = word.replace(" ", "")
     if "," in word:
         word = word.replace(".", "").replace(",", ".") if decimal_comma else word.replace(",", "")
     if word.lower() in _MISSING:
@@ -82,7 +88,7 @@ def _comma_pairs(line: str) -> Row:
 
 def _dialect(sample: list[str]) -> Callable[[str], Row]:
     """The way to split lines that understands most of the sample, as two or more numbers with an angle that moves."""
-    commas = sum(1 for line in sample if re.match(r'\s*"?[-+]?\d+,\d+"?(?:\s*[;\t|]|\s+[-+\d."])', line))
+    commas = sum(1 for line in sample if re.match(r'\s*"?(?:\d+"?\s*[;\t|]\s*"?)?[-+]?\d+,\d+"?(?:\s*[;\t|]|\s+[-+\d."])', line))
     decimal_comma = commas > 0.5 * sum(1 for line in sample if re.match(r'\s*"?[-+]?[\d.]', line))
     best, best_score = _splitter(None, decimal_comma), 0.0
     for separator in (";", "\t", "|", None, ","):
@@ -272,7 +278,7 @@ _KEYS = {
 }
 _FIELD = {key: field for field, keys in _KEYS.items() for key in keys}
 _QUOTED = re.compile(r'(\w{1,40}): "([^"]{0,200})"')
-_WAVELENGTH = re.compile(r"(?:wave ?length|lambda|\bwave\b|λ)\D{0,40}?(\d*\.\d+)", re.IGNORECASE)
+_WAVELENGTH = re.compile(r"(?:wave ?length|lambda|\bwave\b|λ)\D{0,40}?(\d*\.\d+(?:e[-+]?\d{1,2})?|\d+e-\d{1,2})", re.IGNORECASE)
 
 
 def _header_facts(header: list[str]) -> tuple[float | None, dict[str, Any], str]:
@@ -287,7 +293,7 @@ def _header_facts(header: list[str]) -> tuple[float | None, dict[str, Any], str]
                 known.setdefault(_FIELD[plain(pair[0])], pair[1].strip().strip("\"'").strip(" ,;"))
         found = _WAVELENGTH.search(line)
         if found and stated is None and not re.search(r"alpha|beta", line, re.IGNORECASE):
-            stated = _stated(float(found.group(1)), line[found.end() :])
+            stated = stated_wavelength(float(found.group(1)), line[found.end() :])
     anode = known.get("anode", "")
     first, second = first_number(known.get("k_alpha1")), first_number(known.get("k_alpha2"))
     wavelength, meta = radiation(first, second, ratio=first_number(known.get("ratio")), anode=anode)
@@ -296,14 +302,6 @@ def _header_facts(header: list[str]) -> tuple[float | None, dict[str, Any], str]
     meta |= details(format="text columns", counting_time=first_number(known.get("counting_time")), sample=known.get("sample"), date=known.get("date"))
     axis = known.get("axis", "")
     return wavelength, meta, axis if other_axis(axis, known_only=True) or not other_axis(axis) else ""
-
-
-def _stated(value: float, rest: str) -> float | None:
-    """A wavelength in angstrom from a header; in nanometres where the unit says so."""
-    if re.match(r"\s*\(?\s*nm", rest):
-        value *= 10.0
-    low, high = WAVELENGTH_RANGE
-    return value if low <= value <= high else None
 
 
 # ---- tables without an angle column ----
