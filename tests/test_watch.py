@@ -51,6 +51,7 @@ def watch(tmp_path, clock):
 
 def columns(path, points=200):
     path.write_text("".join(f"{5 + 0.1 * i:.1f} {100 + i % 7}\n" for i in range(points)))
+    os.utime(path, (1.5e9 + points, 1.5e9 + points))  # long ago by the clock of the machine; the watch has one of its own here
 
 
 def complete_after(watch, clock, seconds):
@@ -106,6 +107,17 @@ def test_a_file_that_breaks_off_waits_for_its_rest(watch, clock):
         assert seen(watch, clock, 100.0) == []
     path.write_text(RAS + "".join(f"{5 + 0.1 * i:.1f} 100 1\n" for i in range(400)) + "*RAS_INT_END\n")
     assert seen(watch, clock, 3.0) == [("scan.ras", True)]
+
+
+def test_a_file_whose_last_record_breaks_off_is_taken_as_it_is_after_some_patience(watch, clock):
+    path = watch.folder / "scan.xy"
+    columns(path)
+    path.write_text(path.read_text() + "25.")
+    assert seen(watch, clock, 3.0) == []
+    assert seen(watch, clock, 2.0 * PATIENCE) == [("scan.xy", True)]
+    columns(path, 210)
+    os.utime(path, (1e9, 1e9))
+    assert seen(watch, clock, 3.0) == [("scan.xy", True)]
 
 
 def test_an_empty_file_waits_and_rubbish_is_an_error_after_some_patience(watch, clock):

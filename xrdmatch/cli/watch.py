@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 #: Seconds between looks at the whole folder without any notice of a change.
 LOOK = 5.0
-#: How many times the quiet time a file that cannot be read is left alone before that is its answer.
+#: How many times the quiet time a file that cannot be read, or that looks unfinished, is left alone before it is answered as it is.
 PATIENCE = 5.0
 #: Milliseconds between looks at the files that are waited for.
 TICK = 200
-#: How the readers say that a file breaks off. Such a file is waited for until it changes.
-UNFINISHED = "still being written"
+#: How the readers say that a file is not complete: in an error, and it is waited for until it changes; in a note, and it may be as it is.
+UNFINISHED = "being written"
 
 #: Size, time of last change, and number of the file: what stays the same while nobody writes.
 Signature = tuple[int, int, int]
@@ -40,11 +40,12 @@ Read = tuple[str, "Pattern | XrdMatchError"]
 
 @dataclass
 class _Waiting:
-    """A file that may not be complete: since when it has looked like this, and what reading it said."""
+    """A file that may not be complete: since when it has looked like this, what reading it said, and whether only a change can help."""
 
     signature: Signature
     since: float
     said: str = ""
+    broken: bool = False
 
 
 @dataclass
@@ -83,7 +84,7 @@ class Watch:
         """What can be read of the files that have been quiet for long enough, those that were first so before the others."""
         for path, waiting in sorted(self._waiting.items(), key=lambda item: (item[1].since, item[0])):
             still = self.clock() - waiting.since
-            if still < self.quiet * (PATIENCE if waiting.said else 1.0) or UNFINISHED in waiting.said or not waiting.signature[0]:
+            if still < self.quiet * (PATIENCE if waiting.said else 1.0) or waiting.broken or not waiting.signature[0]:
                 continue
             if not inputs.is_measured(Path(path)):
                 self._done(path, waiting)
@@ -92,8 +93,10 @@ class Watch:
             if _signature(path) != waiting.signature:
                 self.look()  # it went on while it was read
                 continue
-            if isinstance(pattern, ReadError) and (UNFINISHED in str(pattern) or not waiting.said):
-                waiting.said = str(pattern)
+            doubt = _doubt(pattern)
+            waiting.broken = UNFINISHED in doubt and isinstance(pattern, ReadError)
+            if waiting.broken or (doubt and not waiting.said):
+                waiting.said = doubt
                 continue
             self._done(path, waiting)
             yield path, pattern
@@ -149,6 +152,14 @@ class Watch:
     def _done(self, path: str, waiting: _Waiting) -> None:
         self._known[path] = waiting.signature
         del self._waiting[path]
+
+
+def _doubt(pattern: Pattern | XrdMatchError) -> str:
+    """Why a file may not be complete, though it has been quiet; empty where nothing says so."""
+    if isinstance(pattern, XrdMatchError):
+        return str(pattern) if isinstance(pattern, ReadError) else ""
+    notes: tuple[str, ...] = pattern.meta.get("notes", ())
+    return next((note for note in notes if UNFINISHED in note), "")
 
 
 def _signature(path: str, omit: inputs.Files = frozenset()) -> Signature | None:
