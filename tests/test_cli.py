@@ -537,8 +537,10 @@ def test_info_says_what_would_run(run, tiny_model):
     assert code == 0
     assert (facts["xrdmatch"], facts["entries"], facts["kind"]) == (__version__, 5, "encoder")
     assert facts["provider"] in ("CPUExecutionProvider", "CUDAExecutionProvider")
+    assert f"numpy {np.__version__}" in facts["packages"]
     code, out, _ = run("info", "--model", "no-such-model")
     assert code == 1
+    assert f"numpy {np.__version__}" in out
     assert "no-such-model" in out
 
 

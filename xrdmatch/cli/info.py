@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import textwrap
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,6 +13,9 @@ import typer
 from xrdmatch import __version__
 from xrdmatch.cli import shared
 from xrdmatch.errors import XrdMatchError
+
+#: What decides how it runs and answers, and what the extras bring.
+PACKAGES = ("numpy", "h5py", "gemmi", "pymatgen", "typer", "rich", "matplotlib", "watchfiles", "torch", "onnx")
 
 
 class Format(StrEnum):
@@ -36,7 +40,8 @@ def info(
         width = max(map(len, facts))
         for name, value in facts.items():
             said = ", ".join(map(str, value)) if isinstance(value, list) else value
-            typer.echo(f"{name.replace('_', ' '):{width}}  {'-' if said in (None, '') else said}")
+            lines = textwrap.wrap(str(said), 78 - width, break_long_words=False, break_on_hyphens=False) if said not in (None, "") else ["-"]
+            typer.echo(f"{name.replace('_', ' '):{width}}  " + ("\n" + " " * (width + 2)).join(lines))
     if facts["model_error"]:
         raise typer.Exit(1)
 
@@ -45,12 +50,13 @@ def collect(model: str | None, device: str) -> dict[str, Any]:
     """The facts, in the order they are printed; a model that does not load is a fact as well."""
     import onnxruntime
 
-    from xrdmatch.model import cuda_obstacle, shipped_folder, shipped_models
+    from xrdmatch.model import cuda_obstacle, shipped_folder, shipped_models, usable_cores
 
     facts: dict[str, Any] = {
         "xrdmatch": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
-        "platform": platform.platform(),
+        "platform": f"{platform.platform()}, {usable_cores()} cores",
+        "packages": [f"{name} {_version_of(name)}" for name in PACKAGES],
         "onnxruntime": onnxruntime.__version__,
         "providers_installed": onnxruntime.get_available_providers(),
         "cuda": cuda_obstacle() or "nothing known stands in its way",
@@ -64,6 +70,16 @@ def collect(model: str | None, device: str) -> dict[str, Any]:
     except XrdMatchError as problem:
         error = str(problem)
     return {**facts, **about, "model_error": error}
+
+
+def _version_of(package: str) -> str:
+    """Without importing it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _about_model(name: str | None, device: Any) -> dict[str, Any]:
