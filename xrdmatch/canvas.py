@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import secrets
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.files import reason, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +118,10 @@ def check_suffix(path: Path) -> str:
     return suffix
 
 
+class _Dropped(Exception):
+    """Ends the writing of a file that is not to be kept."""
+
+
 class Book:
     """A picture's file, written beside its target and renamed when it is closed: one figure, or any number as the pages of a .pdf.
 
@@ -129,12 +132,11 @@ class Book:
         self.path, self.pages = Path(path), 0
         self.suffix = check_suffix(self.path)
         need_matplotlib()
-        self._beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         self._pdf: Any = None
+        self._open = contextlib.ExitStack()
         with self._told():
-            if self.path.is_dir():
-                raise IsADirectoryError(None, "there is a folder of that name")
-            self._beside.touch()  # before the work, not after it
+            self._part = self._open.enter_context(whole(self.path))
+            self._part.touch()  # before the work, not after it
 
     def add(self, figure: Figure) -> None:
         # Without dates, so that the same call writes the same bytes.
@@ -145,24 +147,21 @@ class Book:
             if self.suffix == ".pdf":
                 from matplotlib.backends.backend_pdf import PdfPages
 
-                self._pdf = self._pdf or PdfPages(self._beside, metadata={"Creator": "xrdmatch", "CreationDate": None})
+                self._pdf = self._pdf or PdfPages(self._part, metadata={"Creator": "xrdmatch", "CreationDate": None})
                 self._pdf.savefig(figure)
             else:
                 metadata = {"Creator": "xrdmatch", "Date": None} if self.suffix == ".svg" else {"Software": "xrdmatch"}
-                figure.savefig(self._beside, format=self.suffix[1:], metadata=metadata)
+                figure.savefig(self._part, format=self.suffix[1:], metadata=metadata)
 
     def close(self, keep: bool = True) -> None:
-        """Rename the file into its place, where it has a page and is to be kept; else nothing is left."""
-        try:
-            with self._told():
-                if self._pdf is not None:
-                    with style():  # fonts are written last, as the settings of that moment say
-                        self._pdf.close()
-                    self._pdf = None
-                if keep and self.pages:
-                    os.replace(self._beside, self.path)
-        finally:
-            self._beside.unlink(missing_ok=True)
+        """Put the file in its place, where it has a page and is to be kept; else nothing is left. A second call does nothing."""
+        with self._told(), contextlib.suppress(_Dropped), self._open:
+            if self._pdf is not None:
+                with style():  # fonts are written last, as the settings of that moment say
+                    self._pdf.close()
+                self._pdf = None
+            if not (keep and self.pages):
+                raise _Dropped
 
     def __enter__(self) -> Book:
         return self
@@ -175,7 +174,7 @@ class Book:
         try:
             yield
         except OSError as error:
-            raise XrdMatchError(f"{self.path}: cannot be written ({error.strerror or error}); choose another place") from error
+            raise XrdMatchError(f"{self.path}: cannot be written ({reason(error)}); choose another place") from error
 
 
 def save(figure: Figure, path: str | Path) -> None:

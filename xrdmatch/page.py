@@ -9,8 +9,6 @@ import base64
 import html
 import json
 import math
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.denoise import noise_sigma
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.files import reason, whole
 from xrdmatch.identify import Identification, Match
 from xrdmatch.indexed import Indexed
 from xrdmatch.match import Evidence
@@ -82,16 +81,11 @@ class Page:
 
     def write(self, path: str | Path) -> None:
         """Write the page beside `path` and rename. Raises XrdMatchError where the place cannot be written."""
-        path = Path(path)
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
-            try:
-                beside.write_text(self.text(), encoding="utf-8", newline="\n")
-                os.replace(beside, path)
-            finally:
-                beside.unlink(missing_ok=True)
+            with whole(path) as part:
+                part.write_text(self.text(), encoding="utf-8", newline="\n")
         except OSError as error:
-            raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+            raise XrdMatchError(f"{path}: cannot be written ({reason(error)}); choose another place") from error
 
 
 def _asset(name: str) -> str:

@@ -59,6 +59,8 @@ def identify(
     plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
     plot_format: outputs.PlotFormatOption = outputs.PlotFormat.pdf,
     html: outputs.HtmlOption = None,
+    export: outputs.ExportOption = None,
+    export_shifted: outputs.ShiftedOption = False,
     device: shared.DeviceOption = shared.Device.auto,
     jobs: shared.JobsOption = None,
     quiet: shared.QuietOption = False,
@@ -79,7 +81,8 @@ def identify(
         raise typer.BadParameter("standard input (-) can be read once")
     messages = shared.Messages(quiet)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
-    sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, outputs.Asked(plot, plot_size, plot_scale, plot_format, html))
+    asked = outputs.Asked(plot, plot_size, plot_scale, plot_format, html, export, export_shifted)
+    sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, asked)
     verdicts: list[str] = []
     rows = PLOT if len(files) == 1 and watch is None else 1
     with (

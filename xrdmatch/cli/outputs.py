@@ -1,4 +1,4 @@
-"""What identify makes beside its results: figures, a page. Each is checked before the work and written whole or not at all."""
+"""What identify makes beside its results: figures, a page, files for refinement. Each is checked before the work and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 
 from xrdmatch.cli import inputs, shared
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.files import reason
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,6 +58,13 @@ PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", rich_help
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="A page of all scans to look through in a browser, offline.")
 ]
+
+
+ExportOption = Annotated[
+    Path | None,
+    typer.Option("--export", metavar="DIR", rich_help_panel=PANEL, help="Files to refine with: cell, indexed lines, peaks, .xye."),
+]
+ShiftedOption = Annotated[bool, typer.Option("--export-shifted", rich_help_panel=PANEL, help="Take the zero shift found off the exported angles.")]
 
 
 class Sink(Protocol):
@@ -119,7 +127,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+        raise XrdMatchError(f"{path}: cannot be written ({reason(error)}); choose another place") from error
     check_file(path / "file")
 
 
@@ -177,6 +185,27 @@ class WebPage:
         return f"{self.path}: {len(self.page.rows)} scan{'s' if len(self.page.rows) != 1 else ''}"
 
 
+class Export:
+    """Files for refinement of each scan, in one folder."""
+
+    def __init__(self, path: Path, shifted: bool) -> None:
+        if path.is_file():
+            raise typer.BadParameter(f"{path}: expected a folder, this is a file")
+        make_folder(path)
+        self.path, self.shifted, self.scans = path, shifted, 0
+        self.taken: set[Path] = set()
+
+    def put(self, result: Identification) -> None:
+        from xrdmatch.exchange import export
+
+        if result.verdict != "error":  # which says itself why there is no scan
+            export(result, self.path, inputs.target(self.path, result.file, "", self.taken).name, self.shifted)
+            self.scans += 1
+
+    def close(self, keep: bool) -> str:
+        return f"{self.path}: files for refinement of {self.scans} scan{'s' if self.scans != 1 else ''}"
+
+
 def check_file(path: Path) -> None:
     """Raise XrdMatchError unless a file can be written at `path`: before the work, not after it."""
     import secrets
@@ -186,7 +215,7 @@ def check_file(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+        raise XrdMatchError(f"{path}: cannot be written ({reason(error)}); choose another place") from error
 
 
 @dataclass(frozen=True)
@@ -198,11 +227,17 @@ class Asked:
     plot_scale: PlotScale = PlotScale.linear
     plot_format: PlotFormat = PlotFormat.pdf
     html: Path | None = None
+    export: Path | None = None
+    export_shifted: bool = False
 
 
 def sinks(number: int, messages: shared.Messages, asked: Asked) -> Sinks:
     """What was asked for, for `number` scans. Raises XrdMatchError or a usage error where it cannot be had."""
     made: list[Sink] = []
+    if asked.export_shifted and asked.export is None:
+        raise typer.BadParameter("--export-shifted goes with --export DIR")
+    if asked.export is not None:
+        made.append(Export(asked.export, asked.export_shifted))
     if asked.html is not None:
         made.append(WebPage(asked.html, number))
     if asked.plot is not None:
