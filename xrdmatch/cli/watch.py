@@ -65,7 +65,7 @@ class Watch:
         if importlib.util.find_spec("watchfiles") is None:
             raise XrdMatchError("--watch needs watchfiles, which is not installed: pip install 'xrdmatch[watch]'")
         if not self.folder.is_dir():
-            raise XrdMatchError(f"{self.folder}: expected a folder to watch, but there is none of this name")
+            raise XrdMatchError(f"{self.folder}: expected a folder to watch, but this is none")
         self._known = dict(self._listed())
 
     def look(self) -> None:
@@ -104,9 +104,12 @@ class Watch:
     def unfinished(self) -> Iterator[Read]:
         """The files that are still waited for, as errors: when nobody watches any more, they have to have an answer."""
         for path, waiting in sorted(self._waiting.items()):
-            if inputs.is_measured(Path(path)):
-                why = waiting.said.removeprefix(f"{path}: ") or f"{waiting.signature[0]} bytes so far"
-                yield path, ReadError(f"{path}: the watch ended before this file was complete ({why}); identify it when it is")
+            if not inputs.is_measured(Path(path)):
+                continue
+            why = waiting.said.removeprefix(f"{path}: ") or f"{waiting.signature[0]} bytes so far"
+            its_turn = not waiting.said and waiting.signature[0] and self.clock() - waiting.since >= self.quiet
+            state = "its turn came" if its_turn else f"this file was complete ({why})"
+            yield path, ReadError(f"{path}: the watch ended before {state}; identify it by itself")
 
     def patterns(self, stop: threading.Event) -> Iterator[Read]:
         """Each file as it is complete, until `stop` is set; then those that never were."""
