@@ -191,15 +191,31 @@ def test_a_folder_takes_powder_cif_but_no_crystal_structure(tmp_path):
     assert [Path(name).name for name, _ in inputs.expand([str(tmp_path)])] == ["powder.cif", "scan.XY.gz"]
 
 
-def test_output_is_whole_or_not_there(run, tiny_model, scans, tmp_path):
+def test_output_is_whole_or_not_there_and_has_no_colour(run, tiny_model, scans, tmp_path, monkeypatch):
     target = tmp_path / "answers.jsonl"
     code, out, _ = run("identify", scans / "a.xy", "--model", tiny_model, "-f", "json", "--output", target)
     assert (code, out) == (0, "")
     assert json.loads(target.read_text())["verdict"] == "match"
+    table = tmp_path / "answers.txt"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert run("identify", scans / "a.xy", "--model", tiny_model, "--output", table)[:2] == (0, "")
+    assert "HKUST-1" in table.read_text()
+    assert "\x1b" not in table.read_text()
     code, _, err = run("identify", scans / "a.xy", "--model", tiny_model, "-o", tmp_path / "absent" / "x")
     assert code == 1
     assert "cannot be written" in err
     assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_order_does_not_depend_on_the_number_of_workers(run, tiny_model, scans):
+    for number in range(8):
+        (scans / f"c{number}.xy").write_bytes((scans / "a.xy").read_bytes())
+    for path in scans.glob("*.xy"):
+        os.utime(path, (1e9, 1e9))  # a file that has just changed gets a note for a while
+    answers = [run("identify", scans, "--model", tiny_model, "--format", "json", "-q", "--jobs", jobs)[1] for jobs in (1, 8)]
+    first, second = ([{**json.loads(line), "seconds": 0} for line in answer.splitlines()] for answer in answers)
+    assert first == second
+    assert [Path(line["file"]).name for line in first] == sorted(path.name for path in scans.glob("*.xy"))
 
 
 def test_a_defect_in_one_file_does_not_stop_the_batch(run, tiny_model, scans, monkeypatch):

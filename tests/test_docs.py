@@ -350,6 +350,9 @@ def test_changelog_has_this_version():
 
     assert re.search(rf"^## \[?{re.escape(xrdmatch.__version__)}\]?", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert f"version: {xrdmatch.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    citing = (ROOT / "docs" / "citing.md").read_text(encoding="utf-8")
+    assert f"version = {{{xrdmatch.__version__}}}" in citing
+    assert f"xrdmatch {xrdmatch.__version__} with" in citing
 
 
 def test_cards_are_filled_in():
