@@ -57,7 +57,7 @@ class Match:
     note: str = ""
     phase: int = 1
     share: float = 0.0
-    evidence: Evidence | None = None
+    evidence: Evidence | None = field(default=None, repr=False)
     lines: Indexed | None = field(default=None, repr=False, compare=False)
 
 
@@ -83,6 +83,18 @@ class Identification:
     notes: list[str] = field(default_factory=list)
     pattern: Pattern | None = field(default=None, repr=False)
     measured: Pattern | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, the scan with what was found in it, and the ranked matches."""
+        from xrdmatch.notebook import identification_html
+
+        return identification_html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """The same as a picture; None where matplotlib is absent."""
+        from xrdmatch.notebook import identification_png
+
+        return identification_png(self)
 
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values, as the command line prints them; `evidence` adds each match's lines."""

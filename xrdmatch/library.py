@@ -49,9 +49,9 @@ class Entry:
     note: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Library:
-    """Reference structures as reflections.
+    """Reference structures as reflections. `library.index()["ABCDEF_clean"]` is the row of an id.
 
     id, name, formula, source, doi, note: (n,) texts. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are rows
     offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an entry
@@ -88,6 +88,9 @@ class Library:
 
     def __len__(self) -> int:
         return len(self.id)
+
+    def __repr__(self) -> str:
+        return f"<Library: {len(self)} structures, {len(np.unique(self.family))} families, {len(self.hkl)} lines>"
 
     @classmethod
     def from_entries(cls, entries: Iterable[Entry], attrs: dict[str, Any] | None = None) -> Library:

@@ -21,7 +21,7 @@ def read_only(values: ArrayLike, dtype: Any = np.float64) -> NDArray[Any]:
     return array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pattern:
     """One powder scan.
 
@@ -47,6 +47,22 @@ class Pattern:
         object.__setattr__(self, "two_theta", angles)
         object.__setattr__(self, "intensity", counts)
         object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
+
+    def __repr__(self) -> str:
+        wavelength = f", {self.wavelength:.4f} A" if self.wavelength else ""
+        return f"<Pattern {self.name!r}: {self.two_theta.size} points, {self.two_theta[0]:.2f} to {self.two_theta[-1]:.2f} deg{wavelength}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a small plot."""
+        from xrdmatch.notebook import pattern_html
+
+        return pattern_html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """The same as a picture; None where matplotlib is absent."""
+        from xrdmatch.notebook import pattern_png
+
+        return pattern_png(self)
 
     def with_intensity(self, intensity: ArrayLike) -> Pattern:
         """The same scan with other intensities (n,)."""
