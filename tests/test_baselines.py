@@ -15,6 +15,7 @@ from xrdmatch import baselines as b
 from xrdmatch.augment import AugmentedSet, Rows, library_profiles, write_shuffled
 from xrdmatch.denoise import PAPER_GRID
 from xrdmatch.errors import LibraryError
+from xrdmatch.evaluate import read_labels
 from xrdmatch.library import Library
 
 sklearn = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs the baselines extra")
@@ -129,6 +130,10 @@ class TestClassical:
 
 
 class TestSearch:
+    @staticmethod
+    def read(table):
+        return b.read_queries(read_labels(table), table.parent, "auto")
+
     def questions(self, library, tmp_path, **how):
         rows = []
         for row in range(len(library)):
@@ -140,14 +145,14 @@ class TestSearch:
 
     @pytest.mark.parametrize("name", ["cosine", "recipe"])
     def test_the_pattern_itself_comes_first(self, name, library, tmp_path):
-        queries = b.read_queries(self.questions(library, tmp_path), "auto")
+        queries = self.read(self.questions(library, tmp_path))
         scores = b.search(name, library, np.arange(len(library)), queries)
         assert scores.argmax(axis=1).tolist() == list(range(len(library)))
         assert np.diag(scores).min() > 0.9
         assert scores.max() <= 1.0 + 1e-5
 
     def test_our_recipe_bears_shift_and_background(self, library, tmp_path):
-        queries = b.read_queries(self.questions(library, tmp_path, zero=0.2, base=6000.0), "auto")
+        queries = self.read(self.questions(library, tmp_path, zero=0.2, base=6000.0))
         plain, treated = (b.search(name, library, np.arange(len(library)), queries) for name in ("cosine", "recipe"))
         assert treated.argmax(axis=1).tolist() == list(range(len(library)))
         assert np.diag(treated).min() > 0.85
@@ -155,7 +160,7 @@ class TestSearch:
 
     def test_only_the_measured_range_counts(self, library, tmp_path):
         path = self.questions(library, tmp_path)
-        whole = b.read_queries(path, "auto")
+        whole = self.read(path)
         half = whole.signal * (PAPER_GRID.two_theta > 7.0)
         mask = whole.mask & (PAPER_GRID.two_theta > 7.0)
         scores = b.search("recipe", library, np.arange(len(library)), b.Queries(whole.entries, {}, whole.x, half.astype(np.float32), mask))

@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 
 #: A module imports only from modules before it. A folder is one module.
 _TABLE = """
-    errors  files  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  model  match  indexed
+    errors  files  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  model  head  match  indexed
     network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  calibrate  train  train_encoder  add
-    identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  explain  report  cli  __main__
+    identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  maps  explain  report  cli  __main__
 """
 ORDER = _TABLE.split()
 
@@ -27,7 +27,7 @@ DOORS = {
     "typer": ({"cli"}, {"cli"}),
     "rich": ({"table", "report", "cli"}, set()),
     "watchfiles": ({"cli"}, set()),
-    "matplotlib": ({"canvas", "figures", "explain"}, set()),
+    "matplotlib": ({"canvas", "figures", "maps", "explain"}, set()),
     "sklearn": ({"baselines", "maps"}, set()),
     "scipy": (set(ORDER), set()),
 }

@@ -119,15 +119,18 @@ def chosen(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def read_queries(labels: Path, filter_mode: Mode) -> Queries:
-    """Every labelled scan, filtered as the model's input is; what cannot be read or has no data in 5-50 degrees is an error of its row."""
-    entries, errors = read_labels(labels), {}
+def read_queries(entries: list[dict[str, str]], folder: Path, filter_mode: Mode) -> Queries:
+    """Every labelled scan (`file` relative to `folder`), filtered as the model's input is.
+
+    What cannot be read or has no data in 5-50 degrees is an error of its row.
+    """
+    errors = {}
     x = np.zeros((len(entries), PAPER_GRID.size), np.float32)
     signal = np.zeros((len(entries), SEARCH.grid.size), np.float32)
     mask = np.zeros(signal.shape, bool)
     for i, entry in enumerate(entries):
         try:
-            scan = formats.read(labels.parent / entry["file"])
+            scan = formats.read(folder / entry["file"])
         except ReadError as error:
             errors[i] = str(error)
             continue
@@ -159,7 +162,7 @@ def compare_all(
     those that the labels accept first. With one, search-match is limited to its structures, too, so that all choose among the same. `note` is told
     what is going on. Raises LibraryError where set and library do not belong together, XrdMatchError where scikit-learn is missing.
     """
-    queries = read_queries(labels, filter_mode)
+    queries = read_queries(read_labels(labels), labels.parent, filter_mode)
     tell = note or (lambda text: None)
     learning = [name for name in names if name in LEARNING]
     if learning:

@@ -1,4 +1,4 @@
-"""What an ONNX file may not do: take its weights out of other files.
+"""The fields of an ONNX file, and what it may not do: take its weights out of other files.
 
 A tensor of an ONNX file can point to a file by name, also to one outside the model's folder, and the runtime reads what it finds there. Our networks
 are single files, so that any such pointer is refused before the runtime sees the file. Needs no ONNX library: field numbers are those of onnx.proto3,
@@ -33,7 +33,7 @@ def _pointers(data: memoryview, message: str, depth: int) -> Iterator[str]:
     if depth > _DEPTH:
         raise ValueError("nested too deeply")
     within = _FIELDS[message]
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if isinstance(value, int):
             if message == "Tensor" and field == _DATA_LOCATION and value != 0:
                 yield "?"
@@ -45,21 +45,21 @@ def _pointers(data: memoryview, message: str, depth: int) -> Iterator[str]:
 
 def _text(entry: memoryview) -> str:
     """The value of a pair of key and value."""
-    values = [bytes(value) for field, value in _fields(entry) if field == 2 and not isinstance(value, int)]
+    values = [bytes(value) for field, value in fields(entry) if field == 2 and not isinstance(value, int)]
     return values[0][:100].decode("utf-8", "replace") if values else "?"
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and content of each field of a protocol buffer message; numbers of fixed width are passed over."""
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         kind = tag & 7
         if kind == 0:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
             yield tag >> 3, value
         elif kind == 2:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
             if size > len(data) - at:
                 raise ValueError("breaks off")
             yield tag >> 3, data[at : at + size]
@@ -70,7 +70,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise ValueError(f"field of kind {kind}")
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The integer that begins at `at`, and where it ends. Raises ValueError where it breaks off."""
     value = shift = 0
     while at < len(data) and shift < 70:
         byte = data[at]

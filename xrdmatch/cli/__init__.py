@@ -15,6 +15,7 @@ from xrdmatch.cli.identify import identify
 from xrdmatch.cli.info import info
 from xrdmatch.cli.models import add, evaluate, train
 from xrdmatch.cli.patterns import augment, denoise
+from xrdmatch.cli.pictures import explain, map_scans
 from xrdmatch.cli.simulate import simulate
 from xrdmatch.errors import XrdMatchError
 
@@ -113,8 +114,9 @@ def _start(
 app.command(rich_help_panel=START)(identify)
 app.command(rich_help_panel=START)(simulate)
 app.command(rich_help_panel=START)(train)
-for _command in (denoise, augment, evaluate, add, info):
+for _command in (denoise, augment, evaluate, explain, add, info):
     app.command(rich_help_panel=MORE)(_command)
+app.command("map", rich_help_panel=MORE)(map_scans)
 
 
 def main() -> None:

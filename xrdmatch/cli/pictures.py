@@ -1,0 +1,94 @@
+"""explain and map: what the network looked at, and how labelled scans lie to each other."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xrdmatch.cli import inputs, outputs, shared
+from xrdmatch.errors import XrdMatchError
+
+PictureOption = Annotated[Path, typer.Option("--output", "-o", metavar="PICTURE", help="A file ending in .png, .svg or .pdf.")]
+
+
+class Input(StrEnum):
+    """What of a scan is mapped."""
+
+    recipe = "recipe"
+    minmax = "minmax"
+
+
+def explain(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A measured file, or - for standard input.")],
+    out: PictureOption,
+    model: shared.ModelOption = None,
+    wavelength: shared.WavelengthOption = None,
+    rank: Annotated[int, typer.Option("--rank", min=1, max=12, help="The match to explain: 1 is the first.")] = 1,
+    filter_mode: shared.FilterOption = shared.Filter.auto,
+    range_index: shared.RangeOption = None,
+    plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
+    device: shared.DeviceOption = shared.Device.auto,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Draw what the network looked at: class activation maps over the scan, with the match's reflections indexed.
+
+    Grad-CAM shows what speaks for this match; the activation map of Wang et al. (2020) shows where the network is active whatever the answer.
+    Needs the plot extra.
+    """
+    from xrdmatch.canvas import check_suffix, need_matplotlib, save
+    from xrdmatch.explain import explain as find
+    from xrdmatch.explain import explanation_figure
+    from xrdmatch.identify import Identifier
+
+    messages = shared.Messages(quiet)
+    check_suffix(out)
+    need_matplotlib()
+    files = list(inputs.expand([path]))
+    if len(files) != 1:
+        raise typer.BadParameter(f"one scan is explained at a time, {path} gives {len(files)}", param_hint="PATH")
+    name, pattern = next(iter(inputs.patterns(files, 1, range_index)))
+    if isinstance(pattern, XrdMatchError):
+        raise pattern
+    found = find(Identifier(model, device.value, max(rank, 5)), pattern, wavelength, filter_mode.value, name, rank)
+    for note in found.result.notes:
+        messages.warn(note, name)
+    save(explanation_figure(found, plot_size.value), out)
+    said = found.match.name or found.match.id
+    messages.note(f"{out}: match {rank}, {said}, probability {100 * found.match.probability:.0f} %; the maps resolve {found.resolution:.2f} degrees")
+
+
+def map_scans(
+    source: Annotated[Path, typer.Argument(metavar="LABELS.csv|DIR", help="A table with columns file and label, or a folder of scans.")],
+    out: PictureOption,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only rows of this kind, such as mof; may be repeated.")] = None,
+    given: Annotated[Input, typer.Option("--input", help="recipe: background and noise taken off; minmax: as in Wang et al. 2020.")] = Input.recipe,
+    filter_mode: shared.FilterOption = shared.Filter.auto,
+    plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
+    seed: shared.SeedOption = 0,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Draw a map of labelled scans by neighbourhood component analysis (figure 4 of Wang et al. 2020).
+
+    In a folder, a scan's label is its subfolder, or its name without the number at its end. The method is told the labels: see docs/reproduction.md.
+    Needs the plot and baselines extras.
+    """
+    from xrdmatch.canvas import check_suffix, need_matplotlib, save
+    from xrdmatch.maps import labelled, make_map, map_figure
+
+    messages = shared.Messages(quiet)
+    check_suffix(out)
+    need_matplotlib()
+    files = [Path(name) for name, absent in inputs.expand([str(source)], True) if not absent] if source.is_dir() else []
+    rows, folder = labelled(source, files, kind or [])
+    made = make_map(rows, folder, given.value, filter_mode.value, seed)
+    for _, reason in made.failed:
+        messages.error(reason)
+    save(map_figure(made, plot_size.value), out)
+    right, total = made.alone
+    told = f"; without the map, {right} of {total} have a nearest neighbour of their own label" if total else ""
+    messages.note(f"{out}: {len(made.files)} scans of {len(set(made.labels))} labels{told}")
+    if made.failed:
+        raise typer.Exit(1)
