@@ -1,0 +1,61 @@
+"""How long whole processes take, beside a Python that does nothing.
+
+    python benchmarks/startup.py [--count 15]
+
+The processes take turns, so that a busy machine slows all of them alike; the ratio to the bare interpreter is what can be compared between machines.
+Processor time is hardly changed by what else runs, wall time is (Unix only, since the system's account of finished processes is needed).
+The limits are those the project sets itself on 2 cores: 0.5 s for --help, 1.5 s for identify of one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = "docs/samples/hkust-1.xy"
+CALLS = {
+    "python -c pass": ["-c", "pass"],
+    "xrdmatch --version": ["-m", "xrdmatch", "--version"],
+    "xrdmatch --help": ["-m", "xrdmatch", "--help"],
+    "xrdmatch identify --help": ["-m", "xrdmatch", "identify", "--help"],
+    f"xrdmatch identify {SAMPLE}": ["-m", "xrdmatch", "identify", SAMPLE, "--quiet"],
+}
+LIMITS = {"xrdmatch --help": 0.5, f"xrdmatch identify {SAMPLE}": 1.5}
+
+
+def seconds(arguments: list[str]) -> tuple[float, float]:
+    """Wall and processor time of one process, from its start to its end."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
+    wall, after = time.perf_counter() - clock, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=15, help="processes of each kind")
+    count = parser.parse_args().count
+    for arguments in CALLS.values():
+        seconds(arguments)  # files come into the cache, and modules are compiled
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in CALLS}
+    for _ in range(count):
+        for name, arguments in CALLS.items():
+            times[name].append(seconds(arguments))
+    print(f"{'seconds, median':44}{'wall':>8}{'fastest':>9}{'cpu':>8}{'x bare':>8}   limit")
+    bare = statistics.median(cpu for _, cpu in times["python -c pass"])
+    for name, values in times.items():
+        walls, cpu = [wall for wall, _ in values], statistics.median(cpu for _, cpu in values)
+        limit = f"{LIMITS[name]:g} s" if name in LIMITS else ""
+        print(f"{name:44}{statistics.median(walls):8.3f}{min(walls):9.3f}{cpu:8.3f}{cpu / bare:8.1f}   {limit}".rstrip())
+
+
+if __name__ == "__main__":
+    main()
