@@ -324,7 +324,7 @@ def search(name: str, library: Library, rows: NDArray[np.int64], queries: Querie
     best of all shifts up to `MAX_SHIFT`.
     """
     if name == "cosine":
-        unit = queries.x / np.maximum(np.linalg.norm(queries.x, axis=1, keepdims=True), 1e-9)
+        unit = (queries.x / np.maximum(np.linalg.norm(queries.x, axis=1, keepdims=True), 1e-9)).astype(np.float32)
         return np.concatenate(list(_plain(library, rows, unit)), axis=1)
     return np.concatenate(list(_treated(library, rows, queries)), axis=1)
 
