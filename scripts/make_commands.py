@@ -33,8 +33,8 @@ Every output file is written beside its target and renamed, so that an interrupt
 Exit codes: 0 all went well; 1 something failed (a batch goes on, reports each failure and ends with 1); 2 wrong usage; 130 interrupted. Ctrl-C is
 how `identify --watch` ends: the exit code is then 0 or 1.
 
-`xrdmatch --install-completion` sets up completion of commands, options, their choices and the names of models in your shell: bash, zsh, fish and
-PowerShell. It writes a script into your home folder and, for bash and zsh, a line into `.bashrc` or `.zshrc` that loads it; open a new terminal
+`xrdmatch --install-completion` sets up completion of commands, options, their choices and the names of models in your shell: bash, zsh and fish,
+which are tested, and PowerShell, which is not. It writes a script into your home folder and, for bash and zsh, a line into `.bashrc` or `.zshrc` that loads it; open a new terminal
 afterwards. `xrdmatch --show-completion` prints the script instead. `python -m xrdmatch` is the same as `xrdmatch`.
 """
 
