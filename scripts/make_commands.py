@@ -34,8 +34,9 @@ Exit codes: 0 all went well; 1 something failed (a batch goes on, reports each f
 how `identify --watch` ends: the exit code is then 0 or 1.
 
 `xrdmatch --install-completion` sets up completion of commands, options, their choices and the names of models in your shell: bash, zsh and fish,
-which are tested, and PowerShell, which is not. It writes a script into your home folder and, for bash and zsh, a line into `.bashrc` or `.zshrc` that loads it; open a new terminal
-afterwards. `xrdmatch --show-completion` prints the script instead. `python -m xrdmatch` is the same as `xrdmatch`.
+which are tested, and PowerShell, which is not. It writes a script into your home folder and, for bash and zsh, a line into `.bashrc` or `.zshrc`
+that loads it; open a new terminal afterwards. `xrdmatch --show-completion` prints the script instead. `python -m xrdmatch` is the same as
+`xrdmatch`.
 """
 
 JSON = """\

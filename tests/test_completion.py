@@ -36,7 +36,7 @@ def home(tmp_path):
 
 
 def asked(home, **variables):
-    done = subprocess.run(["xrdmatch"], env={**home, **variables}, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["xrdmatch"], env={**home, **variables}, capture_output=True, text=True, timeout=300, check=False)
     assert not done.stderr
     return done.stdout
 
@@ -65,7 +65,7 @@ def installed(shell, home):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not here")
     # Without a second command the shell would be replaced by xrdmatch, and nobody could tell which it was.
-    done = subprocess.run([shell, "-c", "xrdmatch --install-completion; true"], env=home, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([shell, "-c", "xrdmatch --install-completion; true"], env=home, capture_output=True, text=True, timeout=300, check=False)
     assert f"{shell} completion installed" in done.stdout, done.stdout + done.stderr
 
 
@@ -73,7 +73,7 @@ def test_in_bash(home, tmp_path):
     installed("bash", home)
     code = """source ~/.bashrc
 COMP_WORDS=(xrdmatch identify --format ''); COMP_CWORD=3; _xrdmatch_completion xrdmatch; echo "${COMPREPLY[@]}"; complete -p xrdmatch"""
-    done = subprocess.run(["bash", "-c", code], env=home, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "-c", code], env=home, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
     words, how = done.stdout.splitlines()
     assert set(words.split()) == {"table", "json", "csv"}
     assert "-o default" in how  # files where xrdmatch has nothing to say
@@ -83,12 +83,14 @@ def test_in_fish(home, tmp_path):
     installed("fish", home)
     (tmp_path / "scan.raw").touch()
     for line, wanted in ((*CASES[0],), ("xrdmatch identify sc", {"scan.raw"})):
-        done = subprocess.run(["fish", "-c", f'complete -C "{line}"'], env=home, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            ["fish", "-c", f'complete -C "{line}"'], env=home, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
+        )
         assert {entry.split("\t")[0] for entry in done.stdout.splitlines() if entry.strip()} == wanted
 
 
 def test_in_zsh(home):
     installed("zsh", home)
     code = "source ~/.zshrc >/dev/null 2>&1; print -r -- ${_comps[xrdmatch]}"
-    done = subprocess.run(["zsh", "-f", "-c", code], env=home, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["zsh", "-f", "-c", code], env=home, capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.strip() == "_xrdmatch"

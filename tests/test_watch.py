@@ -229,11 +229,11 @@ class Watching:
         assert "watching" in self.process.stderr.readline()
 
     def line(self):
-        return json.loads(self.lines.get(timeout=60))
+        return json.loads(self.lines.get(timeout=300))
 
     def end(self, number=signal.SIGINT):
         os.killpg(self.process.pid, number)
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=300)
         return self.process.returncode, self.process.stderr.read()
 
 
@@ -313,7 +313,7 @@ def test_a_file_with_another_header_is_left_as_it_was(tmp_path, tiny_model):
     results = tmp_path / "mine.csv"
     results.write_text("my,own,table\n1,2,3\n")
     command = ["identify", "--watch", tmp_path, "--format", "csv", "--output", results, "--model", tiny_model]
-    done = subprocess.run([sys.executable, "-m", "xrdmatch", *map(str, command)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-m", "xrdmatch", *map(str, command)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "header" in done.stderr
     assert results.read_text() == "my,own,table\n1,2,3\n"
