@@ -131,3 +131,48 @@ def test_a_whole_process_draws(tiny_model, scans, tmp_path):
     done = in_subprocess("identify", scans / "b.xy", "--model", tiny_model, "--plot", tmp_path / "a.pdf", env=None)
     assert done.returncode == 0
     assert (tmp_path / "a.pdf").exists()
+
+
+def test_training_leaves_its_learning_curve_and_a_lack_of_matplotlib_costs_no_model(tmp_path, capsys, monkeypatch):
+    from xrdmatch.cli.outputs import draw_learning
+    from xrdmatch.cli.shared import Messages
+
+    draw_learning(tmp_path, Messages())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "training.csv").write_text("step,seconds,loss,recall@5\n250,3,4.5,0.2\n500,6,3.5,0.4\n")
+    draw_learning(tmp_path, Messages())
+    assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert "training.png: learning curve" in capsys.readouterr().err
+    (tmp_path / "training.csv").write_text("step,loss\n1,many\n")
+    draw_learning(tmp_path, Messages())
+    assert "warning: " in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    draw_learning(tmp_path, Messages())
+    assert 'pip install "xrdmatch[plot]"' in capsys.readouterr().err
+
+
+def test_train_draws_as_a_command(run, tmp_path, library):
+    pytest.importorskip("torch", reason="needs the train extra")
+    pytest.importorskip("onnx", reason="needs the train extra")
+    import numpy as np
+
+    from xrdmatch.augment import library_profiles, write_shuffled
+    from xrdmatch.denoise import PAPER_GRID
+
+    rng = np.random.default_rng(0)
+    write_shuffled(
+        library_profiles(library, np.arange(3), PAPER_GRID, 0.1),
+        library.id[:3].tolist(),
+        [rng.random(PAPER_GRID.size)],
+        tmp_path / "set.h5",
+        copies=8,
+        seed=0,
+        strength=0.1,
+        noise_names=["made up"],
+        grid=PAPER_GRID,
+    )
+    library.save(tmp_path / "lib.h5")
+    code, _, err = run("train", tmp_path / "set.h5", "-o", tmp_path / "m", "--library", tmp_path / "lib.h5", "--epochs", 2, "--batch", 8, "--jobs", 1)
+    assert code == 0, err
+    assert (tmp_path / "m" / "training.png").exists()
+    assert "learning curve" in err

@@ -152,3 +152,17 @@ def test_indices_people_write_have_the_same_d_and_do_not_depend_on_the_represent
 )
 def test_indices_people_write(system, given, wanted):
     assert tuple(conventional(np.array([given], dtype=np.int16), np.array(CELLS[system]))[0]) == wanted
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0.0, 60.0), (-3.0, 40.0), (5.0, 178.0)])
+def test_scans_may_begin_at_zero_or_below_and_end_far_behind(identifier, library, start, stop):
+    inner = made.scan(library, 1, start=3.0, stop=40.0)
+    points = np.arange(start, stop, 0.02)
+    counts = np.interp(points, inner.two_theta, inner.intensity)
+    answer = identifier.identify(Pattern(points, counts, inner.wavelength))
+    view = overlay(answer)
+    assert view.calculated.shape == points.shape
+    assert np.isfinite(view.calculated).all()
+    assert np.corrcoef(view.measured, view.calculated)[0, 1] > 0.98
+    match = answer.matches[0]
+    assert profile(match.lines, Pattern([-5.0, -4.0, 0.0], [1.0, 1.0, 1.0])).tolist() == [0.0] * 3

@@ -93,7 +93,11 @@ def _pattern_axes(axes: Axes, view: Overlay, scale: Scale, size: Size) -> None:
     axes.plot(view.two_theta, view.background, color="0.6", lw=0.5, ls=(0, (4, 2)), label="background")
     _counts(axes, view, scale)
     if best is not None:
-        _label_lines(axes, view, best, LABELS * (2 if size == "double" else 1))
+        number = LABELS * (2 if size == "double" else 1)
+        taken = _label_lines(axes, view, best, number)
+        for match in view.phases[1:]:
+            if match.lines is not None:
+                _label_lines(axes, view, match.lines, number // 2, taken, CANDIDATES[1])
     _mark(axes, view, [line[3] for line in view.missing], "v", VERMILLION, "missing line")
     _mark(axes, view, view.extra, "D", PURPLE, "extra line")
     handles, names = axes.get_legend_handles_labels()
@@ -129,16 +133,18 @@ def _mark(axes: Axes, view: Overlay, angles: Sequence[float], marker: str, colou
         axes.annotate(sign, (angle, height), color=colour, ha="center", va="bottom", fontsize=TEXT - 1, annotation_clip=True, **lift)
 
 
-def _label_lines(axes: Axes, view: Overlay, lines: Indexed, number: int) -> None:
-    """hkl over the strongest lines, upright, where they do not run into each other."""
+def _label_lines(axes: Axes, view: Overlay, lines: Indexed, number: int, taken: Sequence[float] = (), colour: str = "0.25") -> list[float]:
+    """hkl over the strongest lines, upright, where they do not run into each other or the labels at `taken`; returns where labels stand."""
     span = float(view.two_theta[-1] - view.two_theta[0])
-    seen = shown(lines, view)
+    seen, placed = shown(lines, view), list(taken)
     lift: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 4)}
     for place in strongest(lines, number, span / (2.2 * number)):
         angle, hkl = float(lines.observed[place]), lines.hkl[place].tolist()
-        if not seen[place] or any(abs(angle - other) < span / 60 for other in view.extra):
+        if not seen[place] or any(abs(angle - other) < span / 60 for other in [*view.extra, *taken]):
             continue
-        axes.annotate(hkl_text(hkl), (angle, _at(view, angle)), rotation=90, ha="center", va="bottom", fontsize=TEXT - 1.5, color="0.25", **lift)
+        axes.annotate(hkl_text(hkl), (angle, _at(view, angle)), rotation=90, ha="center", va="bottom", fontsize=TEXT - 1.5, color=colour, **lift)
+        placed.append(angle)
+    return placed
 
 
 def hkl_text(hkl: Sequence[int]) -> str:

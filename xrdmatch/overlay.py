@@ -23,6 +23,8 @@ WINDOW, SMOOTH = 1.5, 0.1
 BIAS = 3.0
 #: Points drawn at most, and the step in line widths.
 POINTS, FINE = 60_000, 0.1
+#: Angles between which lines are drawn, degrees; a scan may begin at or below 0.
+FIRST, LAST = 0.1, 175.0
 #: A fit of scales counts points below this share of the strongest line as if they had that much: strong lines decide, weak ones have a say.
 EVEN = 0.1
 #: A phase's line above this percentage of its strongest accounts for a measured line.
@@ -107,11 +109,13 @@ def profile(lines: Indexed, scan: Pattern) -> Floats:
     """The lines' pattern (n,) on the scan's points, each line with an area of its `intensity`."""
     if len(lines) == 0:
         return np.zeros(scan.two_theta.size)
-    start, stop = float(scan.two_theta[0]), float(scan.two_theta[-1])
+    start, stop = max(float(scan.two_theta[0]), FIRST), min(float(scan.two_theta[-1]), LAST)
     step = max(FINE * float(lines.width.min()), (stop - start) / POINTS)
+    if stop - start < 2.0 * step:
+        return np.zeros(scan.two_theta.size)
     grid = Grid(start, start + step * (int((stop - start) / step) + 1), step)
     drawn = draw(lines.observed[None], lines.intensity[None], lines.width[None], grid)[0]
-    return np.asarray(np.interp(scan.two_theta, grid.two_theta, drawn))
+    return np.asarray(np.interp(scan.two_theta, grid.two_theta, drawn, left=0.0, right=0.0))
 
 
 def fit_scales(profiles: Sequence[Floats], signal: Floats) -> list[float]:

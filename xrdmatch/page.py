@@ -31,11 +31,11 @@ from xrdmatch.wording import filter_text, formula_text, percent, share_of_name, 
 #: Endings of a page's name.
 SUFFIXES = (".html", ".htm")
 #: Points of all scans together, and the least and most of one: a screen shows some two thousand, and zooming in wants more.
-POINTS, LEAST, MOST = 900_000, 3000, 12_000
+POINTS, LEAST, MOST = 700_000, 2400, 12_000
 #: Points of a background, buckets of a summary's small curve.
 COARSE, SPARK = 512, 90
 #: Lines of the best match and of others that are kept, the weakest of them in percent, and members that are named.
-LINES, OTHERS, WEAKEST, MEMBERS = 150, 70, 0.3, 12
+LINES, OTHERS, WEAKEST, MEMBERS = 150, 40, 0.4, 12
 _LEVELS = 65535
 
 Floats = NDArray[np.float64]

@@ -307,7 +307,7 @@
       const angle = angleAt(pointer);
       const first = scan.matches.find((match) => match.seen && match.lines);
       const near = first?.lines.reduce((a, b) => (Math.abs(b[4] - angle) < Math.abs(a[4] - angle) ? b : a));
-      const d = scan.wavelength ? `   d ${fixed(scan.wavelength / (2 * Math.sin((angle * Math.PI) / 360)), 3)} \u00c5` : "";
+      const d = scan.wavelength && angle > 0.1 ? `   d ${fixed(scan.wavelength / (2 * Math.sin((angle * Math.PI) / 360)), 3)} \u00c5` : "";
       const hkl = near && Math.abs(X(near[4]) - pointer) < 12 ? `   ${first.name || first.id} (${near.slice(0, 3).join(" ")})` : "";
       readout.textContent = `2\u03b8 ${fixed(angle, 3)}\u00b0${d}${hkl}`;
     };
@@ -354,14 +354,16 @@
     const others = data.matches.filter((other) => other.seen && other.phase === 2 && other !== match && other.lines);
     const owned = (angle) => others.some((other) => other.lines.some((line) => line[5] > 1 && Math.abs(line[4] - angle) < Math.max(line[6], 0.1)));
     for (const angle of match.extra) if (angle > from && angle < to && !owned(angle)) { label(angle, "\u25c6", "--extra"); taken.push(X(angle)); }
-    const strong = match.lines.filter((line) => line[4] > from && line[4] < to).sort((a, b) => b[5] - a[5]);
+    const strong = [match, ...others].flatMap((phase) => phase.lines.filter((line) => line[4] > from && line[4] < to)
+      .map((line) => [...line.slice(0, 8), phase === match ? "--quiet" : phase.colour]))
+      .sort((a, b) => b[5] - a[5]);
     for (const line of strong) {
       const missing = line[7] === "missing";
       const x = X(line[4]);
       const height = top(line[4]) - data.base(line[4]);
       const clear = height > Math.max(0.01 * (data.scan.high - data.scan.low), 4 * data.scan.sigma);
       if (taken.length > 40 || taken.some((other) => Math.abs(other - x) < 14) || !(missing || clear)) continue;
-      label(line[4], `${missing ? "\u25bc " : ""}${line.slice(0, 3).join(" ").replaceAll("-", "\u2212")}`, missing ? "--missing" : "--quiet");
+      label(line[4], `${missing ? "\u25bc " : ""}${line.slice(0, 3).join(" ").replaceAll("-", "\u2212")}`, missing ? "--missing" : line[8]);
       taken.push(x);
     }
   };
