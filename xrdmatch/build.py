@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -83,11 +85,13 @@ def build(
     resume: bool = False,
     progress: Callable[[int], None] | None = None,
     attrs: dict[str, Any] | None = None,
+    finish: Callable[[Library], Library] | None = None,
 ) -> tuple[Library, BuildReport]:
     """Simulate every structure of `sources` and write the library `target` (.h5).
 
     An id that comes twice keeps its first structure; the rest are reported. While it works, the finished part is kept in `target`.partial
-    (also after Ctrl-C); `resume` starts from it. Raises LibraryError where no structure could be loaded.
+    (also after Ctrl-C); `resume` starts from it. finish: what is done to the whole library before it is written. Raises LibraryError where no
+    structure could be loaded.
     """
     report = BuildReport()
     partial = target.with_name(target.name + ".partial")
@@ -121,6 +125,9 @@ def build(
     report.failed.sort()
     report.repaired.sort()
     library = _assemble({name: entry for name, entry in entries.items() if name in seen}, seen, attrs)
+    if finish is not None:
+        library.save(partial)  # grouping may take longer than simulating
+        library = finish(library)
     library.save(target)
     partial.unlink(missing_ok=True)
     return library, report
@@ -162,12 +169,13 @@ def _results(items: Iterator[Item], jobs: int) -> Iterator[Entry | tuple[str, st
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: one thread each is 1.5 times faster
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with ProcessPoolExecutor(jobs, mp_context=_context(), initializer=_ignore_interrupt) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=_context(), initializer=_serve) as pool:
         pending: set[Future[list[Entry | tuple[str, str]]]] = set()
         try:
             while True:
                 while len(pending) < 3 * jobs and (batch := list(islice(items, _BATCH))):
-                    pending.add(pool.submit(_work, batch))
+                    with _interrupt_held():
+                        pending.add(pool.submit(_work, batch))
                 if not pending:
                     return
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -179,9 +187,32 @@ def _results(items: Iterator[Item], jobs: int) -> Iterator[Entry | tuple[str, st
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal; only the parent has something to save."""
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Ctrl-C waits until the block ends. A worker that is started within never sees it: it would complain while it still imports."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve() -> None:
+    """Prepare a worker: Ctrl-C reaches every process of the terminal, but only the parent has something to save; and it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # the parent was killed; a worker that waits for work would wait for ever
 
 
 def _context() -> Any:

@@ -112,15 +112,18 @@ def _library(
     from xrdmatch.model import usable_cores
 
     with shared.progress(messages, "simulating", None, "structures") as bar:
-        stop = _count_behind(sources, bar) if messages.live else None
+        stop = _count_behind(sources, bar) if messages.live else threading.Event()
+
+        def finish(library: Library) -> Library:
+            stop.set()
+            return _finish(library, bar, names, families, doi)
+
         try:
-            library, done = build(sources, out, jobs or usable_cores(), resume, bar.advance)
+            library, done = build(sources, out, jobs or usable_cores(), resume, bar.advance, finish=finish)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"interrupted; {out}.partial holds what is done, go on with --resume") from error
         finally:
-            if stop:
-                stop.set()
-    library = _finish(library, out, names, families, doi, messages)
+            stop.set()
     _tell(library, done, out, messages)
     if report is not None:
         _write_report(done, report)
@@ -148,10 +151,8 @@ def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
     return stop
 
 
-def _finish(library: Library, out: Path, names: bool, families: bool, doi: list[Path], messages: shared.Messages) -> Library:
-    """The library with names, DOIs and families, where asked for, written again."""
-    if not (names or families or doi):
-        return library
+def _finish(library: Library, bar: Any, names: bool, families: bool, doi: list[Path]) -> Library:
+    """The library with names, DOIs and families, where asked for."""
     from xrdmatch.names import core_dois, with_names
 
     known = core_dois(doi)
@@ -164,10 +165,9 @@ def _finish(library: Library, out: Path, names: bool, families: bool, doi: list[
         from xrdmatch.families import assign_families
 
         size = len(library)
-        with shared.progress(messages, "grouping", size, "structures") as bar:
-            library = assign_families(library, lambda share: bar.update(completed=round(share * size)))
+        bar.update(description="grouping", total=size, completed=0)
+        library = assign_families(library, lambda share: bar.update(completed=round(share * size)))
         library = with_breathing(library)
-    library.save(out)
     return library
 
 
