@@ -238,18 +238,22 @@ def write_set(path: str | Path, rows: Iterable[Made], ids: Sequence[str], points
 
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with files.whole(path) as part, h5py.File(part, "w") as file:
-            x = file.create_dataset("x", (0, points), np.float16, maxshape=(None, points), chunks=(CHUNK_ROWS, points))
-            y = file.create_dataset("y", (0,), np.int32, maxshape=(None,), chunks=(BUFFER_ROWS,))
-            file.create_dataset("id", data=np.char.encode(np.array(list(ids), dtype=str), "utf-8"))
-            total = 0
-            for values, labels in _buffered(rows):
-                x.resize(total + len(labels), axis=0)
-                y.resize(total + len(labels), axis=0)
-                x[total:], y[total:] = values, labels
-                total += len(labels)
-            made = {**provenance, "version": __version__}
-            file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(made)})
+        with files.whole(path) as part, part.open("w+b") as stream:
+            sink, total = files.Sink(stream), 0
+            with h5py.File(sink, "w") as file:
+                x = file.create_dataset("x", (0, points), np.float16, maxshape=(None, points), chunks=(CHUNK_ROWS, points))
+                y = file.create_dataset("y", (0,), np.int32, maxshape=(None,), chunks=(BUFFER_ROWS,))
+                file.create_dataset("id", data=np.char.encode(np.array(list(ids), dtype=str), "utf-8"))
+                for values, labels in _buffered(rows):
+                    x.resize(total + len(labels), axis=0)
+                    y.resize(total + len(labels), axis=0)
+                    x[total:], y[total:] = values, labels
+                    total += len(labels)
+                    sink.check()
+                made = {**provenance, "version": __version__}
+                file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(made)})
+            sink.check()
+            stream.flush()
     except OSError as error:
         raise LibraryError(f"{path}: the augmented set cannot be written ({files.reason(error)}); choose another place") from error
     return total

@@ -7,8 +7,9 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 #: Seconds without a change after which the part file of a process that is gone is removed; processes of other machines cannot be seen, but write on.
 LEFT_BEHIND = 60.0
@@ -55,6 +56,49 @@ def reason(error: OSError) -> str:
     # HDF5 puts the system's words into a long sentence of its own.
     within = re.search(r"error message = '([^']+)'", str(error))
     return within[1] if within else error.strerror or str(error)
+
+
+class Sink:
+    """A file for HDF5 that never fails under it: HDF5 breaks down, and the process with it, where a write does. `check` raises what went wrong."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.error: BaseException | None = None
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: Any) -> int:
+        self._try(self.stream.write, data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._try(self.stream.seek, offset, whence)
+        return offset
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self._try(self.stream.read, size) or b"")
+
+    def readinto(self, target: Any) -> int:
+        return int(self._try(self.stream.readinto, target) or 0)  # type: ignore[attr-defined]
+
+    def truncate(self, size: int | None = None) -> int:
+        self._try(self.stream.truncate, size)
+        return size or 0
+
+    def flush(self) -> None:
+        self._try(self.stream.flush)
+
+    def _try(self, action: Callable[..., Any], *words: Any) -> Any:
+        try:
+            return action(*words)
+        except BaseException as error:  # Ctrl-C comes here as well
+            self.error = self.error or error
+            return None
 
 
 class Busy(Exception):

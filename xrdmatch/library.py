@@ -181,16 +181,21 @@ class Library:
         """
         import h5py
 
+        # Made in memory: HDF5 itself breaks down where the disk is full.
+        with h5py.File("library", "w", driver="core", backing_store=False) as file:
+            for key in (*_TEXT_FIELDS, "family_name"):
+                file.create_dataset(key, data=np.char.encode(getattr(self, key), "utf-8"), compression="gzip", shuffle=True)
+            for key in ("cell", "offsets", "hkl", "intensity", "family"):
+                file.create_dataset(key, data=getattr(self, key), compression="gzip", compression_opts=6, shuffle=True)
+            if vectors is not None:
+                file.create_dataset("vectors", data=vectors.astype(np.float16))
+            file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(self.attrs)})
+            file.flush()
+            image = file.id.get_file_image()
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            with files.whole(path) as part, h5py.File(part, "w") as file:
-                for key in (*_TEXT_FIELDS, "family_name"):
-                    file.create_dataset(key, data=np.char.encode(getattr(self, key), "utf-8"), compression="gzip", shuffle=True)
-                for key in ("cell", "offsets", "hkl", "intensity", "family"):
-                    file.create_dataset(key, data=getattr(self, key), compression="gzip", compression_opts=6, shuffle=True)
-                if vectors is not None:
-                    file.create_dataset("vectors", data=vectors.astype(np.float16))
-                file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(self.attrs)})
+            with files.whole(path) as part:
+                part.write_bytes(image)
         except OSError as error:
             raise LibraryError(f"{path}: the library cannot be written ({files.reason(error)}); choose another place") from error
 
