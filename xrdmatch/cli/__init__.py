@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
@@ -62,11 +63,20 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as error:
             typer.echo(str(error) or "interrupted", err=True)
             raise typer.Exit(130) from error
-        except BrokenPipeError as error:
-            # Whoever read our output has gone; the interpreter would complain while it flushes.
+        except OSError as error:
+            if error.errno not in _SURROUNDINGS:
+                raise
+            # Where the output goes has gone or is full; the interpreter would complain while it flushes.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if error.errno != errno.EPIPE:
+                typer.echo(f"error: {error.filename or 'standard output'}: cannot be written ({error.strerror}); choose another place", err=True)
             raise typer.Exit(1) from error
 
+
+#: Errors of the system that are no defect of ours: full or read-only disks, permissions, a reader that has gone.
+_SURROUNDINGS = frozenset(
+    getattr(errno, name, None) for name in ("EPIPE", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EIO", "ENAMETOOLONG")
+)
 
 #: What --help calls a value, where typer would show a type of Python; a switch has none.
 _LABELS = {"bool": "", "int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "path": "PATH", "str": "TEXT"}
