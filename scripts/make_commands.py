@@ -77,6 +77,10 @@ Each match:
 | `phase` | number | 1; 2 where it was found in the lines that the best match leaves unexplained |
 | `share` | number | of phase 2: share of the scan's line intensity (square-root scale) that it explains; 0 for others |
 
+With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity (square-root scale) where it has lines;
+`matched` and `missing`, its strong lines that the scan shows or lacks, each as h, k, l, 2theta in degrees in the scan, percent; `extra`, the
+2theta of strong lines of the scan that it does not have.
+
 [Method](method.md) says how they come about.
 """
 

@@ -172,3 +172,19 @@ def test_identify_checks_the_place_first(run, tiny_model, scans, tmp_path):
     assert run("identify", scans / "a.xy", "--model", tiny_model, "--export-shifted")[0] == 2
     assert run("identify", "-", "--model", tiny_model, "--export", tmp_path / "out", stdin=(scans / "a.xy").read_bytes())[0] == 0
     assert (tmp_path / "out" / "standard-input.xye").exists()
+
+
+def test_exported_files_are_never_taken_for_scans(run, tiny_model, scans, tmp_path):
+    inside = scans / "refine"
+    for more in (
+        [scans, "--export", scans],
+        [scans, "-r", "--export", inside],
+        ["--watch", scans, "-r", "--export", inside],
+        ["--watch", scans, "--export", scans],
+    ):
+        code, out, err = run("identify", *more, "--model", tiny_model)
+        assert (code, out) == (2, "")
+        assert "taken for scans" in " ".join(err.replace("│", " ").split())
+    assert not inside.exists()
+    assert run("identify", scans, "--model", tiny_model, "--export", inside)[0] == 0
+    assert run("identify", scans, "--model", tiny_model, "--format", "csv")[1].count("a.xy") == 5

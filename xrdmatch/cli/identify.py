@@ -81,6 +81,7 @@ def identify(
         raise typer.BadParameter("standard input (-) can be read once")
     messages = shared.Messages(quiet)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
+    outputs.check_apart(export, [*paths, watch], recursive)
     asked = outputs.Asked(plot, plot_size, plot_scale, plot_format, html, export, export_shifted)
     sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, asked)
     verdicts: list[str] = []

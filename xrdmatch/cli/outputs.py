@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -204,6 +205,16 @@ class Export:
 
     def close(self, keep: bool) -> str:
         return f"{self.path}: files for refinement of {self.scans} scan{'s' if self.scans != 1 else ''}"
+
+
+def check_apart(export: Path | None, folders: Sequence[str | Path | None], recursive: bool) -> None:
+    """A usage error where exported files would be taken for scans, in this run or the next: `export` lies in a folder that is read or watched."""
+    for folder in folders:
+        if export is None or folder is None or not os.path.isdir(folder):
+            continue
+        place, read = export.resolve(), Path(folder).resolve()
+        if place == read or (recursive and read in place.parents):
+            raise typer.BadParameter(f"--export {export} lies in {folder}, where its files would be taken for scans; choose a folder outside")
 
 
 def check_file(path: Path) -> None:
