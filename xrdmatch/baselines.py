@@ -212,8 +212,13 @@ def _from_set(path: str | Path, library: Library, seed: int) -> Training:
         if missing:
             raise LibraryError(f"{path}: {len(missing)} of its structures are not in the model's library, for example {missing[0]}; name its --model")
         rows = np.array([index[name] for name in data.ids], dtype=np.int64)
-        parts = list(Rows(data, 0.2, seed).training(0, BLOCK))
-        return Training(np.concatenate([x[:, 0] for x, _ in parts]), np.concatenate([y for _, y in parts]), rows)
+        held = Rows(data, 0.2, seed)
+        number = int((~held.held).sum())
+        x, y, done = np.empty((number, data.points), np.float16), np.empty(number, np.int32), 0
+        for patterns, labels in held.training(0, BLOCK):
+            part = slice(done, done + len(labels))
+            x[part], y[part], done = patterns[:, 0], labels, part.stop
+        return Training(x, y, rows)
 
 
 def made_training(library: Library, labels: list[dict[str, str]], seed: int) -> Training:
@@ -266,14 +271,21 @@ def classify(name: str, training: Training, queries: Floats, seed: int = 0) -> N
 
 
 def _bayes(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats) -> NDArray[np.float64]:
+    """All that naive Bayes takes from a class are its sums, so one mean pattern with its weight stands for the class: the same fit, in a fraction of
+    the time."""
     from sklearn.naive_bayes import MultinomialNB
 
-    model = MultinomialNB(alpha=ALPHA)
-    classes = np.arange(len(training.rows))
+    sums = np.zeros((len(training.rows), training.x.shape[1]))
     for start in range(0, len(training.y), BLOCK):
-        part = slice(start, start + BLOCK)
-        model.partial_fit(scaled(training.x[part]), training.y[part], classes if start == 0 else None)
-    return np.asarray(model.predict_joint_log_proba(asked), dtype=float)
+        order = start + np.argsort(training.y[start : start + BLOCK], kind="stable")
+        classes, firsts = np.unique(training.y[order], return_index=True)
+        sums[classes] += np.add.reduceat(scaled(training.x[order]).astype(float), firsts, axis=0)
+    number = np.bincount(training.y, minlength=len(training.rows))
+    kept = np.flatnonzero(number)
+    model = MultinomialNB(alpha=ALPHA).fit(sums[kept] / number[kept, None], kept, sample_weight=number[kept])
+    scores = np.full((len(asked), len(training.rows)), -np.inf)
+    scores[:, kept] = model.predict_joint_log_proba(asked)
+    return scores
 
 
 def _neighbours(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats) -> NDArray[np.float64]:
