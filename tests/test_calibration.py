@@ -7,54 +7,49 @@ import json
 import numpy as np
 import pytest
 
+from xrdmatch import calibrate as module
 from xrdmatch.calibrate import Trial, calibrate, quality, trial, trials
-from xrdmatch.calibration import Calibration, Candidate, Query, fit
+from xrdmatch.calibration import FEATURES, GATE, Calibration, Candidate, fit
 from xrdmatch.errors import ModelError
-from xrdmatch.match import Evidence
+from xrdmatch.evidence import Evidence
+from xrdmatch.lookup import Lookup
 from xrdmatch.model import Model
 from xrdmatch.physics import EASY
 
-QUERY = Query(0.15, 0.01, 12, 45.0)
 
-
-def candidate(similarity, recalled=0.5, explained=0.8, missing=0, extra=0):
+def candidate(similarity, recalled=0.5, explained=0.8, missing=0, extra=0, plain=0.5, bend=0.3, positions=4.0):
     line = (1, 0, 0, 10.0, 50.0)
-    return Candidate(similarity, recalled, Evidence(explained, [line] * 5, [line] * missing, [12.0] * extra))
+    return Candidate(similarity, recalled, Evidence(explained, [line] * 5, [line] * missing, [12.0] * extra, positions), plain, bend)
 
 
-def made_up(number, seed, weights=(30.0, 0.0, 0.0, 6.0, -8.0, 0.0), bias=-25.0):
+def made_up(number, seed, weights=(30.0, 0.0, 0.0, 6.0, -8.0, 0.0, 0.0, 0.0, 0.0), bias=-18.0):
     """Trials whose right answer is drawn from the very model that is fitted."""
     rng = np.random.default_rng(seed)
-    true = Calibration(np.array(weights), np.array([bias, 0.0, 0.0, 0.0, 0.0, *weights]))
+    true = Calibration(np.array(weights), np.array([bias, weights[0], weights[4], weights[5], weights[8], 0.0]))
     results = []
     for _ in range(number):
         some = [
             candidate(rng.uniform(0.4, 1.0), rng.uniform(0.0, 1.0), rng.uniform(0.2, 1.0), rng.integers(0, 6), rng.integers(0, 6))
             for _ in range(rng.integers(1, 13))
         ]
-        query = Query(rng.uniform(0.05, 0.4), 10.0 ** rng.uniform(-4, -0.5), int(rng.integers(0, 40)), rng.uniform(10.0, 48.0))
-        probabilities, none = true.probabilities(some, query)
-        results.append(Trial(some, query, int(rng.choice(len(some) + 1, p=[*probabilities, none]))))
+        probabilities, none = true.probabilities(some)
+        results.append(Trial(some, int(rng.choice(len(some) + 1, p=[*probabilities, none]))))
     return true, results
 
 
 def fitted(results):
     features = [np.stack([one.features() for one in result.candidates]) for result in results]
-    return fit(features, np.stack([result.query.features() for result in results]), np.array([result.right for result in results]))
+    return fit(features, np.array([result.right for result in results]))
 
 
 class TestFeatures:
     def test_candidate(self):
         values = candidate(0.9, 0.7, 0.6, missing=5, extra=15).features()
-        np.testing.assert_allclose(values, [0.9, -np.log(0.1), 0.7, 0.6, 0.5, 0.75])
+        np.testing.assert_allclose(values, [0.9, -np.log(0.1), 0.7, 0.6, 0.5, 0.75, 0.5, 0.3, 10.0 * np.tanh(0.2)])
 
     def test_are_finite_at_the_edges(self):
         for similarity in (0.0, 1.0, 1.0001):
             assert np.isfinite(Candidate(similarity, 0.0, Evidence(0.0)).features()).all()
-        assert np.isfinite(Query(0.05, 0.0, 0, 8.0).features()).all()
-
-    def test_query_is_nothing_but_the_constant_for_a_usual_scan(self):
-        np.testing.assert_allclose(Query(0.15, 1.0, 1, 45.0).features(), [1, 0, 0, 0, 0])
 
 
 class TestProbabilities:
@@ -63,7 +58,7 @@ class TestProbabilities:
             true, results = made_up(20, seed)
             for one in (true, Calibration.from_json(None)):
                 for result in results:
-                    probabilities, none = one.probabilities(result.candidates, result.query)
+                    probabilities, none = one.probabilities(result.candidates)
                     assert probabilities.shape == (len(result.candidates),)
                     assert probabilities.min() >= 0
                     assert 0.0 <= none <= 1.0
@@ -71,23 +66,23 @@ class TestProbabilities:
 
     def test_a_better_candidate_gets_more(self):
         default = Calibration.from_json(None)
-        sure = [default.probabilities([candidate(similarity), candidate(0.5)], QUERY)[0][0] for similarity in (0.6, 0.7, 0.8, 0.9, 0.99)]
+        sure = [default.probabilities([candidate(similarity), candidate(0.5)])[0][0] for similarity in (0.6, 0.7, 0.8, 0.9, 0.99)]
         assert sure == sorted(sure)
         assert sure[0] < 0.01
         assert sure[2] == pytest.approx(0.5, abs=0.01)
         assert sure[-1] > 0.99
 
     def test_equals_share(self):
-        probabilities, _ = Calibration.from_json(None).probabilities([candidate(0.95), candidate(0.95), candidate(0.3)], QUERY)
+        probabilities, _ = Calibration.from_json(None).probabilities([candidate(0.95), candidate(0.95), candidate(0.3)])
         assert probabilities[0] == pytest.approx(probabilities[1])
         assert probabilities[0] < 0.5
         assert probabilities[2] < 1e-6
 
     def test_extreme_weights_stay_finite(self):
-        huge = Calibration(np.full(6, 1e4), np.full(11, 1e4))
+        huge = Calibration(np.full(FEATURES, 1e4), np.full(GATE, 1e4))
         with np.errstate(over="ignore"):
             for one in (huge, Calibration(-huge.candidate, -huge.gate)):
-                probabilities, none = one.probabilities([candidate(0.9), candidate(0.1)], QUERY)
+                probabilities, none = one.probabilities([candidate(0.9), candidate(0.1)])
                 assert np.isfinite([*probabilities, none]).all()
 
 
@@ -96,10 +91,10 @@ class TestJson:
         one, results = made_up(30, 1)
         again = Calibration.from_json(json.loads(json.dumps(one.to_json())))
         for result in results:
-            np.testing.assert_allclose(again.probabilities(result.candidates, result.query)[0], one.probabilities(result.candidates, result.query)[0])
+            np.testing.assert_allclose(again.probabilities(result.candidates)[0], one.probabilities(result.candidates)[0])
 
     @pytest.mark.parametrize(
-        "stored", [{}, {"candidate": [1.0] * 6}, {"candidate": [1.0] * 5, "gate": [0.0] * 11}, {"candidate": "a", "gate": "b"}, [1]]
+        "stored", [{}, {"candidate": [1.0] * FEATURES}, {"candidate": [1.0] * 6, "gate": [0.0] * 11}, {"candidate": "a", "gate": "b"}, [1]]
     )
     def test_what_is_not_understood(self, stored):
         with pytest.raises(ModelError, match="calibration"):
@@ -126,7 +121,7 @@ class TestFit:
             weights = fitted(results[:600])
 
             def loss(one, test=results[600:]):
-                chances = [[*found, none] for found, none in (one.probabilities(result.candidates, result.query) for result in test)]
+                chances = [[*found, none] for found, none in (one.probabilities(result.candidates) for result in test)]
                 return np.mean([-np.log(max(chance[result.right], 1e-9)) for chance, result in zip(chances, test, strict=True)])
 
             assert loss(weights) < loss(true) + 0.08
@@ -138,23 +133,23 @@ class TestFit:
         np.testing.assert_array_equal(first.candidate, second.candidate)
         np.testing.assert_array_equal(first.gate, second.gate)
         for result in results[:50]:
-            a, b = (one.probabilities(result.candidates, result.query)[0] for one in (first, turned))
+            a, b = (one.probabilities(result.candidates)[0] for one in (first, turned))
             np.testing.assert_allclose(a, b, atol=2e-3)
 
     def test_separable_data_stay_finite(self):
-        results = [Trial([candidate(0.99), candidate(0.5)], QUERY, 0)] * 20 + [Trial([candidate(0.55), candidate(0.5)], QUERY, 2)] * 20
+        results = [Trial([candidate(0.99), candidate(0.5)], 0)] * 20 + [Trial([candidate(0.55), candidate(0.5)], 2)] * 20
         weights = fitted(results)
         assert np.isfinite(weights.candidate).all()
-        assert weights.probabilities(results[0].candidates, QUERY)[0][0] > 0.9
-        assert weights.probabilities(results[-1].candidates, QUERY)[1] > 0.9
+        assert weights.probabilities(results[0].candidates)[0][0] > 0.9
+        assert weights.probabilities(results[-1].candidates)[1] > 0.9
 
     @pytest.mark.parametrize("right", [0, 2])
     def test_data_of_one_kind_only(self, right):
         rng = np.random.default_rng(3)
-        results = [Trial([candidate(rng.uniform(0.8, 1)), candidate(rng.uniform(0.3, 0.7))], QUERY, right) for _ in range(20)]
+        results = [Trial([candidate(rng.uniform(0.8, 1)), candidate(rng.uniform(0.3, 0.7))], right) for _ in range(20)]
         weights = fitted(results)
         assert np.isfinite([*weights.candidate, *weights.gate]).all()
-        probabilities, none = weights.probabilities(results[0].candidates, QUERY)
+        probabilities, none = weights.probabilities(results[0].candidates)
         assert ([*probabilities, none]).index(max([*probabilities, none])) == right
 
 
@@ -173,14 +168,14 @@ class TestQuality:
 
     def test_counts_what_it_says(self):
         good, bad = [candidate(0.99), candidate(0.4)], [candidate(0.4), candidate(0.35)]
-        results = [Trial(good, QUERY, 0)] * 6 + [Trial(good, QUERY, 1)] * 2 + [Trial(bad, QUERY, 2)] * 3 + [Trial(good, QUERY, 2)]
+        results = [Trial(good, 0)] * 6 + [Trial(good, 1)] * 2 + [Trial(bad, 2)] * 3 + [Trial(good, 2)]
         figures = quality(Calibration.from_json(None), results)
         assert figures["simulated_top1"] == 0.75
         assert figures["simulated_absent_rejected"] == 0.75
         assert figures["simulated_present_rejected"] == 0.0
 
     def test_leaves_out_what_there_is_none_of(self):
-        good = Trial([candidate(0.99)], QUERY, 0)
+        good = Trial([candidate(0.99)], 0)
         assert set(quality(Calibration.from_json(None), [good])) == {
             "calibration_error",
             "simulated_top1",
@@ -196,6 +191,11 @@ def model(tiny_model):
 
 
 class TestSimulatedScans:
+    @pytest.fixture(autouse=True)
+    def _no_twins(self, monkeypatch):
+        """To a network that has learned next to nothing all entries are alike."""
+        monkeypatch.setattr(module, "TWIN", 2.0)
+
     def test_right_is_the_entry_or_none(self, model):
         kinds = set()
         for seed in range(6):
@@ -213,6 +213,7 @@ class TestSimulatedScans:
     def test_hiding_the_only_family_gives_nothing(self, model):
         alone = Model(model.path, model.config, "cpu")
         alone.__dict__ |= {"library": model.library.subset([0]), "vectors": model.vectors[:1], "session": model.session}
+        alone.__dict__["lookup"] = Lookup.of(alone.library)
         results = [trial(alone, 0, hidden, np.random.default_rng(seed), EASY) for seed in range(3) for hidden in (True, False)]
         assert results[::2] == [None] * 3
         assert any(results)
@@ -223,8 +224,8 @@ class TestSimulatedScans:
     def test_the_same_seed_gives_the_same_scans(self, model):
         first, again, other = (trials(model, np.arange(5), 9, seed) for seed in (1, 1, 2))
         assert [one.right for one in first] == [one.right for one in again]
-        assert [one.query for one in first] == [one.query for one in again]
-        assert [one.query for one in first] != [one.query for one in other]
+        assert [one.candidates for one in first] == [one.candidates for one in again]
+        assert [one.candidates for one in first] != [one.candidates for one in other]
 
     def test_end_to_end(self, model):
         seen = []
@@ -234,8 +235,8 @@ class TestSimulatedScans:
         assert all(0.0 <= value <= 1.0 for name, value in figures.items() if name != "simulated_scans")
         assert figures["simulated_top1"] > 0.7
         again = Calibration.from_json(weights.to_json())
-        sure = again.probabilities([candidate(0.99, 0.9, 0.95)], QUERY)[0][0]
-        assert sure > again.probabilities([candidate(0.5, 0.9, 0.4, missing=5, extra=5)], QUERY)[0][0]
+        sure = again.probabilities([candidate(0.99, 0.9, 0.95)])[0][0]
+        assert sure > again.probabilities([candidate(0.5, 0.9, 0.4, missing=5, extra=5)])[0][0]
 
     @pytest.mark.parametrize("number", [0, 1, 2])
     def test_next_to_no_scans(self, model, number):

@@ -14,6 +14,7 @@ import pytest
 from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.identify import Identification, Identifier, Match, error_result
 from xrdmatch.library import Library
+from xrdmatch.lookup import Lookup
 from xrdmatch.model import Model, write_encoder
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.recipe import Recipe
@@ -37,7 +38,7 @@ class Told:
     def __init__(self, *values):
         self.values = values
 
-    def probabilities(self, candidates, query):
+    def probabilities(self, candidates):
         padded = np.zeros(len(candidates))
         padded[: len(self.values)] = self.values
         return padded, 1.0 - padded.sum()
@@ -53,6 +54,7 @@ def told(tiny_model):
             old = model.vectors
             model.__dict__["library"] = library(model.library)
             model.__dict__["vectors"] = np.resize(old, (len(model.library), old.shape[1]))
+            model.__dict__["lookup"] = Lookup.of(model.library)
         made_up = Identifier(model, **options)
         made_up.calibration = Told(*values)
         return made_up
@@ -340,7 +342,7 @@ class TestJson:
         answer = identifier.identify(made.scan(library, 0))
         data = json.loads(json.dumps(answer.to_json(evidence=True), allow_nan=False))
         for match in data["matches"]:
-            assert set(match["evidence"]) == {"explained", "matched", "missing", "extra"}
+            assert set(match["evidence"]) == {"explained", "matched", "missing", "extra", "positions"}
         assert answer.pattern is not None  # the answer itself is left alone
 
     def test_error(self):

@@ -17,7 +17,7 @@ CO, MO = 1.79026, 0.71073
 
 def fit(row=0, shift=0.0, strain=(0.0, 0.0, 0.0), fwhm=0.15):
     one = np.ones(1)
-    return Fits(np.array([row]), one, shift * one, np.array([strain]), fwhm * one, 2.0 * one)
+    return Fits(np.array([row]), one, shift * one, np.array([[*strain, 0.0, 0.0, 0.0]]), fwhm * one, 2.0 * one)
 
 
 def blank(wavelength, start=4.0, stop=45.0):

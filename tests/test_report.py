@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from xrdmatch import report, table, wording
+from xrdmatch.evidence import Evidence
 from xrdmatch.identify import Identification, Identifier, Match, error_result
-from xrdmatch.match import Evidence
 from xrdmatch.sketch import sketch
 
 A = "\N{GREEK SMALL LETTER ALPHA}"

@@ -9,7 +9,7 @@ import pytest
 from xrdmatch.denoise import denoise
 from xrdmatch.match import compare, prepare
 from xrdmatch.pattern import Pattern
-from xrdmatch.verify import LINES_NEEDED, SHORTEST, VERIFY, query_features, unusable, verify
+from xrdmatch.verify import LINES_NEEDED, SHORTEST, VERIFY, unusable, verify
 
 POINTS = np.arange(4.0, 45.0, 0.02)
 ROWS = np.arange(5)
@@ -36,7 +36,7 @@ NOISE = {
 def measure(counts, points=POINTS):
     """As identify prepares a scan."""
     filtered = denoise(Pattern(points, np.asarray(counts, dtype=float), CU), "auto")
-    return prepare(filtered.pattern, sigma=filtered.sigma * filtered.passed)
+    return prepare(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
 
 
 @pytest.mark.parametrize("kind", NOISE)
@@ -111,17 +111,3 @@ def test_verify_adjusts_no_more_than_it_says(library, monkeypatch):
     fits, candidates = verify(library, ROWS, np.ones(5, dtype=np.float32), prepare(made.scan(library, 4)))
     assert len(fits.rows) == len(candidates) == 2
     assert fits.rows[0] == 4
-
-
-def test_query_features(library):
-    measured = prepare(made.scan(library, 0, start=5.0, stop=35.0, fwhm=0.2))
-    query = query_features(measured)
-    assert query.span == pytest.approx(30.0, abs=0.05)
-    assert query.fwhm == pytest.approx(0.2, rel=0.2)
-    assert query.floor == measured.floor
-    assert query.lines > 3
-    assert query.features().shape == (5,)
-    assert query.features()[0] == 1.0
-    empty = query_features(measure(np.zeros(POINTS.size)))
-    assert empty.lines == 0
-    assert np.isfinite(empty.features()).all()

@@ -14,6 +14,7 @@ from xrdmatch.build import entry_of
 from xrdmatch.errors import LibraryError, ModelError, StructureError
 from xrdmatch.families import place_new
 from xrdmatch.library import Entry, Library
+from xrdmatch.lookup import Lookup
 from xrdmatch.model import CARD, CONFIG, NETWORK, Device, Model, files_of, find_model, write_encoder
 from xrdmatch.physics import ideal_inputs
 from xrdmatch.structure import iter_sources, parse
@@ -50,6 +51,7 @@ def extended(model: Model, extra: Library) -> Model:
     vectors = model.encode(ideal_inputs(extra, np.arange(len(extra)), model.recipe))
     both = Model(model.path, model.config, model.device)
     both.__dict__ |= {"library": model.library.joined(extra), "vectors": np.concatenate([model.vectors, vectors]), "session": model.session}
+    both.__dict__["lookup"] = model.lookup.joined(Lookup.of(extra))
     return both
 
 

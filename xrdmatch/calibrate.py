@@ -8,16 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.calibration import Calibration, Candidate, Query, fit
+from xrdmatch.calibration import Calibration, Candidate, fit
 from xrdmatch.denoise import denoise
 from xrdmatch.match import prepare
 from xrdmatch.model import Model
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.physics import LEVELS, MIDDLE, Hardness, measured_like
-from xrdmatch.verify import RECALL, query_features, unusable, verify
+from xrdmatch.verify import recall, unusable, verify
 
 #: What the scans went through: the three levels, and pores so full of guests that intensities say little, which training does not cover.
 CONDITIONS = (*LEVELS.values(), replace(MIDDLE, guest=1.2, scatter=0.4, breathing=0.3, texture=0.6, smear=0.5))
+#: Cosine of library vectors from which an entry of another family is mostly isostructural with the one taken out: naming it would not be wrong.
+TWIN = 0.6
+#: Share of scans that are of the entries with fewest lines, and what share of the entries those are: other crystals are like them.
+SMALL, SMALLEST = 0.4, 0.2
 #: Simulated scans are as fine as a laboratory's.
 SCAN_GRID = Grid(2.0, 50.0, 0.02)
 
@@ -27,40 +31,46 @@ class Trial:
     """One simulated scan: its verified candidates, and which of them is right (their number where none is)."""
 
     candidates: list[Candidate]
-    query: Query
     right: int
 
 
 def trial(model: Model, row: int, hidden: bool, rng: np.random.Generator, level: Hardness) -> Trial | None:
-    """A scan of entry `row` taken through the pipeline; `hidden` takes its whole family out of the library. None where the scan is
+    """A scan of entry `row` as `physics` makes it, taken through the pipeline; see `taken_through`."""
+    counts, mask = measured_like(model.library, np.array([row]), SCAN_GRID, rng, level)
+    seen = mask[0]
+    pattern = Pattern(SCAN_GRID.two_theta[seen], counts[0][seen], SCAN_GRID.wavelength, str(model.library.id[row]))
+    return taken_through(model, pattern, row, hidden)
+
+
+def taken_through(model: Model, pattern: Pattern, row: int, hidden: bool) -> Trial | None:
+    """What the pipeline finds in a scan of entry `row`; `hidden` takes its family and its twins out of the library. None where the scan is
     unusable or the library has nothing else.
     """
     library = model.library
-    counts, mask = measured_like(library, np.array([row]), SCAN_GRID, rng, level)
-    seen = mask[0]
-    pattern = Pattern(SCAN_GRID.two_theta[seen], counts[0][seen], SCAN_GRID.wavelength, str(library.id[row]))
     filtered = denoise(pattern)
-    sigma = filtered.sigma * filtered.passed
-    measured = prepare(filtered.pattern, sigma=sigma)
+    measured = prepare(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
     if unusable(measured):
         return None
     family = library.family[row]
-    rows, near = model.recall(model.recipe.apply(filtered.pattern, sigma=sigma)[None], RECALL)[0]
+    rows, near = recall(model, model.recipe.apply(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed), measured)
     if hidden:
-        keep = library.family[rows] != family
+        keep = (library.family[rows] != family) & (model.vectors[rows] @ model.vectors[row] < TWIN)
         rows, near = rows[keep], near[keep]
     if rows.size == 0:
         return None
     fits, candidates = verify(library, rows, near, measured)
     found = np.flatnonzero(library.family[fits.rows] == family)
-    return Trial(candidates, query_features(measured), int(found[0]) if found.size else len(candidates))
+    return Trial(candidates, int(found[0]) if found.size else len(candidates))
 
 
 def trials(model: Model, rows: NDArray[np.int64], number: int, seed: int, progress: Callable[[int], None] | None = None) -> list[Trial]:
     """`number` scans of random `rows`, a quarter under each of the conditions, every third with its family taken out of the library."""
     rng = np.random.default_rng([seed, 20])
     done = []
-    for i, row in enumerate(rng.choice(rows, number)):
+    size = np.argsort(np.diff(model.library.offsets)[rows], kind="stable")
+    weight = np.empty(len(rows))
+    weight[size] = np.where(np.arange(len(rows)) < SMALLEST * len(rows), SMALL / SMALLEST, (1.0 - SMALL) / (1.0 - SMALLEST))
+    for i, row in enumerate(rng.choice(rows, number, p=weight / weight.sum())):
         result = trial(model, int(row), i % 3 == 0, rng, CONDITIONS[(i // 3) % len(CONDITIONS)])
         if result is not None:
             done.append(result)
@@ -73,7 +83,11 @@ def calibrate(
     model: Model, rows: NDArray[np.int64], number: int, seed: int = 0, progress: Callable[[int], None] | None = None
 ) -> tuple[Calibration, dict[str, float]]:
     """Weights fitted on two thirds of the simulated scans, and how they do on the last third: expected calibration error, accuracy, rejection."""
-    results = trials(model, rows, number, seed, progress)
+    return fitted(trials(model, rows, number, seed, progress))
+
+
+def fitted(results: list[Trial]) -> tuple[Calibration, dict[str, float]]:
+    """Weights fitted on the first two thirds of `results`, and their quality on the rest."""
     cut = 2 * len(results) // 3
     weights = _fit(results[:cut]) if cut else Calibration.from_json(None)
     return weights, quality(weights, results[cut:])
@@ -81,8 +95,7 @@ def calibrate(
 
 def _fit(results: list[Trial]) -> Calibration:
     features = [np.stack([candidate.features() for candidate in result.candidates]) for result in results]
-    queries = np.stack([result.query.features() for result in results])
-    return fit(features, queries, np.array([result.right for result in results]))
+    return fit(features, np.array([result.right for result in results]))
 
 
 def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
@@ -92,7 +105,7 @@ def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
     """
     top, right, absent, rejected = [], [], [], []
     for result in results:
-        probabilities, none = weights.probabilities(result.candidates, result.query)
+        probabilities, none = weights.probabilities(result.candidates)
         best = int(probabilities.argmax())
         top.append(probabilities[best])
         right.append(best == result.right)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xrdmatch.library import Library
 from xrdmatch.names import stem
@@ -32,6 +33,15 @@ def composition(formula: str) -> dict[str, float]:
 def metals_of(formula: str) -> Metals:
     """Metals of a formula, sorted."""
     return tuple(sorted(symbol for symbol in composition(formula) if symbol not in _NON_METALS))
+
+
+def holding(library: Library, elements: Sequence[str] | None = None, exclude: Sequence[str] = ()) -> NDArray[np.bool_]:
+    """(n,) which entries hold no element but `elements` (hydrogen, which X-rays hardly see, is always let in) and none of `exclude`."""
+    kinds, of = np.unique(library.formula, return_inverse=True)
+    sets = [set(re.findall(r"[A-Z][a-z]?", formula)) for formula in kinds.tolist()]
+    known = set(elements or ()) | {"H"}
+    fit = np.array([(elements is None or found <= known) and not found & set(exclude) for found in sets], dtype=bool)
+    return np.asarray(fit[of]) if len(library) else np.empty(0, dtype=bool)
 
 
 @lru_cache(maxsize=65536)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.evidence import strong_lines
 from xrdmatch.files import reason, whole
 from xrdmatch.identify import Identification, Match
 from xrdmatch.indexed import in_scan
-from xrdmatch.match import prepare, strong_lines
+from xrdmatch.match import prepare
 from xrdmatch.overlay import COUNTS, Overlay, overlay
 from xrdmatch.pattern import Pattern
 from xrdmatch.xray import d_spacing

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.chemistry import compound, metals_of, skeleton
 from xrdmatch.chemistry import undecided as undecided  # what a family leaves open
-from xrdmatch.library import Entry, Library, tied_axes
+from xrdmatch.library import Entry, Library, lattice_directions
 from xrdmatch.names import stem
 from xrdmatch.pattern import Grid
 from xrdmatch.profile import draw
@@ -93,10 +93,7 @@ def _strained(cells: NDArray[np.float64], strain: float | NDArray[np.float64]) -
 
 def _directions(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ways (p, 6) a cell may change within its lattice: relative for lengths, degrees for angles; each of a size that moves lines alike."""
-    group, free = tied_axes(cell)
-    lengths = [np.concatenate([(group == axis).astype(float), np.zeros(3)]) for axis in np.unique(group)]
-    angles = [np.concatenate([np.zeros(3), np.eye(3)[axis] * 100.0 * MAX_ANGLE]) for axis in np.flatnonzero(free)]
-    return np.array(lengths + angles)
+    return np.asarray(lattice_directions(cell) * np.array([1.0] * 3 + [100.0 * MAX_ANGLE] * 3))
 
 
 def _adjusted(library: Library, leader: int, rows: Rows, strains: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch import preflight
+from xrdmatch.adjust import polished
 from xrdmatch.calibration import Calibration, Candidate
+from xrdmatch.chemistry import holding
 from xrdmatch.denoise import Mode, denoise
+from xrdmatch.errors import LibraryError
+from xrdmatch.evidence import Evidence, expected_signal, residual
 from xrdmatch.families import undecided
 from xrdmatch.indexed import Indexed, evidence_in_scan, index
-from xrdmatch.match import Evidence, Fits, Measured, adjusted_lines, prepare, residual
+from xrdmatch.match import Fits, Measured, candidate_profiles, prepare
 from xrdmatch.model import Device, Model
 from xrdmatch.pattern import Pattern
-from xrdmatch.verify import RECALL, VERIFY, query_features, unusable, verify
+from xrdmatch.verify import LINES_NAMED, VERIFY, clear_lines, recall, unusable, verify
 from xrdmatch.xray import CU_K_ALPHA
 
 #: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
@@ -114,21 +119,31 @@ def error_result(file: str, message: str, model: str = "") -> Identification:
 
 @dataclass(frozen=True, eq=False)
 class _Ranking:
-    """All verified families ranked, with the fits behind them; best: which fit is the first match."""
+    """All verified families ranked, with the fits behind them, in the same order."""
 
     matches: list[Match]
     fits: Fits
-    best: int
 
 
 class Identifier:
     """One loaded model for many scans. Raises ModelError or LibraryError where the model folder is not whole."""
 
-    def __init__(self, model: str | Path | Model | None = None, device: Device = "auto", top: int = 5) -> None:
+    def __init__(
+        self,
+        model: str | Path | Model | None = None,
+        device: Device = "auto",
+        top: int = 5,
+        elements: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+    ) -> None:
+        """top: matches an answer lists at most. elements: the only ones a structure may hold, beside hydrogen; exclude: those it may not."""
         self.model = model if isinstance(model, Model) else Model.load(model, device)
         self.model.ready()
         self.top = top
         self.calibration = Calibration.from_json(self.model.config.get("calibration"))
+        self.allowed = holding(self.model.library, elements, exclude) if elements is not None or exclude else None
+        if self.allowed is not None and not self.allowed.any():
+            raise LibraryError("no structure of the library holds only such elements; allow more")
 
     def identify(self, pattern: Pattern, wavelength: float | None = None, filter_mode: Mode = "auto", file: str | None = None) -> Identification:
         """Ranked matches and a verdict. `wavelength` (angstrom) overrides the file's; without either Cu K-alpha is assumed and said."""
@@ -154,14 +169,16 @@ class Identifier:
             pattern=filtered.pattern,
             measured=scan,
         )
-        measured = prepare(filtered.pattern, sigma=filtered.sigma * filtered.passed)
+        measured = prepare(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
         why = unusable(measured)
+        result.notes.extend(preflight.notes(filtered, measured, scan))
         if why:
             return replace(result, reason=why, seconds=round(time.perf_counter() - clock, 4))
-        inputs = self.model.recipe.apply(filtered.pattern, sigma=filtered.sigma * filtered.passed)
-        ranking = self._ranked(inputs, measured, scan)
-        verdict, reason = self._decide(ranking.matches)  # of all families: how many are shown must not change it
-        matches = ranking.matches[: self.top]
+        inputs = self.model.recipe.apply(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
+        ranking = self._ranked(inputs, measured)
+        result.notes.extend(filter(None, [preflight.cut_off(self.model.library, ranking.fits, 0, measured, scan)]))
+        verdict, reason = self._decide(ranking.matches, len(clear_lines(measured)))  # of all families: how many are shown must not change it
+        matches = self._shown(ranking, measured, self.top, scan)
         second = self._second_phase(ranking, measured, scan) if self.model.kind == "encoder" else None
         if second is not None:
             matches = [matches[0], second, *(match for match in matches[1:] if match.family != second.family)][: self.top]
@@ -169,30 +186,44 @@ class Identifier:
             reason += f"; {second.name or second.family} explains a further {100 * second.share:.0f} % of the line intensity: perhaps a mixture"
         return replace(result, verdict=verdict, reason=reason, matches=matches, seconds=round(time.perf_counter() - clock, 4))
 
-    def _ranked(self, inputs: NDArray[np.float32], measured: Measured, scan: Pattern) -> _Ranking:
+    def _ranked(self, inputs: NDArray[np.float32], measured: Measured) -> _Ranking:
         classifier = self.model.kind == "classifier"
-        rows, recalled = self.model.recall(inputs[None], len(self.model.library) if classifier else RECALL)[0]
+        rows, recalled = recall(self.model, inputs, measured, self.allowed)
         if classifier:  # the comparison of lines must not choose which labels are looked at: take the likeliest families
             rows, recalled = self._likeliest(rows, recalled)
         fits, candidates = verify(self.model.library, rows, recalled, measured)
         if classifier:
             probabilities = np.array([candidate.recalled for candidate in candidates])
         else:
-            probabilities, _ = self.calibration.probabilities(candidates, query_features(measured))
+            probabilities, _ = self.calibration.probabilities(candidates)
         order = np.argsort(-probabilities, kind="stable")
-        matches = [self._match(rank, fits, int(i), float(probabilities[i]), candidates[i], scan) for rank, i in enumerate(order, 1)]
-        return _Ranking(matches, fits, int(order[0]))
+        fits = fits.take(order)
+        return _Ranking([self._match(i, fits, float(probabilities[place]), candidates[place]) for i, place in enumerate(order)], fits)
+
+    def _shown(self, ranking: _Ranking, measured: Measured, number: int, scan: Pattern) -> list[Match]:
+        """The first matches with their lines and evidence as they lie in the scan."""
+        library, wavelength = self.model.library, scan.wavelength or CU_K_ALPHA
+        first = polished(library, ranking.fits.take(np.array([0])), measured)  # the one that will be looked at closely
+        shown = []
+        for i, match in enumerate(ranking.matches[:number]):
+            cell = library.cell[ranking.fits.rows[i]]
+            found = evidence_in_scan(match.evidence, wavelength, cell) if match.evidence else None
+            shown.append(replace(match, evidence=found, lines=index(library, ranking.fits if i else first, i, scan)))
+        a, b, c = (round(float(value), 4) for value in first.strain[0, :3])
+        shown[0] = replace(shown[0], shift=round(float(first.shift[0]), 3), strain=(a, b, c), fwhm=round(float(first.fwhm[0]), 3))
+        return shown
 
     def _second_phase(self, ranking: _Ranking, measured: Measured, scan: Pattern) -> Match | None:
         """What the lines that the best family leaves unexplained look like, where they are enough to tell; its share is of the whole scan."""
-        claimed = adjusted_lines(self.model.library, ranking.fits, ranking.best, measured).claimed(measured.recipe.grid.size)
-        rest = residual(measured, claimed)
-        left = float((measured.signal[~claimed] ** 2).sum())
+        first = ranking.fits.take(np.array([0]))
+        profile = candidate_profiles(self.model.library, first.rows, measured, first.strain, first.fwhm, first.b)[0]
+        rest = residual(measured, expected_signal(profile, float(first.shift[0]), measured))
+        left = float(rest.lines.sum() / max(measured.lines.sum(), 1e-30))
         if left < LEFT or ranking.matches[0].probability < 0.1 or unusable(rest, SECOND_LINES):
             return None
         grid = measured.recipe.grid
         left_over = Pattern(grid.two_theta, rest.lines.astype(float), grid.wavelength).within(measured.mask)
-        second = self._ranked(self.model.recipe.apply(left_over, sigma=0.0), rest, scan).matches[0]
+        second = self._shown(self._ranked(self.model.recipe.apply(left_over, sigma=0.0), rest), rest, 1, scan)[0]
         own = second.family == ranking.matches[0].family
         if own or second.probability < SECOND or second.evidence is None:
             return None
@@ -205,12 +236,12 @@ class Identifier:
         order = np.argsort(-total, kind="stable")[:VERIFY]
         return rows[first[order]], total[order]
 
-    def _match(self, rank: int, fits: Fits, i: int, probability: float, candidate: Candidate, scan: Pattern) -> Match:
+    def _match(self, i: int, fits: Fits, probability: float, candidate: Candidate) -> Match:
         library, row = self.model.library, int(fits.rows[i])
         family = int(library.family[row])
         members = [str(library.id[j]) for j in library.members(family)]
         return Match(
-            rank=rank,
+            rank=i + 1,
             id=str(library.id[row]),
             name=str(library.name[row]),
             formula=str(library.formula[row]),
@@ -223,16 +254,17 @@ class Identifier:
             strain=(round(float(fits.strain[i, 0]), 4), round(float(fits.strain[i, 1]), 4), round(float(fits.strain[i, 2]), 4)),
             fwhm=round(float(fits.fwhm[i]), 3),
             note=undecided(library, family) if len(members) > 1 else "",
-            evidence=evidence_in_scan(candidate.evidence, scan.wavelength or CU_K_ALPHA, library.cell[row]),
-            lines=index(library, fits, i, scan),
+            evidence=candidate.evidence,
         )
 
-    def _decide(self, matches: Sequence[Match]) -> tuple[str, str]:
-        """Verdict and its reason, from probabilities alone."""
+    def _decide(self, matches: Sequence[Match], lines: int = LINES_NAMED) -> tuple[str, str]:
+        """Verdict and its reason, from probabilities and the number of clear lines."""
         if self.model.kind == "classifier":
             return "match", "the classifier always names one of its labels; it cannot say unknown"
         best = matches[0]
         said = best.name or best.family
+        if lines < LINES_NAMED:
+            return "unknown", f"{lines} lines are too few to name a framework by; the closest is {said}"
         same = sum(match.probability for match in matches if match is best or (match.name and match.name == best.name))
         if same >= NAMED:
             return "match", best.note or f"{said} fits and no other framework comes near"

@@ -11,8 +11,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.evidence import Evidence, HklLine
 from xrdmatch.library import Library
-from xrdmatch.match import RECIPE, Evidence, Fits
+from xrdmatch.match import RECIPE, Fits, strained
 from xrdmatch.pattern import Pattern, read_only
 from xrdmatch.xray import convert_two_theta, inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric, two_theta
 
@@ -50,8 +51,7 @@ def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
     if scan.wavelength is None:
         raise ValueError("the scan's wavelength has to be known")
     row = int(fits.rows[i])
-    cell = library.cell[row].copy()
-    cell[:3] *= 1.0 + fits.strain[i]
+    cell = strained(library.cell[row], fits.strain[i])
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
     squared = inverse_d_squared(library.hkl[part], reciprocal_metric(cell))
     sine_squared = np.clip(0.25 * scan.wavelength**2 * squared, 1e-6, 0.99)
@@ -112,7 +112,7 @@ def in_scan(angles: Floats, wavelength: float) -> Floats:
 def evidence_in_scan(found: Evidence, wavelength: float, cell: Floats) -> Evidence:
     """The same evidence with its angles as they lie in a scan of this wavelength (angstrom), and the indices people write for this cell (6,)."""
 
-    def moved(lines: list[tuple[int, int, int, float, float]]) -> list[tuple[int, int, int, float, float]]:
+    def moved(lines: list[HklLine]) -> list[HklLine]:
         angles = in_scan(np.array([line[3] for line in lines], dtype=float), wavelength)
         hkl = conventional(np.array([line[:3] for line in lines], dtype=np.int16).reshape(-1, 3), cell).tolist()
         return [(h, k, m, round(float(angle), 3), line[4]) for (h, k, m), angle, line in zip(hkl, angles, lines, strict=True)]

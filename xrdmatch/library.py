@@ -158,13 +158,15 @@ class Library:
         d = 1.0 / np.sqrt(inverse_d_squared(self.hkl[part], reciprocal_metric(cell)))
         return d, self.intensity[part].astype(float)
 
-    def padded_lines(self, rows: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """hkl (k, p, 3), intensity (k, p) and what is a line (k, p) of several entries; shorter rows are padded with zero intensity."""
+    def padded_lines(self, rows: NDArray[np.integer[Any]], dtype: Any = np.float64) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        """hkl (k, p, 3), intensity (k, p) and what is a line (k, p) of several entries; shorter rows are padded with zero intensity.
+        dtype: of the first two.
+        """
         counts = np.diff(self.offsets)[rows]
         column = np.arange(int(counts.max(initial=1)))
         real = column < counts[:, None]
         index = np.where(real, self.offsets[rows][:, None] + column, 0)
-        return self.hkl[index].astype(float), np.where(real, self.intensity[index].astype(float), 0.0), real
+        return self.hkl[index].astype(dtype), self.intensity[index].astype(dtype) * real, real
 
     def members(self, family: int) -> NDArray[np.int64]:
         """Rows of the entries of one family."""
@@ -174,8 +176,9 @@ class Library:
         """Row of each id."""
         return {name: row for row, name in enumerate(self.id.tolist())}
 
-    def save(self, path: str | Path, vectors: NDArray[np.float32] | None = None) -> None:
+    def save(self, path: str | Path, vectors: NDArray[np.float32] | None = None, lookup: NDArray[np.uint16] | None = None) -> None:
         """Write the HDF5 file, whole or not at all. vectors (n, dim): what an encoder makes of the entries, kept with them as float16.
+        lookup (2, n, k): their strongest lines, as `xrdmatch.lookup` packs them.
 
         Raises LibraryError where that is impossible.
         """
@@ -189,6 +192,8 @@ class Library:
                 file.create_dataset(key, data=getattr(self, key), compression="gzip", compression_opts=6, shuffle=True)
             if vectors is not None:
                 file.create_dataset("vectors", data=vectors.astype(np.float16))
+            if lookup is not None:
+                file.create_dataset("lookup", data=lookup, compression="gzip", shuffle=True)
             file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(self.attrs)})
             file.flush()
             image = file.id.get_file_image()
@@ -202,11 +207,13 @@ class Library:
     @classmethod
     def load(cls, path: str | Path) -> Library:
         """Read a library. Raises LibraryError where the file is missing, damaged, or no library."""
-        return cls.load_with_vectors(path)[0]
+        return cls.load_whole(path)[0]
 
     @classmethod
-    def load_with_vectors(cls, path: str | Path) -> tuple[Library, NDArray[np.float32] | None]:
-        """The library and its entries' vectors (n, dim), None where the file has none; of one state of the file, even if it is being replaced."""
+    def load_whole(cls, path: str | Path) -> tuple[Library, NDArray[np.float32] | None, NDArray[np.uint16] | None]:
+        """The library, its entries' vectors (n, dim) and their packed lines (2, n, k), None where the file has none; of one state of the file,
+        even if it is being replaced.
+        """
         import h5py
 
         path = Path(path)
@@ -223,11 +230,12 @@ class Library:
                 }
                 arrays: dict[str, Any] = {key: own_dataset(file, key)[:] for key in ("cell", "offsets", "hkl", "intensity", "family")}
                 vectors = own_dataset(file, "vectors")[:].astype(np.float32) if "vectors" in file else None
+                lookup = own_dataset(file, "lookup")[:].astype(np.uint16) if "lookup" in file else None
                 attrs = json.loads(file.attrs["provenance"])
             arrays["cell"] = arrays["cell"].astype(float)
             for array in arrays.values():
                 array.flags.writeable = False
-            return cls(**texts, **arrays, attrs=attrs), vectors
+            return cls(**texts, **arrays, attrs=attrs), vectors, lookup
         except LibraryError as error:
             raise error if str(path) in str(error) else LibraryError(f"{path}: {error}") from error
         except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -304,3 +312,11 @@ def tied_axes(cell: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.
                 break
     special = np.abs(angles[:, None] - np.array([60.0, 90.0, 109.471, 120.0])) < 0.02
     return group, ~special.any(axis=1)
+
+
+def lattice_directions(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Changes (p, 6) a cell may take and keep its lattice: rows of 0 and 1 over a, b, c, alpha, beta, gamma that go together."""
+    group, free = tied_axes(cell)
+    lengths = [np.concatenate([group == axis, np.zeros(3)]) for axis in np.unique(group)]
+    angles = [np.concatenate([np.zeros(3), np.eye(3)[axis]]) for axis in np.flatnonzero(free)]
+    return np.array(lengths + angles, dtype=float)

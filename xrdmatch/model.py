@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from xrdmatch import files
 from xrdmatch.errors import ModelError
 from xrdmatch.library import Library
+from xrdmatch.lookup import Lookup
 from xrdmatch.onnxfile import external_data
 from xrdmatch.recipe import Recipe
 
@@ -194,6 +195,7 @@ class Model:
     config: Mapping[str, Any]
     device: Device = "auto"
     recipe: Recipe = field(init=False)
+    threads: int | None = field(default=None, init=False)  # of the CPU in one run of the network; None as in open_session
 
     def __post_init__(self) -> None:
         self.recipe = Recipe.from_json(self.config["recipe"])
@@ -226,11 +228,11 @@ class Model:
 
     @cached_property
     def session(self) -> Session:
-        return open_session(self.path / NETWORK, self.device)
+        return open_session(self.path / NETWORK, self.device, self.threads)
 
     @cached_property
-    def _stored(self) -> tuple[Library, NDArray[np.float32] | None]:
-        return Library.load_with_vectors(self.path / LIBRARY)
+    def _stored(self) -> tuple[Library, NDArray[np.float32] | None, NDArray[np.uint16] | None]:
+        return Library.load_whole(self.path / LIBRARY)
 
     @cached_property
     def library(self) -> Library:
@@ -252,6 +254,16 @@ class Model:
         return vectors
 
     @cached_property
+    def lookup(self) -> Lookup:
+        """The strongest lines of the library's entries; computed where the folder was written before it held them."""
+        stored = self._stored[2]
+        if stored is None:
+            return Lookup.of(self.library)
+        if stored.ndim != 3 or stored.shape[:2] != (2, len(self.library)):
+            raise ModelError(f"{self.path / LIBRARY}: lines of shape {stored.shape} for {len(self.library)} library entries; train or add again")
+        return Lookup.unpacked(stored)
+
+    @cached_property
     def label_rows(self) -> NDArray[np.int64]:
         """Library row of each label of a classifier. Raises ModelError where one is not in the library."""
         index = self.library.index()
@@ -264,16 +276,10 @@ class Model:
         """First output (k, dim) of the network for inputs (k, channels, m), in batches."""
         return np.concatenate([self.session.run(inputs[start : start + 256]) for start in range(0, len(inputs), 256)])
 
-    def recall(self, inputs: NDArray[np.float32], number: int) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """For each input (k, channels, m) the `number` likeliest library rows, best first, with their cosines or probabilities."""
+    def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network says of each input (k, channels, m): cosines (k, n) with the library's entries, or probabilities (k, labels)."""
         output = self.encode(inputs)
-        scores = output @ self.vectors.T if self.kind == "encoder" else output
-        answers = []
-        for row in scores:
-            top = np.argpartition(-row, min(number, row.size) - 1)[:number] if row.size > number else np.arange(row.size)
-            top = top[np.argsort(-row[top], kind="stable")]
-            answers.append((top if self.kind == "encoder" else self.label_rows[top], row[top]))
-        return answers
+        return output @ self.vectors.T if self.kind == "encoder" else output
 
 
 def write_encoder(folder: Path, config: Mapping[str, Any], library: Library, vectors: NDArray[np.float32]) -> None:
@@ -282,7 +288,7 @@ def write_encoder(folder: Path, config: Mapping[str, Any], library: Library, vec
     Each is renamed into its place when it is complete: whatever ends the process, the folder can be loaded. Raises LibraryError or ModelError where
     it cannot be written; the folder is as it was then.
     """
-    library.save(folder / LIBRARY, vectors)
+    library.save(folder / LIBRARY, vectors, Lookup.of(library).packed())
     write_config(folder, config)
     (folder / VECTORS).unlink(missing_ok=True)
 

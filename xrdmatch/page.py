@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from xrdmatch.denoise import noise_sigma
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.evidence import Evidence
 from xrdmatch.files import reason, whole
 from xrdmatch.identify import Identification, Match
 from xrdmatch.indexed import Indexed
-from xrdmatch.match import Evidence
 from xrdmatch.overlay import Overlay, lone_scale, overlay
 from xrdmatch.wording import filter_text, formula_text, percent, share_of_name, wavelength_text
 

@@ -64,6 +64,9 @@ class Pattern:
 
         return pattern_png(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pattern, (self.two_theta, self.intensity, self.wavelength, self.name, dict(self.meta))  # a read-only view of meta cannot be pickled
+
     def with_intensity(self, intensity: ArrayLike) -> Pattern:
         """The same scan with other intensities (n,)."""
         return replace(self, intensity=np.asarray(intensity, dtype=float))

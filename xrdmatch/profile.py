@@ -6,6 +6,8 @@ width w is eta exp(-pi w |f|) + (1 - eta) exp(-(pi w f)^2 / (4 ln 2)).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,9 +16,7 @@ from xrdmatch.pattern import Grid
 Floats = NDArray[np.float32]
 
 
-def draw(
-    angles: NDArray[np.float64], areas: NDArray[np.float64], widths: NDArray[np.float64], grid: Grid, eta: ArrayLike = 0.5, classes: int = 3
-) -> Floats:
+def draw(angles: NDArray[Any], areas: NDArray[Any], widths: NDArray[Any], grid: Grid, eta: ArrayLike = 0.5, classes: int = 3) -> Floats:
     """Profiles (k, grid.size) of lines (k, p) at `angles` degrees with `areas` and full `widths` in degrees; eta: Lorentz share, (k,) or one.
 
     Lines of zero area are padding. Widths may differ from line to line: each line is shared between the two nearest of `classes` widths of its row,
@@ -49,9 +49,7 @@ def draw(
     return np.asarray(smooth.clip(min=0.0) / grid.step, dtype=np.float32)
 
 
-def _sticks(
-    position: NDArray[np.float64], area: NDArray[np.float64], lane: NDArray[np.int64], blend: NDArray[np.float64], lanes: int, length: int
-) -> Floats:
+def _sticks(position: NDArray[Any], area: NDArray[Any], lane: NDArray[np.int64], blend: NDArray[np.float64], lanes: int, length: int) -> Floats:
     """Areas split linearly between the two nearest points of a lane, and between the lane and the next by `blend`."""
     low = position.astype(int)
     share = position - low

@@ -74,6 +74,12 @@ def check_cell(cell: NDArray[np.float64], name: str) -> None:
         raise StructureError(f"{name}: the cell angles {cell[3:].tolist()} do not close to a volume")
 
 
+def element_symbol(text: str) -> str | None:
+    """`Zn` for `zn` or `ZN`; None where that is no element's symbol."""
+    element = gemmi.Element(text.capitalize())
+    return str(element.name) if element.atomic_number > 0 and element.name == text.capitalize() else None
+
+
 def element_number(symbol: str) -> int:
     """Atomic number of an atom type as CIF files write it (`Zn`, `ZN2+`, `O1w`, `D`, `Wat`); 0 where it is no element."""
     bare = symbol.strip().strip("'\"")

@@ -25,6 +25,7 @@ from xrdmatch import __version__
 from xrdmatch.calibrate import calibrate
 from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library import Library
+from xrdmatch.lookup import Lookup
 from xrdmatch.model import NETWORK, Device, Model, new_model, usable_cores, write_encoder
 from xrdmatch.network import Encoder, check_parity, export_onnx
 from xrdmatch.physics import Hardness, ideal, ideal_inputs, measured_like
@@ -229,7 +230,7 @@ def finish_model(
     """Encode the library with the exported network in `out`, calibrate on simulated scans of `rows`, write the folder: once, when all is known."""
     model = Model(out, config, device)
     vectors = model.encode(ideal_inputs(library, np.arange(len(library)), model.recipe)).astype(np.float16).astype(np.float32)  # as they are stored
-    model.__dict__ |= {"library": library, "vectors": vectors}
+    model.__dict__ |= {"library": library, "vectors": vectors, "lookup": Lookup.of(library)}
     weights, quality = calibrate(model, rows, scans, seed)
     metrics |= {**recalled, **quality}
     write_encoder(out, {**config, "calibration": weights.to_json(), "metrics": metrics}, library, vectors)

@@ -7,32 +7,74 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.calibration import Candidate, Query
-from xrdmatch.library import Library
-from xrdmatch.match import Fits, Measured, adjust, compare, evidence, strong_lines
+from xrdmatch.adjust import adjust, bend
+from xrdmatch.calibration import Candidate
+from xrdmatch.evidence import LEAST, evidence, strong_lines
+from xrdmatch.library import Library, lattice_directions
+from xrdmatch.match import Fits, Measured, candidate_profiles, coarse, compare
+from xrdmatch.model import Model
 
 #: Six letters, two digits where a structure was determined again.
 REFCODE = re.compile(r"[A-Z]{6}(\d\d)?(_|$)")
-#: Entries recalled by the network and compared with the scan.
-RECALL = 200
-#: Families whose best entry is adjusted.
-VERIFY = 12
+#: Entries recalled by the network, and by their strongest lines, to be compared with the scan.
+RECALL, LOOKED_UP = 200, 60
+#: Families whose best entry is adjusted, and what a network's cosine counts beside the similarity when they are chosen.
+VERIFY, NETWORK = 12, 0.6
 #: Angular span (degrees at Cu) below which a scan is not enough to tell frameworks apart.
 SHORTEST = 8.0
-#: A scan needs this many lines, each this many noise levels high, to be called crystalline.
-LINES_NEEDED, LINE_LEVEL = 3, 6.0
+#: A scan needs this many lines, each this many noise levels high, to be called crystalline, and this many for a framework to be named.
+LINES_NEEDED, LINES_NAMED, LINE_LEVEL = 2, 3, 6.0
+#: Polyimide and like films, which samples are held by, scatter in humps at these angles (Cu; within the tolerance), wider than this (all in degrees).
+FILM, FILM_NEAR, FILM_WIDTH = (5.55, 14.4), 0.3, 0.4
+
+
+def recall(
+    model: Model, inputs: NDArray[np.float32], measured: Measured, allowed: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Library rows (k,) that may be in the scan, each once, and what the network says of each: cosine of an encoder, probability of a classifier.
+
+    inputs: (channels, m), the scan as the model's recipe makes it. allowed: (n,) rows of the library that may be named, by default all.
+    """
+    scores = model.scores(inputs[None])[0]
+    if model.kind == "classifier":
+        top = np.argsort(-scores, kind="stable")
+        if allowed is not None:
+            top = top[allowed[model.label_rows[top]]]
+        return model.label_rows[top], scores[top]
+    plain = coarse(measured)
+    lines = model.lookup.scores(plain.signal, plain.mask)
+    if allowed is not None:
+        scores, lines = (np.where(allowed, values, np.float32(-np.inf)) for values in (scores, lines))
+    rows = _largest(scores, RECALL)
+    looked_up = _largest(lines, LOOKED_UP)
+    rows = np.concatenate([rows, looked_up[~np.isin(looked_up, rows)]])
+    rows = rows[np.isfinite(scores[rows])]
+    return rows, scores[rows]
+
+
+def _largest(values: NDArray[np.float32], number: int) -> NDArray[np.int64]:
+    """Places of the largest `number` values (n,), largest first."""
+    top = np.argpartition(-values, number - 1)[:number] if values.size > number else np.arange(values.size)
+    return np.asarray(top[np.argsort(-values[top], kind="stable")])
 
 
 def verify(library: Library, rows: NDArray[np.int64], recalled: NDArray[np.float32], measured: Measured) -> tuple[Fits, list[Candidate]]:
     """Compare recalled rows with the scan, keep the best of each family, adjust the best few; with each one's evidence."""
     near = dict(zip(rows.tolist(), recalled.tolist(), strict=True))
-    fits = _familiar_first(library, compare(library, rows, measured))
+    fits = _familiar_first(library, compare(library, rows, coarse(measured)))
     _, first = np.unique(library.family[fits.rows], return_index=True)
-    fits = adjust(library, fits.take(np.sort(first)[:VERIFY]), measured)
+    fits = fits.take(np.sort(first))
+    worth = fits.similarity + NETWORK * np.array([near[row] for row in fits.rows.tolist()])
+    fits = fits.take(np.argsort(-worth, kind="stable")[:VERIFY])
+    plain = dict(zip(fits.rows.tolist(), fits.similarity.tolist(), strict=True))
+    fits = adjust(library, fits, measured)
+    bends = bend(fits.strain, [lattice_directions(library.cell[row]) for row in fits.rows])
+    profiles = candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b)
+    peaks = strong_lines(measured, LEAST)
     candidates = []
-    for i, row in enumerate(fits.rows):
-        lines = evidence(library, fits, i, measured)
-        candidates.append(Candidate(float(fits.similarity[i]), near[int(row)], lines))
+    for i, row in enumerate(fits.rows.tolist()):
+        found = evidence(library, fits, i, measured, profiles[i], peaks)
+        candidates.append(Candidate(float(fits.similarity[i]), near[row], found, plain[row], float(bends[i])))
     return fits, candidates
 
 
@@ -44,20 +86,30 @@ def _familiar_first(library: Library, fits: Fits) -> Fits:
     return fits.take(np.lexsort((-fits.similarity, ~coded, ~named, -fits.similarity.round(2))))
 
 
-def query_features(measured: Measured) -> Query:
-    """What of the scan itself bears on how far its best match can be trusted."""
-    span = float(measured.mask.sum()) * measured.recipe.grid.step
-    return Query(measured.fwhm, measured.floor, len(strong_lines(measured, 5.0)), span)
-
-
 def unusable(measured: Measured, needed: int = LINES_NEEDED) -> str:
     """Why no framework can be named from this scan, or an empty string. `needed`: lines that have to stand out of the noise."""
     grid = measured.recipe.grid
     span = float(measured.mask.sum()) * grid.step
     if span < SHORTEST:
         return f"the scan covers {span:.1f} deg of {grid.start:g}-{grid.stop:g} deg (Cu); at least {SHORTEST:g} deg are needed"
-    level = measured.loud if measured.loud > 0 else 1e-3 * float(measured.lines.max(initial=0.0))
-    clear = [angle for angle, height in strong_lines(measured, 2.0) if height * 0.01 * float(measured.lines.max()) > LINE_LEVEL * level]
+    clear = clear_lines(measured)
     if len(clear) < needed:
         return f"{len(clear)} diffraction lines stand out of the noise, at least {needed} are needed: amorphous, empty, or counted too short"
     return ""
+
+
+def clear_lines(measured: Measured) -> list[float]:
+    """2theta in degrees of the lines that stand out of the noise; without flanks at the ends of the range and the humps of a sample holder's film."""
+    grid, lines, top = measured.recipe.grid, measured.lines, float(measured.lines.max(initial=0.0))
+    level = LINE_LEVEL * (measured.loud if measured.loud > 0 else 1e-3 * top)
+    clear = []
+    for angle, height in strong_lines(measured, 2.0):
+        at = round((angle - grid.start) / grid.step)
+        below = np.flatnonzero((lines < 0.5 * lines[at]) & measured.mask)
+        before, after = below[below < at], below[below > at]
+        if 0.01 * height * top <= level or before.size == 0 or after.size == 0:
+            continue
+        width = (after[0] - before[-1]) * grid.step
+        if width < FILM_WIDTH or min(abs(angle - hump) for hump in FILM) > FILM_NEAR:
+            clear.append(angle)
+    return clear

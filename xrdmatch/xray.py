@@ -6,6 +6,7 @@ Wavelengths are in angstrom, angles (`two_theta`) in degrees, d-spacings in angs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,7 +94,7 @@ def lorentz_polarisation(angles: ArrayLike) -> NDArray[np.float64]:
     return lorentz_polarisation_of_sine(np.sin(np.radians(np.asarray(angles, dtype=float)) / 2.0) ** 2)
 
 
-def lorentz_polarisation_of_sine(sine_squared: NDArray[np.float64]) -> NDArray[np.float64]:
+def lorentz_polarisation_of_sine(sine_squared: NDArray[Any]) -> NDArray[Any]:
     """The same from sin^2 theta, which is wavelength^2 / 4d^2: no trigonometry, for many lines at once."""
     return np.asarray((1.0 + (1.0 - 2.0 * sine_squared) ** 2) / (sine_squared * np.sqrt(1.0 - sine_squared)))
 

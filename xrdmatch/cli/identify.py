@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from xrdmatch.cli import inputs, outputs, shared
+from xrdmatch.cli import inputs, outputs, pool, shared
 from xrdmatch.cli import watch as watching
-from xrdmatch.errors import XrdMatchError
 
 if TYPE_CHECKING:
-    from xrdmatch.identify import Identification, Identifier
-    from xrdmatch.pattern import Pattern
+    from xrdmatch.identify import Identification
 
 WATCH = "A folder that fills"
 #: Rows of the plot of a single scan; of several, each has one.
@@ -54,6 +52,10 @@ def identify(
         float, typer.Option("--settle", min=0.1, help="Seconds without change after which a file is complete.", rich_help_panel=WATCH)
     ] = 2.0,
     range_index: shared.RangeOption = None,
+    elements: Annotated[
+        str | None, typer.Option("--elements", metavar="Zn,C,N,O", help="Name only structures of these elements; hydrogen is always let in.")
+    ] = None,
+    exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Name no structure with one of these elements.")] = None,
     plot: outputs.PlotOption = None,
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
     plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
@@ -79,6 +81,7 @@ def identify(
         raise typer.BadParameter("give files, folders, - for standard input, or --watch DIR", param_hint="PATH")
     if paths.count(inputs.STDIN) > 1:
         raise typer.BadParameter("standard input (-) can be read once")
+    wanted, unwanted = shared.symbols(elements), shared.symbols(exclude) or []
     messages = shared.Messages(quiet)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
     outputs.check_apart(export, [*paths, watch], recursive)
@@ -94,13 +97,20 @@ def identify(
         on_screen = format is Format.table and stream.isatty()
         own = inputs.results_in(output, stream)
         arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
-        identifier = Identifier(model, device.value, top)
+        identifier = Identifier(model, device.value, top, wanted, unwanted)
         with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
-            read = inputs.patterns(files, min(jobs or usable_cores(), 16), range_index)
+            workers = min(jobs or usable_cores(), 16)
+            mode = filter_mode.value
+            if workers > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths and identifier.model.session.provider.startswith("CPU"):
+                results = pool.answers(files, workers, pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index))
+            else:
+                read = inputs.patterns(files, workers, range_index)
+                results = (pool.answer(identifier, path, pattern, wavelength, mode) for path, pattern in read)
             if arrivals is not None:
                 messages.note(f"watching {watch}; Ctrl-C ends")
-                read = chain(read, arrivals.patterns(stop))
-            for result in _answers(identifier, read, wavelength, filter_mode.value, messages):
+                come = arrivals.patterns(stop)
+                results = chain(results, (pool.answer(identifier, path, pattern, wavelength, mode) for path, pattern in come))
+            for result in _told(results, messages):
                 if not (on_screen and result.verdict == "error"):  # standard error has said it on the same screen
                     write(result)
                 sinks.put(result)
@@ -130,23 +140,11 @@ def _results(output: Path | None, format: Format, verbose: bool, grows: bool, pl
         yield stream, write
 
 
-def _answers(
-    identifier: Identifier, read: Iterator[tuple[str, Pattern | XrdMatchError]], wavelength: float | None, mode: str, messages: shared.Messages
-) -> Iterator[Identification]:
-    """The answer for each file, in order; what cannot be read or identified is an answer as well."""
-    from xrdmatch.identify import error_result
-
-    for path, pattern in read:
-        try:
-            if isinstance(pattern, XrdMatchError):
-                raise pattern
-            result = identifier.identify(pattern, wavelength, shared.Filter(mode).value, path)
-        except XrdMatchError as error:
-            result = error_result(path, str(error), identifier.model.name)
-        except Exception as error:  # a defect must not stop a batch
-            result = error_result(path, str(inputs.defect(path, error)), identifier.model.name)
+def _told(results: Iterator[Identification], messages: shared.Messages) -> Iterator[Identification]:
+    """The results as they come, with what has to be said of each on standard error."""
+    for result in results:
         if result.verdict == "error":
             messages.error(result.reason)
         for note in result.notes:
-            messages.warn(note, path)
+            messages.warn(note, result.file)
         yield result

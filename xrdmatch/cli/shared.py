@@ -53,6 +53,19 @@ def _models(incomplete: str) -> list[str]:
     return [name for name in shipped_models() if name.startswith(incomplete)]
 
 
+def symbols(text: str | None) -> list[str] | None:
+    """Element symbols of a list such as `Zn,C,N,O`; None where there is none. Raises BadParameter for what is no element."""
+    if text is None:
+        return None
+    from xrdmatch.structure import element_symbol
+
+    found = [part.strip() for part in text.replace(" ", ",").split(",") if part.strip()]
+    wrong = [part for part in found if element_symbol(part) is None]
+    if wrong or not found:
+        raise typer.BadParameter(f"expected element symbols such as Zn,C,N,O, got {', '.join(wrong) or text!r}")
+    return [str(element_symbol(part)) for part in found]
+
+
 ModelOption = Annotated[
     str | None,
     typer.Option(

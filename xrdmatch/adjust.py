@@ -1,0 +1,145 @@
+"""Cell, line width and fall-off of candidates, adjusted to a scan by damped least squares.
+
+Each round draws a candidate and its slopes along every change its lattice allows, and solves for the step that brings its signal closest to the
+measured one. Early rounds see both blurred, so that lines a few widths apart still pull on each other. What a cell has to be bent costs
+similarity, slowly growing: small strains are the rule (temperature, guests), large ones the breathing exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.library import Library, lattice_directions
+from xrdmatch.match import Fits, Floats, Measured, blurred, candidate_profiles, shifted, similarity
+
+#: Widths in degrees by which the rounds are blurred; sharp ones also adjust line width and B.
+BLURS = (0.4, 0.15, 0.0, 0.0)
+#: A usual strain of a cell length (relative) and a usual change of a cell angle (degrees).
+STRAIN, ANGLE = 0.004, 0.4
+#: Similarity that a bend of size x costs: COST ln(1 + x^2), x in usual strains.
+COST = 0.01
+#: Usual changes of ln(width) and of B (angstrom^2), and what they cost, as above.
+WIDTH, FALL, EASY = 0.25, 2.0, 0.0005
+#: Largest strain, change of an angle (degrees), line width and B that adjustment may reach.
+MAX_STRAIN, MAX_ANGLE, WIDTHS, MAX_B = 0.04, 2.5, (0.04, 1.5), (-2.0, 14.0)
+#: Steps a cell is polished by.
+POLISH = 3
+#: Size of the step slopes are taken with, in usual changes; and the longest step of a round.
+_SLOPE, _STRIDE = 0.15, 3.0
+
+_UNITS = np.array([STRAIN] * 3 + [ANGLE] * 3)
+_LIMITS = np.array([MAX_STRAIN] * 3 + [MAX_ANGLE] * 3)
+
+
+def bend(strain: Floats, ways: list[Floats]) -> Floats:
+    """How far each cell (k, 6) is bent: sum of ln(1 + x^2) over its lattice's own changes, x in usual strains; 0 at rest."""
+    return np.array([np.log1p((_amounts(one, way)) ** 2).sum() for one, way in zip(strain, ways, strict=True)])
+
+
+def _amounts(strain: NDArray[np.float64], way: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Size (p,) of the changes `way` (p, 6) that make up `strain` (6,), in usual changes."""
+    return np.asarray((strain / _UNITS) @ way.T / np.maximum(way.sum(axis=1), 1.0))
+
+
+def adjust(library: Library, fits: Fits, measured: Measured) -> Fits:
+    """Candidates with cell, width and B brought closest to the scan, within the symmetry of their lattices; best first."""
+    if fits.rows.size == 0:
+        return fits
+    ways = [lattice_directions(library.cell[row]) for row in fits.rows]
+    best = _scored(library, fits, measured)
+    now = best
+    for blur in BLURS:
+        target = blurred(measured, blur) if blur else measured
+        if blur == 0.0:
+            now = _scored(library, now, measured) if now is not best else best
+            best = _better(best, now, ways)
+        now = _step(library, now, target, ways, blur)
+    best = _better(best, _scored(library, now, measured), ways)
+    return best.take(np.argsort(COST * bend(best.strain, ways) - best.similarity, kind="stable"))
+
+
+def polished(library: Library, fits: Fits, measured: Measured) -> Fits:
+    """The same candidates in their order, with the cell that fits best where bending it costs next to nothing: for refinement, not for ranking."""
+    ways = [lattice_directions(library.cell[row]) for row in fits.rows]
+    now = fits
+    for _ in range(POLISH):
+        now = _step(library, now, measured, ways, 0.0, EASY)
+    now = _scored(library, now, measured)
+    better = now.similarity >= fits.similarity
+    kept = {}
+    for name in ("shift", "strain", "fwhm", "b"):
+        old, new = getattr(fits, name), getattr(now, name)
+        kept[name] = np.where(better if old.ndim == 1 else better[:, None], new, old)
+    return replace(fits, **kept)
+
+
+def _scored(library: Library, fits: Fits, measured: Measured) -> Fits:
+    score, shift = similarity(candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b), measured)
+    return replace(fits, similarity=score, shift=shift)
+
+
+def _better(old: Fits, new: Fits, ways: list[Floats]) -> Fits:
+    """Of each candidate the state that is worth more."""
+    wins = new.similarity - COST * bend(new.strain, ways) > old.similarity - COST * bend(old.strain, ways)
+    names = ("similarity", "shift", "strain", "fwhm", "b")
+    mixed = {name: np.where(wins if getattr(old, name).ndim == 1 else wins[:, None], getattr(new, name), getattr(old, name)) for name in names}
+    return replace(old, **mixed)
+
+
+def _step(library: Library, fits: Fits, target: Measured, ways: list[Floats], blur: float, cost: float | None = None) -> Fits:
+    """One least-squares step of every candidate."""
+    fwhm = np.hypot(fits.fwhm, blur)
+    base = candidate_profiles(library, fits.rows, target, fits.strain, fwhm, fits.b)
+    _, shift = similarity(base, target)
+    owner, strain, width, b = _nudged(fits, fwhm, ways, sharp=blur == 0.0)
+    slopes = candidate_profiles(library, fits.rows[owner], target, strain, width, b)
+    slopes = (slopes - base[owner]) / np.float32(_SLOPE)
+    points = np.rint(shift / target.recipe.grid.step).astype(int)
+    moved = replace(fits, strain=fits.strain.copy(), fwhm=fits.fwhm.copy(), b=fits.b.copy())
+    for i, way in enumerate(ways):
+        signal = shifted(target.signal, -points[i])
+        bent = _amounts(fits.strain[i], way)
+        soft = [] if blur else [np.log(fits.fwhm[i] / target.fwhm) / WIDTH, (fits.b[i] - 2.0) / FALL]
+        step = _solved(base[i], slopes[owner == i], signal, np.concatenate([bent, soft]), len(way), COST if cost is None else cost)
+        change = fits.strain[i] + (step[: len(way), None] * way * _UNITS).sum(axis=0)
+        moved.strain[i] = np.clip(change, -_LIMITS, _LIMITS)
+        if blur == 0.0:
+            moved.fwhm[i] = np.clip(fits.fwhm[i] * np.exp(WIDTH * step[len(way)]), *WIDTHS)
+            moved.b[i] = np.clip(fits.b[i] + FALL * step[len(way) + 1], *MAX_B)
+    return moved
+
+
+def _nudged(fits: Fits, fwhm: Floats, ways: list[Floats], sharp: bool) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
+    """The states whose drawings, less the base's, are the slopes: owner (s,), strain (s, 6), width (s,) and B (s,)."""
+    more = 2 if sharp else 0
+    owner = np.repeat(np.arange(len(ways)), [len(way) + more for way in ways])
+    strain, width, b = fits.strain[owner].copy(), fwhm[owner].copy(), fits.b[owner].copy()
+    at = 0
+    for way in ways:
+        strain[at : at + len(way)] += _SLOPE * way * _UNITS
+        at += len(way)
+        if sharp:
+            width[at] *= np.exp(WIDTH * _SLOPE)
+            b[at + 1] += FALL * _SLOPE
+            at += 2
+    return owner, strain, width, b
+
+
+def _solved(base: NDArray[np.float32], slopes: NDArray[np.float32], signal: NDArray[np.float32], bent: Floats, hard: int, cost: float) -> Floats:
+    """Step (p,) in usual changes; the zero shift is solved for as well, and left to the next search. `hard`: how many of them bend the cell."""
+    length = max(float(np.linalg.norm(base)), 1e-9)
+    unit = base / np.float32(length)
+    basis = np.concatenate([slopes / np.float32(length), np.gradient(unit)[None]])
+    basis -= (basis @ unit)[:, None] * unit
+    cosine = float(unit @ signal)
+    normal = (basis @ basis.T).astype(float) * max(cosine, 0.1)
+    slope = (basis @ (signal - cosine * unit)).astype(float)
+    price = np.concatenate([np.full(hard, cost), np.full(bent.size - hard, EASY)])
+    weight = 2.0 * price / (1.0 + bent**2)
+    slope[:-1] -= weight * bent
+    normal[np.diag_indices(bent.size)] += weight
+    normal += np.eye(len(normal)) * 1e-9 * max(float(np.trace(normal)), 1e-12)
+    return np.asarray(np.clip(np.linalg.solve(normal, slope)[:-1], -_STRIDE, _STRIDE))

@@ -1,0 +1,160 @@
+"""Line by line: what a candidate explains of a scan, what of it is missing, what is left over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.library import Library
+from xrdmatch.match import Fits, Floats, Measured, shifted, strained, unit
+from xrdmatch.xray import inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric
+
+#: Height from which a line is strong, and from which a candidate's line may explain a measured one, percent of the candidate's strongest.
+STRONG, WEAK = 10.0, 0.5
+#: A strong line is missing where the scan shows less than this share of the intensity expected from the whole fit: guests change more than half.
+SHOWN = 0.1
+#: Measured lines, strongest first, whose positions are weighed, and the least height (percent) they and the candidate's lines need for it.
+WEIGHED, LEAST, PLAIN = 20, 5.0, 1.0
+#: Share of a scan's lines that no framework of the library would explain (impurities), and degrees over which the density of lines is averaged.
+FOREIGN, AROUND = 0.05, 8.0
+#: What a first phase may explain beyond what it is expected to, as a factor of intensity.
+GENEROUS = 2.0
+
+HklLine = tuple[int, int, int, float, float]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for and against one candidate.
+
+    explained: share of the measured line intensity (square-root scale) where the candidate has lines. matched, missing: the candidate's strong lines
+    that the scan shows, or does not show though it should; extra: angles of strong measured lines the candidate does not have.
+    Lines are (h, k, l, 2theta in degrees, relative intensity 0..100). positions: ln of how much likelier the measured lines lie where they do
+    if the candidate is there than by chance; a candidate with lines everywhere gains nothing by it.
+    """
+
+    explained: float
+    matched: list[HklLine] = field(default_factory=list)
+    missing: list[HklLine] = field(default_factory=list)
+    extra: list[float] = field(default_factory=list)
+    positions: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """An adjusted candidate's lines in the scan: hkl (n, 3), angles (n,) degrees, heights (n,) percent of the strongest, index (n,) on the grid."""
+
+    hkl: NDArray[np.int16]
+    angles: Floats
+    heights: Floats
+    index: NDArray[np.int64]
+    reach: int
+
+    def flags(self, size: int, least: float, reach: int) -> NDArray[np.bool_]:
+        """(size,) True within `reach` points of a line higher than `least` percent."""
+        flags = np.zeros(size, dtype=bool)
+        flags[self.index[self.heights > least]] = True
+        return _near(flags, reach)
+
+    def claimed(self, size: int) -> NDArray[np.bool_]:
+        """(size,) True where the candidate has a line that shows, within about a line width."""
+        return self.flags(size, WEAK, 2 * self.reach)
+
+
+def adjusted_lines(library: Library, fits: Fits, i: int, measured: Measured) -> Lines:
+    """Where candidate `i` of `fits` has its lines, as adjusted."""
+    grid, row = measured.recipe.grid, int(fits.rows[i])
+    part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
+    squared = inverse_d_squared(library.hkl[part], reciprocal_metric(strained(library.cell[row], fits.strain[i])))
+    sine_squared = np.clip(0.25 * grid.wavelength**2 * squared, 1e-5, 0.99)
+    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared))) + fits.shift[i]
+    areas = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation_of_sine(sine_squared)
+    index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
+    inside = (index >= 0) & (index < grid.size)
+    inside[inside] = measured.mask[index[inside]]
+    heights = 100.0 * areas[inside] / max(areas[inside].max(initial=0.0), 1e-300)
+    reach = max(2, round(0.75 * max(float(fits.fwhm[i]), 0.08) / grid.step))
+    return Lines(library.hkl[part][inside], angles[inside], heights, index[inside], reach)
+
+
+def evidence(
+    library: Library, fits: Fits, i: int, measured: Measured, profile: NDArray[np.float32], peaks: list[tuple[float, float]] | None = None
+) -> Evidence:
+    """For candidate `i` of `fits`, whose signal as adjusted is `profile` (m,). peaks: `strong_lines` of the scan from LEAST on, where known."""
+    grid = measured.recipe.grid
+    lines = adjusted_lines(library, fits, i, measured)
+    claimed = lines.claimed(grid.size)
+    total = float((measured.signal**2).sum())
+    explained = float((measured.signal[claimed] ** 2).sum()) / total if total > 0 else 0.0
+    expected = expected_signal(profile, float(fits.shift[i]), measured)
+    highest = _highest(measured.signal, lines.reach)
+    listed: dict[bool, list[HklLine]] = {True: [], False: []}
+    for j in np.flatnonzero(lines.heights > STRONG):
+        h, k, m = (int(value) for value in lines.hkl[j])
+        at = lines.index[j]
+        shows = highest[at] > max(SHOWN**measured.recipe.power * expected[at], 0.0)
+        listed[bool(shows)].append((h, k, m, round(float(lines.angles[j]), 3), round(float(lines.heights[j]), 1)))
+    peaks = strong_lines(measured, LEAST) if peaks is None else peaks
+    extra = [angle for angle, height in peaks if height > STRONG and not claimed[round((angle - grid.start) / grid.step)]]
+    return Evidence(round(explained, 4), listed[True], listed[False], extra, round(positions(lines, measured, peaks), 3))
+
+
+def positions(lines: Lines, measured: Measured, peaks: list[tuple[float, float]]) -> float:
+    """ln of the likelihood ratio of hits and misses: a hit counts the less, the more of the neighbourhood the candidate's lines cover."""
+    grid = measured.recipe.grid
+    strongest = sorted(peaks, key=lambda peak: -peak[1])[:WEIGHED]
+    if not strongest:
+        return 0.0
+    near = lines.flags(grid.size, PLAIN, max(2, round(0.5 * max(measured.fwhm, 0.12) / grid.step)))
+    at = np.array([round((angle - grid.start) / grid.step) for angle, _ in strongest])
+    half = round(0.5 * AROUND / grid.step)
+    first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, grid.size)
+    inside, seen = (np.concatenate([[0], np.cumsum(flags)]) for flags in (near & measured.mask, measured.mask))
+    chance = np.clip((inside[last] - inside[first]) / np.maximum(seen[last] - seen[first], 1), 0.01, 0.99)
+    found = (1.0 - FOREIGN) + FOREIGN * chance
+    return float(np.where(near[at], np.log(found / chance), np.log((1.0 - found) / (1.0 - chance))).sum())
+
+
+def expected_signal(profile: NDArray[np.float32], shift: float, measured: Measured) -> NDArray[np.float32]:
+    """The candidate's signal (m,) where the scan has it, on the scan's scale by least squares."""
+    moved = shifted(profile, round(shift / measured.recipe.grid.step))
+    square = float(moved @ moved)
+    return moved * np.float32(float(moved @ measured.signal) / square if square > 0 else 0.0)
+
+
+def residual(measured: Measured, expected: NDArray[np.float32]) -> Measured:
+    """The scan less what a first phase, whose signal (m,) is `expected`, may explain; angles where that is all count as not measured."""
+    length = float(np.sqrt((measured.lines.astype(float) ** (2.0 * measured.recipe.power)).sum()))
+    claim = GENEROUS * (expected * length) ** (1.0 / measured.recipe.power)
+    lines = (measured.lines - claim).clip(min=0.0).astype(np.float32)
+    hidden = (measured.lines > 0) & (claim > 0.5 * measured.lines)
+    lines[hidden] = 0.0
+    top, before = float(lines.max(initial=0.0)), float(measured.lines.max(initial=0.0))
+    floor = min(0.5, measured.floor * before / top) if top > 0 else 1.0
+    return replace(measured, lines=lines, signal=unit(lines**measured.recipe.power), mask=measured.mask & ~hidden, floor=floor)
+
+
+def strong_lines(measured: Measured, strong: float = STRONG) -> list[tuple[float, float]]:
+    """(2theta, height in percent of the strongest) of the measured lines above `strong` percent, by angle."""
+    lines = measured.lines
+    top = float(lines.max(initial=0.0))
+    if top <= 0:
+        return []
+    reach = max(2, round(measured.fwhm / measured.recipe.grid.step))
+    inner = measured.mask & np.roll(measured.mask, 1) & np.roll(measured.mask, -1)  # the flank of a line outside the range is no line
+    peaks = np.flatnonzero((lines >= _highest(lines, reach)) & (lines > 0.01 * strong * top) & inner)
+    peaks = peaks[np.diff(peaks, prepend=-reach - 1) > reach]
+    return [(round(float(measured.recipe.grid.two_theta[j]), 3), round(100.0 * float(lines[j]) / top, 1)) for j in peaks]
+
+
+def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """Largest value (m,) within `reach` points."""
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(np.pad(values, reach), 2 * reach + 1).max(axis=1))
+
+
+def _near(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """True within `reach` points of a True."""
+    total = np.cumsum(np.pad(flags, (reach + 1, reach)))
+    return np.asarray(total[2 * reach + 1 :] > total[: -2 * reach - 1])

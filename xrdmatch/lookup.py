@@ -1,0 +1,85 @@
+"""A second way to recall: entries whose strongest lines the scan shows.
+
+The encoder has learned frameworks; a structure unlike them (a dense mineral with five lines) is found by its lines. Each entry keeps its strongest
+ones as places on a grid with their weights, so that all entries are scored by one gather.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.library import Library
+from xrdmatch.pattern import Grid
+from xrdmatch.xray import CU_K_ALPHA, lorentz_polarisation_of_sine, reciprocal_metric
+
+#: Lines kept of an entry, and the grid they are placed on.
+KEPT, GRID = 24, Grid(2.0, 50.0, 0.04)
+#: Degrees within which neighbouring lines count as one, and within which a line of the scan is taken for an entry's.
+MERGED, NEAR = 0.12, 0.12
+#: Overall Debye-Waller B, angstrom^2.
+B = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """place: (n, KEPT) uint16, points of `GRID`. weight: (n, KEPT) float16, root of the line's share of the strongest; 0 where there are fewer."""
+
+    place: NDArray[np.uint16]
+    weight: NDArray[np.float16]
+
+    @classmethod
+    def of(cls, library: Library) -> Lookup:
+        """The strongest lines of every entry of `library`."""
+        place, weight = np.zeros((len(library), KEPT), np.uint16), np.zeros((len(library), KEPT), np.float16)
+        for row in range(len(library)):
+            angles, heights = _strongest(library, row)
+            place[row, : angles.size] = np.rint((angles - GRID.start) / GRID.step)
+            weight[row, : angles.size] = np.sqrt(heights)
+        return cls(place, weight)
+
+    def packed(self) -> NDArray[np.uint16]:
+        """(2, n, KEPT): both arrays as they are stored."""
+        return np.stack([self.place, self.weight.view(np.uint16)])
+
+    @classmethod
+    def unpacked(cls, stored: NDArray[np.uint16]) -> Lookup:
+        return cls(np.minimum(stored[0], GRID.size - 1), stored[1].view(np.float16))
+
+    def joined(self, other: Lookup) -> Lookup:
+        return Lookup(np.concatenate([self.place, other.place]), np.concatenate([self.weight, other.weight]))
+
+    def scores(self, signal: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """How much of each entry's lines a scan shows, (n,): cosine-like, of its signal (m,) on `GRID` (square-root scale) and its measured range."""
+        reach = round(NEAR / GRID.step)
+        spread = signal.copy()
+        for shift in range(1, reach + 1):
+            fading = np.float32(1.0 - 0.1 * shift)
+            spread[shift:] = np.maximum(spread[shift:], fading * signal[:-shift])
+            spread[:-shift] = np.maximum(spread[:-shift], fading * signal[shift:])
+        weight = self.weight.astype(np.float32)
+        shown = np.einsum("nk,nk->n", weight, spread[self.place])
+        seen = np.einsum("nk,nk,nk->n", weight, weight, mask.astype(np.float32)[self.place])
+        return np.asarray(shown / np.sqrt(np.maximum(seen, 1e-6)))
+
+
+def _strongest(library: Library, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Angles in degrees and heights (strongest 1) of an entry's strongest lines, those that overlap taken together."""
+    part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
+    hkl = library.hkl[part].astype(float)
+    squared = ((hkl @ reciprocal_metric(library.cell[row])) * hkl).sum(axis=1)
+    sine_squared = np.clip(0.25 * CU_K_ALPHA**2 * squared, 1e-6, 0.99)
+    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared)))
+    heights = library.intensity[part].astype(float) * np.exp(-0.5 * B * squared) * lorentz_polarisation_of_sine(sine_squared)
+    inside = np.flatnonzero((angles >= GRID.start) & (angles <= GRID.stop) & (heights > 0))
+    if inside.size == 0:
+        return np.empty(0), np.empty(0)
+    inside = inside[np.argsort(angles[inside], kind="stable")]
+    angles, heights = angles[inside], heights[inside]
+    starts = np.flatnonzero(np.diff(angles, prepend=-1.0) > MERGED)
+    total = np.add.reduceat(heights, starts)
+    centre = np.add.reduceat(heights * angles, starts) / total
+    top = np.argsort(-total, kind="stable")[:KEPT]
+    return centre[top], total[top] / total.max()
