@@ -1,6 +1,6 @@
 """Damaged, hostile and unfinished files: each ends in a Pattern or a ReadError, quickly and in little memory.
 
-`XRDMATCH_FUZZ_EXAMPLES=100000 pytest tests/test_formats_faults.py -k fuzz` runs the long fuzz; docs/formats.md holds its last result.
+`XRDMATCH_FUZZ_EXAMPLES=100000 pytest tests/test_formats_faults.py -k fuzz` fuzzes for longer; scripts/fuzz_readers.py measures.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cifs
 import conftest
@@ -88,17 +89,23 @@ def test_add(tmp_path, tiny_model):
         assert Model.load(mine, "cpu").library.id.tolist() == [*before, "NEW"]
 
 
+def children(process):
+    """Of all threads: a pool starts its workers from more than one."""
+    tasks = Path("/proc", str(process.pid), "task")
+    return [child for task in tasks.glob("*/children") for child in task.read_text().split()]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the workers in /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_simulate_in_parallel_leaves_no_process(tmp_path, how):
     rng = np.random.default_rng(0)
     (tmp_path / "cifs").mkdir()
-    for number in range(64):
-        atoms = [f"C{i} C {x:.4f} {y:.4f} {z:.4f}" for i, (x, y, z) in enumerate(rng.random((300, 3)))]
-        (tmp_path / "cifs" / f"S{number}.cif").write_text(cifs.cif(atoms, (25 + 0.1 * number, 26, 27, 90, 90, 90)))
+    atoms = [f"C{i} C {x:.4f} {y:.4f} {z:.4f}" for i, (x, y, z) in enumerate(rng.random((2000, 3)))]
+    for number in range(96):
+        (tmp_path / "cifs" / f"S{number}.cif").write_text(cifs.cif(atoms, (45 + 0.1 * number, 46, 47, 90, 90, 90)))
     process = start("simulate", tmp_path / "cifs", "-o", tmp_path / "out.h5", "--jobs", 2)
-    time.sleep(2.0)
-    if process.poll() is not None:
-        pytest.skip("this machine is too fast for the moment this test has chosen")
+    wait_until(lambda: len(children(process)) >= 3, process)  # two workers, and what keeps track of them
+    time.sleep(0.2)
     if how == signal.SIGKILL:
         kill(process)
     else:
