@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import xml.etree.ElementTree as ET
 
@@ -154,7 +155,9 @@ def test_one_explanation_draws_the_same_bytes(identifier, library, tmp_path):
     found = explain(identifier, made.scan(library, 0))
     for name in ("a.svg", "b.svg"):
         canvas.save(module.explanation_figure(found), tmp_path / name)
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    # matplotlib names clip paths by where they lie in memory.
+    first, second = (re.sub(r"\bp[0-9a-f]{10}\b", "p", (tmp_path / name).read_text(encoding="utf-8")) for name in ("a.svg", "b.svg"))
+    assert first == second
 
 
 def test_the_figure_shows_both_maps_and_indexed_lines(identifier, library):
