@@ -102,7 +102,7 @@ def test_json_has_the_fields_of_the_contract(run, tiny_model, scans):
 def test_verbose_json_carries_the_evidence(run, tiny_model, scans):
     _, out, _ = run("identify", scans / "a.xy", "--model", tiny_model, "--format", "json", "--verbose")
     evidence = json.loads(out)["matches"][0]["evidence"]
-    assert set(evidence) == {"explained", "matched", "missing", "extra"}
+    assert set(evidence) == {"explained", "matched", "missing", "extra", "positions"}
     assert evidence["matched"]
 
 
