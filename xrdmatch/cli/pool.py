@@ -67,6 +67,7 @@ def answers(files: Iterable[tuple[str, str]], jobs: int, job: Job) -> Iterator[I
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+        pool.shutdown()  # waits: the interpreter must not end before its workers
     except BrokenProcessPool as error:
         raise XrdMatchError("a worker was killed, most likely for want of memory: try --jobs 1") from error
     finally:

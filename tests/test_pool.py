@@ -1,0 +1,30 @@
+"""Many files on several processes: the same answers in the same order, errors among them, and a quiet end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from xrdmatch.cli import pool
+
+
+def lines(model, files, jobs):
+    command = [sys.executable, "-m", "xrdmatch", "identify", *map(str, files), "--model", str(model), "-f", "json", "--jobs", str(jobs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return done, [{name: value for name, value in answer.items() if name != "seconds"} for answer in answers]
+
+
+def test_processes_give_what_one_gives(tiny_model, scans):
+    broken = scans / "broken.xy"
+    broken.write_text("no numbers\n")
+    files = sorted(path for path in scans.iterdir() if path.suffix == ".xy")
+    files = (files * pool.FEWEST)[: pool.FEWEST + 3]
+    alone, single = lines(tiny_model, files, 1)
+    together, several = lines(tiny_model, files, 2)
+    assert several == single
+    assert alone.returncode == together.returncode == 1
+    assert "error" in {answer["verdict"] for answer in several}
+    assert "Traceback" not in together.stderr
+    assert "ignored" not in together.stderr
