@@ -169,7 +169,7 @@ def _results(items: Iterator[Item], jobs: int) -> Iterator[Entry | tuple[str, st
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: one thread each is 1.5 times faster
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with ProcessPoolExecutor(jobs, mp_context=_context(), initializer=_serve) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=_context(), initializer=prepare_worker) as pool:
         pending: set[Future[list[Entry | tuple[str, str]]]] = set()
         try:
             while True:
@@ -200,7 +200,7 @@ def _interrupt_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve() -> None:
+def prepare_worker() -> None:
     """Prepare a worker: Ctrl-C reaches every process of the terminal, but only the parent has something to save; and it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -77,13 +77,12 @@ def answers(files: Iterable[tuple[str, str]], jobs: int, job: Job) -> Iterator[I
 
 
 def _start(job: Job) -> None:
-    import signal
-
+    from xrdmatch.build import prepare_worker
     from xrdmatch.identify import Identifier
     from xrdmatch.model import Model
 
     global _identifier, _job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal; the parent ends the run
+    prepare_worker()
     model = Model.load(job.model, "cpu")
     model.threads = 1
     _identifier, _job = Identifier(model, "cpu", job.top, job.elements, job.exclude), job
