@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.library import Library, lattice_directions
-from xrdmatch.match import Fits, Floats, Measured, blurred, candidate_profiles, shifted, similarity
+from xrdmatch.match import START_B, Fits, Floats, Measured, blurred, candidate_profiles, shifted, similarity
 
 #: Widths in degrees by which the rounds are blurred; sharp ones also adjust line width and B.
 BLURS = (0.4, 0.15, 0.0, 0.0)
@@ -102,7 +102,7 @@ def _step(library: Library, fits: Fits, target: Measured, ways: list[Floats], bl
     for i, way in enumerate(ways):
         signal = shifted(target.signal, -points[i])
         bent = _amounts(fits.strain[i], way)
-        soft = [] if blur else [np.log(fits.fwhm[i] / target.fwhm) / WIDTH, (fits.b[i] - 2.0) / FALL]
+        soft = [] if blur else [np.log(fits.fwhm[i] / target.fwhm) / WIDTH, (fits.b[i] - START_B) / FALL]
         step = _solved(base[i], slopes[owner == i], signal, np.concatenate([bent, soft]), len(way), COST if cost is None else cost)
         change = fits.strain[i] + (step[: len(way), None] * way * _UNITS).sum(axis=0)
         moved.strain[i] = np.clip(change, -_LIMITS, _LIMITS)

@@ -142,7 +142,8 @@ class Identifier:
         self.top = top
         self.calibration = Calibration.from_json(self.model.config.get("calibration"))
         self.allowed = holding(self.model.library, elements, exclude) if elements is not None or exclude else None
-        if self.allowed is not None and not self.allowed.any():
+        known = self.allowed if self.allowed is None or self.model.kind == "encoder" else self.allowed[self.model.label_rows]
+        if known is not None and not known.any():
             raise LibraryError("no structure of the library holds only such elements; allow more")
 
     def identify(self, pattern: Pattern, wavelength: float | None = None, filter_mode: Mode = "auto", file: str | None = None) -> Identification:
