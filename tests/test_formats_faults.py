@@ -49,18 +49,18 @@ SEEDS = {name: encode() for name, (encode, _) in make.ALL.items()} | {
 
 def survives(data: bytes, seconds: float = 2.0) -> Pattern | ReadError:
     """Parses, checks the time, and gives what came: a Pattern or a ReadError of one line."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     result: Pattern | ReadError
     try:
         result = formats.parse(data, "f")
     except ReadError as error:
         result = error
-    assert time.perf_counter() - begin < seconds
+    assert time.process_time() - begin < seconds
     if isinstance(result, ReadError):
         message = str(result)
         assert message.startswith("f: ")
         assert "\n" not in message
-        assert len(message) < 3000
+        assert len(message) < 1100
     return result
 
 
@@ -166,6 +166,13 @@ def test_no_member_name_leaves_the_archive(tmp_path: Path, monkeypatch: pytest.M
     assert isinstance(survives(make.brml(member="../../Experiment0/RawData0.xml")), Pattern)
     assert isinstance(survives(make.rasx(profile="../Profile0.txt")), Pattern)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_message_stays_short_whatever_a_file_calls_itself() -> None:
+    data = make.zipped({"a" * 60000 + ".xy": make.text()}).replace(b"a" * 60000, b"\x1b" * 60000, 1)
+    error = survives(data)
+    assert isinstance(error, ReadError)
+    assert str(error).endswith("is it still being written?")
 
 
 def test_zip_with_password_or_many_members() -> None:

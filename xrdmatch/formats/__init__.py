@@ -29,6 +29,8 @@ __all__ = ["parse", "read", "write"]
 MAX_FILE = 256_000_000
 #: Seconds since the last change of a file within which more may come.
 RECENT = 2.0
+#: Characters of a message about a file, its name not counted.
+_MESSAGE = 1000
 #: Formats whose files do not tell how many points they will have, so that an unfinished one looks like a finished one.
 _OPEN_ENDED = ("text columns", "Bruker UXD", "powder CIF", "GSAS FX")
 #: What damaged input makes a reader raise. Anything else is a bug of ours and shows as one.
@@ -88,11 +90,16 @@ def parse(data: bytes, name: str, *, range_index: int | None = None) -> Pattern:
         with np.errstate(all="ignore"):
             return to_pattern(_scans(data), Path(name).name, range_index)
     except ReadError as error:
-        raise ReadError(f"{name}: {error}") from error.__cause__
+        raise ReadError(f"{name}: {_brief(str(error))}") from error.__cause__
     except _DAMAGE as error:
         raise ReadError(f"{name}: is damaged or of an unknown kind ({type(error).__name__}: {str(error)[:100]}); export the scan again") from error
     except MemoryError as error:
         raise ReadError(f"{name}: does not fit into memory") from error
+
+
+def _brief(message: str) -> str:
+    """A message of bounded length: what a damaged file calls itself and its members can be as long as the file. The advice at its end stays."""
+    return message if len(message) <= _MESSAGE else f"{message[: _MESSAGE // 2]} ... {message[-_MESSAGE // 2 :]}"
 
 
 def write(pattern: Pattern, path: str | os.PathLike[str]) -> None:
