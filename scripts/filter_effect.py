@@ -32,7 +32,8 @@ THRESHOLDS = np.linspace(-2.0, 4.0, 61)
 MINMAX = Recipe(kind="minmax", grid=PAPER_GRID)
 #: How a scan is filtered: never, always by our cut, always by the paper's.
 WAYS = ("off", "on", "paper filter")
-COLOURS = {"off": canvas.BLACK, "auto": canvas.BLUE, "paper": canvas.VERMILLION, "on": canvas.GREEN}
+COLOURS = {"off": canvas.BLACK, "paper": canvas.VERMILLION, "on": canvas.GREEN, "auto": canvas.BLUE}
+DASHES = {"auto": ":"}  # often the same as "on" or "off", which must show under it
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def draw(answers: dict[str, dict[str, NDArray[np.bool_]]], scans: list[Scan], pa
             for mode, colour in COLOURS.items():
                 hits = applied(right, scans, mode)
                 shares = [100 * hits[levels == level].mean() for level in COUNTS]
-                upper.plot(10.0 ** np.array(COUNTS), shares, "o-", ms=2, color=colour, label=mode)
+                upper.plot(10.0 ** np.array(COUNTS), shares, "o", ls=DASHES.get(mode, "-"), ms=2, color=colour, label=mode)
             upper.set_xscale("log")
             upper.set_title(name, fontsize=canvas.TEXT)
             upper.set_xlabel("counts of the strongest point")
@@ -121,8 +122,7 @@ def draw(answers: dict[str, dict[str, NDArray[np.bool_]]], scans: list[Scan], pa
                 axes.set_ylim(0, 102)
                 if column == 0:
                     axes.set_ylabel("right first / %")
-            if column == 0:
-                upper.legend(title="filter", title_fontsize=canvas.TEXT - 0.5, loc="lower right")
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), title="filter", title_fontsize=canvas.TEXT - 0.5, loc="outside right center")
         canvas.save(figure, path)
 
 

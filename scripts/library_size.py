@@ -83,7 +83,7 @@ def draw(path: Path, out: Path) -> None:
                 points = [(size, *found[system, size, rank]) for size in sizes if (system, size, rank) in found]
                 if not points:
                     continue
-                x = np.array([size for size, *_ in points]) * 1.012 ** (place - 3.5)  # side by side
+                x = np.array([size for size, *_ in points]) * 1.05 ** (place - 3.5)  # side by side
                 share = np.array([100.0 * right / of for _, right, of in points])
                 bounds = 100.0 * np.array([wilson(right, of) for _, right, of in points])
                 off = np.abs(bounds.T - share)

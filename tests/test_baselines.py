@@ -232,6 +232,16 @@ class TestCommand:
         done = b.compare_all(["logistic", "forest"], labels, library, augmented)
         assert [one.note for one in done] == ["learned from 20 of 40 patterns", "each tree learned from 20 of 40 patterns"]
 
+    def test_a_forest_does_not_depend_on_the_cores(self, library, labels, augmented, monkeypatch):  # noqa: F811
+        known, asked = b._from_set(augmented, library, 0), np.random.default_rng(0).random((3, 2251), np.float32)
+        grown = []
+        for cores in (1, 3):
+            monkeypatch.setattr(b, "usable_cores", lambda cores=cores: cores)
+            grown.append(b.classify("forest", known, asked, seed=4))
+        assert np.array_equal(*grown)
+        assert not np.array_equal(grown[0], b.classify("forest", known, asked, seed=5))
+        assert np.where(np.isfinite(grown[0]), grown[0], 0).sum(axis=1) == pytest.approx(1.0)
+
     def test_without_scikit_learn(self, labels, tiny_model, monkeypatch, capsys):  # noqa: F811
         import sys
 

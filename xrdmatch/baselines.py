@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from xrdmatch.errors import LibraryError, ReadError, XrdMatchError
 from xrdmatch.evaluate import Evaluation, Row, covering_rows, judge, read_labels
 from xrdmatch.identify import Identification, Match, error_result
 from xrdmatch.library import Library
+from xrdmatch.model import usable_cores
 from xrdmatch.pattern import Grid
 from xrdmatch.physics import Hardness, measured_like
 from xrdmatch.recipe import Recipe
@@ -190,8 +192,7 @@ def compare_all(
             rows = searched
             scores = search(name, library, rows, queries)
         judged = _judged(queries, scores, rows, library)
-        structures = len(rows)
-        results.append(Compared(name, TITLES[name], structures, judged, remark, round(time.perf_counter() - clock, 1)))
+        results.append(Compared(name, TITLES[name], len(rows), judged, remark, round(time.perf_counter() - clock, 1)))
     return results
 
 
@@ -271,8 +272,7 @@ def classify(name: str, training: Training, queries: Floats, seed: int = 0) -> N
 
 
 def _bayes(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats) -> NDArray[np.float64]:
-    """All that naive Bayes takes from a class are its sums, so one mean pattern with its weight stands for the class: the same fit, in a fraction of
-    the time."""
+    """All that naive Bayes takes from a class are its sums, so one mean pattern with its weight stands for the class: the same fit, much faster."""
     from sklearn.naive_bayes import MultinomialNB
 
     sums = np.zeros((len(training.rows), training.x.shape[1]))
@@ -291,28 +291,37 @@ def _bayes(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: 
 def _neighbours(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats) -> NDArray[np.float64]:
     """Share of the `NEIGHBOURS` nearest patterns (Euclidean) that belong to each class, in blocks, as KNeighborsClassifier votes."""
     distance = np.empty((len(asked), len(training.y)), np.float32)
-    own = (asked**2).sum(axis=1)[:, None]
     for start in range(0, len(training.y), BLOCK):
         part = slice(start, start + BLOCK)
         block = scaled(training.x[part])
-        distance[:, part] = own + (block**2).sum(axis=1) - 2.0 * asked @ block.T
+        distance[:, part] = (block**2).sum(axis=1) - 2.0 * asked @ block.T  # less the scan's own square, the same for all
     number = min(NEIGHBOURS, len(training.y))
     nearest = np.argpartition(distance, number - 1, axis=1)[:, :number]
     return np.stack([np.bincount(training.y[row], minlength=len(training.rows)) / number for row in nearest])
 
 
 def _forest(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats, seed: int) -> NDArray[np.float64]:
-    """Mean class probabilities of `TREES` trees, each on its own bootstrap and kept no longer than needed: a whole forest takes gigabytes."""
+    """Mean class probabilities of `TREES` trees, each on its own bootstrap and kept no longer than needed: a whole forest takes gigabytes.
+
+    As many grow at a time as there are cores; a seed gives the same forest on any number.
+    """
     from sklearn.tree import DecisionTreeClassifier
 
-    rng = np.random.default_rng(seed)
-    size = min(len(training.y), SLOW["forest"])
+    rng, size = np.random.default_rng(seed), min(len(training.y), SLOW["forest"])
+    draws = [(rng.integers(len(training.y), size=size), int(rng.integers(2**31))) for _ in range(TREES)]
+
+    def grown(draw: tuple[NDArray[np.int64], int]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        tree = DecisionTreeClassifier(max_features="sqrt", random_state=draw[1])
+        tree.fit(scaled(training.x[draw[0]]), training.y[draw[0]])
+        return tree.classes_, tree.predict_proba(asked)
+
     total = np.zeros((len(asked), len(training.rows)))
-    for _ in range(TREES):
-        drawn = rng.integers(len(training.y), size=size)
-        tree = DecisionTreeClassifier(max_features="sqrt", random_state=int(rng.integers(2**31)))
-        tree.fit(scaled(training.x[drawn]), training.y[drawn])
-        total[:, tree.classes_] += tree.predict_proba(asked)
+    pool = ThreadPoolExecutor(usable_cores())  # threads: scikit-learn lets go of the interpreter while a tree grows
+    try:
+        for classes, shares in pool.map(grown, draws):
+            total[:, classes] += shares
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the trees that grow, not for a hundred
     return total / TREES
 
 
