@@ -6,10 +6,9 @@ decimal points or commas, line ends, encoding. Headers are searched for a wavele
 
 from __future__ import annotations
 
-import math
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError
+from xrdmatch.formats.columns import Block, blocks, dialect
 from xrdmatch.formats.scan import (
     BROKEN_RECORD,
     MAX_LINE,
@@ -37,110 +37,8 @@ from xrdmatch.formats.scan import (
 )  # fmt: skip
 from xrdmatch.xray import WAVELENGTH_RANGE
 
-Row = list[float]
-_COMMENT = ("#", "!", "'", "%", "//", "*", ";", "/*", "&", "@")
-#: Blanks that group thousands, and the exponents of Fortran.
-_WITHIN = str.maketrans({"\u00a0": "", "\u202f": "", "\u2009": "", "D": "E", "d": "e"})
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
-_MISSING = {"", "-", "--", "---", "nan", "n/a", "na", "none", "null"}
-
-# ---- one line to numbers ----
-
-
-def _number(word: str, decimal_comma: bool) -> float:
-    """A number as the file writes it; NaN for an empty cell. Raises ValueError for a word."""
-    word = word.strip().strip('"').rstrip("°").translate(_WITHIN)
-    if " " in word and _GROUPED.fullmatch(word):
-        word = word.replace(" ", "")
-    if "," in word:
-        word = word.replace(".", "").replace(",", ".") if decimal_comma else word.replace(",", "")
-    if word.lower() in _MISSING:
-        return math.nan
-    if "_" in word:
-        raise ValueError(word)
-    return float(word)
-
-
-def _splitter(separator: str | None, decimal_comma: bool) -> Callable[[str], Row]:
-    """A function that gives the leading numbers of a line."""
-
-    def split(line: str) -> Row:
-        numbers: Row = []
-        for word in line.split(separator):
-            try:
-                numbers.append(_number(word, decimal_comma))
-            except ValueError:
-                break
-        while numbers and math.isnan(numbers[-1]):
-            numbers.pop()
-        return numbers
-
-    return split
-
-
-def _comma_pairs(line: str) -> Row:
-    """`10,02,345,5`: decimal commas and comma separators at once, which a wrongly set spreadsheet writes."""
-    words = line.strip().split(",")
-    if len(words) % 2 or not all(word.strip().lstrip("+-").isdigit() for word in words):
-        return []
-    return [float(f"{whole}.{part}") for whole, part in zip(words[::2], words[1::2], strict=True)]
-
-
-def _dialect(sample: list[str]) -> Callable[[str], Row]:
-    """The way to split lines that understands most of the sample, as two or more numbers with an angle that moves."""
-    commas = sum(1 for line in sample if re.match(r'\s*"?(?:\d+"?\s*[;\t|]\s*"?)?[-+]?\d+,\d+"?(?:\s*[;\t|]|\s+[-+\d."])', line))
-    decimal_comma = commas > 0.5 * sum(1 for line in sample if re.match(r'\s*"?[-+]?[\d.]', line))
-    best, best_score = _splitter(None, decimal_comma), 0.0
-    for separator in (";", "\t", "|", None, ","):
-        split = _splitter(separator, decimal_comma and separator != ",")
-        score = _score([split(line) for line in sample if separator is None or separator in line])
-        if score > best_score + 1e-9:
-            best, best_score = split, score
-    pairs = [row for row in map(_comma_pairs, sample) if len(row) == 2]
-    return _comma_pairs if len(pairs) > 2 and _score(pairs) > best_score else best
-
-
-def _score(rows: list[Row]) -> float:
-    """Lines with two or more numbers, worth little where their angle stands still as a comma taken for a separator makes it."""
-    full = [row for row in rows if len(row) >= 2]
-    if len(full) < 2:
-        return float(len(full))
-    moves = sum(1 for left, right in pairwise(full) if left[0] != right[0])
-    return len(full) * (0.1 + 0.9 * moves / (len(full) - 1))
-
-
-# ---- a file to blocks of rows ----
-
-
-class _Block:
-    """Consecutive rows of numbers and the lines above them."""
-
-    def __init__(self, header: list[str]) -> None:
-        self.header = header
-        self.values = array("d")
-        self.widths = array("i")
-
-    def add(self, row: Row) -> None:
-        row = row[:_MAX_COLUMNS]
-        self.values.extend(row)
-        self.widths.append(len(row))
-
-    def table(self) -> NDArray[np.float64]:
-        """(rows, columns), NaN where a row is short. Rows above the table that only look like it (a count, a range) are left out."""
-        widths = np.array(self.widths)
-        width = int(np.bincount(widths).argmax())
-        skip = int(np.argmax(widths == width))
-        rows = np.full((widths.size, max(width, 2)), np.nan)
-        ends = np.cumsum(widths)
-        values = np.array(self.values)
-        for column in range(rows.shape[1]):
-            has = widths > column
-            rows[has, column] = values[(ends - widths)[has] + column]
-        return rows[skip:]
-
-
-_MAX_COLUMNS = 32
-_SAMPLE = 400
+#: Lines that the dialect is told from, and what they begin with.
+_SAMPLE, _NUMERIC = 400, re.compile(r'\s*"?[-+.]?\d|\s*[,;|\t]')
 _HEADER = 300
 
 
@@ -151,47 +49,22 @@ def read(data: bytes) -> list[Scan]:
         scans = special(text)
         if scans:
             return scans
-    numeric = (line[:MAX_LINE] for line in lines(text) if re.match(r'\s*"?[-+.]?\d|\s*[,;|\t]', line))
-    split = _dialect(list(islice(numeric, _SAMPLE)))
-    blocks = _blocks(text, split)
-    if not blocks:
+    numeric = (line[:MAX_LINE] for line in lines(text) if _NUMERIC.match(line))
+    split = dialect(list(islice(numeric, _SAMPLE)))
+    found = blocks(text, split)
+    if not found:
         raise ReadError(_no_columns(text))
-    most = max(len(block.widths) for block in blocks)
+    most = max(len(block.widths) for block in found)
     if most < 2:
         raise ReadError("holds 1 point, expected a scan: is it still being written?")
-    header = blocks[0].header
+    header = found[0].header
     scans = []
-    for block in blocks:
+    for block in found:
         if len(block.widths) >= max(2, 0.1 * most):
-            scans.append(_scan(block, header if block is blocks[0] else header + block.header))
-    if breaks_off(text, split, int(np.bincount(np.array(blocks[-1].widths)).argmax())):
+            scans.append(_scan(block, header if block is found[0] else header + block.header))
+    if breaks_off(text, split, int(np.bincount(np.array(found[-1].widths)).argmax())):
         noted(scans[-1].meta, BROKEN_RECORD)
     return scans
-
-
-def _blocks(text: str, split: Callable[[str], Row]) -> list[_Block]:
-    blocks: list[_Block] = []
-    header: list[str] = []
-    total = 0
-    for line in lines(text):
-        row = split(line[:MAX_LINE]) if not line.lstrip().startswith(_COMMENT) else []
-        if len(row) >= 2:
-            # One or two unreadable lines inside a table are faults of that table; more, or a jump back, begin another one.
-            if not blocks or len(header) > 2 or (header and not _continues(blocks[-1], row)):
-                blocks.append(_Block(header))
-            header = []
-            blocks[-1].add(row)
-            total += 1
-            if total > MAX_POINTS:
-                raise ReadError(f"holds more than {MAX_POINTS} rows: give one scan per file")
-        elif line.strip() and len(header) < _HEADER:
-            header.append(line[:500])
-    return blocks
-
-
-def _continues(block: _Block, row: Row) -> bool:
-    last = block.values[-block.widths[-1]]
-    return len(block.widths) < 2 or (row[0] - last) * (last - block.values[0]) > 0
 
 
 def _no_columns(text: str) -> str:
@@ -216,7 +89,7 @@ _NOT_AN_ANGLE = (
 )
 
 
-def _scan(block: _Block, header: list[str]) -> Scan:
+def _scan(block: Block, header: list[str]) -> Scan:
     table = block.table()
     names = _column_names(header, table.shape[1])
     angle, intensity = _columns(table, names)

@@ -1,0 +1,189 @@
+"""Lines of text to blocks of rows of numbers: how a file separates and writes them is decided from its own lines."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.errors import ReadError
+from xrdmatch.formats.scan import MAX_LINE, MAX_POINTS
+
+Row = list[float]
+_COMMENT = ("#", "!", "'", "%", "//", "*", ";", "/*", "&", "@")
+#: Blanks that group thousands, and the exponents of Fortran.
+_WITHIN = str.maketrans({"\u00a0": "", "\u202f": "", "\u2009": "", "D": "E", "d": "e"})
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
+#: A row without anything that needs a closer look: digits, points, exponents and separators.
+_PLAIN = re.compile(r"[0-9.+\-eE \t,;|\n]*")
+#: Lines with a decimal comma in front of a separator, and lines that begin with a number.
+_COMMA = re.compile(r'\s*"?(?:\d+"?\s*[;\t|]\s*"?)?[-+]?\d+,\d+"?(?:\s*[;\t|]|\s+[-+\d."])')
+_BEGINS = re.compile(r'\s*"?[-+]?[\d.]')
+_MISSING = {"", "-", "--", "---", "nan", "n/a", "na", "none", "null"}
+
+_MAX_COLUMNS = 32
+#: Lines of a header that are kept, and rows that are tried at once.
+_HEADER, _AT_ONCE = 300, 128
+
+# ---- one line to numbers ----
+
+
+def _number(word: str, decimal_comma: bool) -> float:
+    """A number as the file writes it; NaN for an empty cell. Raises ValueError for a word."""
+    try:
+        number = float(word)
+    except ValueError:
+        return _dressed_number(word, decimal_comma)
+    if "_" in word:  # which Python lets a number have
+        raise ValueError(word)
+    return number
+
+
+def _dressed_number(word: str, decimal_comma: bool) -> float:
+    """The same for a number in quotes, with a unit, grouped thousands, a decimal comma or another exponent."""
+    word = word.strip().strip('"').rstrip("°").translate(_WITHIN)
+    if " " in word and _GROUPED.fullmatch(word):
+        word = word.replace(" ", "")
+    if "," in word:
+        word = word.replace(".", "").replace(",", ".") if decimal_comma else word.replace(",", "")
+    if word.lower() in _MISSING:
+        return math.nan
+    if "_" in word:
+        raise ValueError(word)
+    return float(word)
+
+
+@dataclass(frozen=True)
+class _Splitter:
+    """Gives the leading numbers of a line."""
+
+    separator: str | None
+    decimal_comma: bool
+
+    def __call__(self, line: str) -> Row:
+        numbers: Row = []
+        for word in line.split(self.separator):
+            try:
+                numbers.append(_number(word, self.decimal_comma))
+            except ValueError:
+                break
+        while numbers and math.isnan(numbers[-1]):
+            numbers.pop()
+        return numbers
+
+    def table(self, rows: list[str], width: int) -> Row | None:
+        """All numbers of `rows` where each row holds `width` plain ones and nothing else, as nearly all rows of nearly all files do; else None."""
+        if not 2 <= width <= _MAX_COLUMNS or max(map(len, rows)) > MAX_LINE or not _PLAIN.fullmatch("".join(rows)):
+            return None
+        words = [row.split(self.separator) for row in rows]
+        if set(map(len, words)) != {width}:
+            return None
+        try:
+            return list(map(float, chain.from_iterable(words)))
+        except ValueError:
+            return None
+
+
+def _comma_pairs(line: str) -> Row:
+    """`10,02,345,5`: decimal commas and comma separators at once, which a wrongly set spreadsheet writes."""
+    words = line.strip().split(",")
+    if len(words) % 2 or not all(word.strip().lstrip("+-").isdigit() for word in words):
+        return []
+    return [float(f"{whole}.{part}") for whole, part in zip(words[::2], words[1::2], strict=True)]
+
+
+def dialect(sample: list[str]) -> Callable[[str], Row]:
+    """The way to split lines that understands most of the sample, as two or more numbers with an angle that moves."""
+    commas = sum(1 for line in sample if _COMMA.match(line))
+    decimal_comma = commas > 0.5 * sum(1 for line in sample if _BEGINS.match(line))
+    best, best_score = _Splitter(None, decimal_comma), 0.0
+    for separator in (";", "\t", "|", None, ","):
+        split = _Splitter(separator, decimal_comma and separator != ",")
+        score = _score([split(line) for line in sample if separator is None or separator in line])
+        if score > best_score + 1e-9:
+            best, best_score = split, score
+        if best_score > len(sample) - 1e-9:  # every line: nothing can be better
+            return best
+    pairs = [row for row in map(_comma_pairs, sample) if len(row) == 2]
+    return _comma_pairs if len(pairs) > 2 and _score(pairs) > best_score else best
+
+
+def _score(rows: list[Row]) -> float:
+    """Lines with two or more numbers, worth little where their angle stands still as a comma taken for a separator makes it."""
+    full = [row for row in rows if len(row) >= 2]
+    if len(full) < 2:
+        return float(len(full))
+    moves = sum(1 for left, right in pairwise(full) if left[0] != right[0])
+    return len(full) * (0.1 + 0.9 * moves / (len(full) - 1))
+
+
+# ---- a file to blocks of rows ----
+
+
+class Block:
+    """Consecutive rows of numbers and the lines above them."""
+
+    def __init__(self, header: list[str]) -> None:
+        self.header = header
+        self.values = array("d")
+        self.widths = array("i")
+
+    def add(self, row: Row) -> None:
+        row = row[:_MAX_COLUMNS]
+        self.values.extend(row)
+        self.widths.append(len(row))
+
+    def table(self) -> NDArray[np.float64]:
+        """(rows, columns), NaN where a row is short. Rows above the table that only look like it (a count, a range) are left out."""
+        widths = np.array(self.widths)
+        width = int(np.bincount(widths).argmax())
+        skip = int(np.argmax(widths == width))
+        rows = np.full((widths.size, max(width, 2)), np.nan)
+        ends = np.cumsum(widths)
+        values = np.array(self.values)
+        for column in range(rows.shape[1]):
+            has = widths > column
+            rows[has, column] = values[(ends - widths)[has] + column]
+        return rows[skip:]
+
+
+def blocks(text: str, split: Callable[[str], Row]) -> list[Block]:
+    """The text's blocks of rows of two or more numbers. Raises ReadError where there are more rows than a scan has."""
+    found: list[Block] = []
+    header: list[str] = []
+    total = 0
+    rows = io.StringIO(text, newline=None)  # as `scan.lines`, but line ends may stay: numbers do not mind them
+    while part := list(islice(rows, _AT_ONCE)):
+        # Inside a table rows are alike: many at once take a tenth of the time.
+        width = found[-1].widths[-1] if found and not header else 0
+        numbers = split.table(part, width) if isinstance(split, _Splitter) else None
+        if numbers is not None:
+            found[-1].values.extend(numbers)
+            found[-1].widths.extend([width] * len(part))
+            total += len(part)
+        for line in part if numbers is None else ():
+            row = split(line[:MAX_LINE]) if not line.lstrip().startswith(_COMMENT) else []
+            if len(row) >= 2:
+                # One or two unreadable lines inside a table are faults of that table; more, or a jump back, begin another one.
+                if not found or len(header) > 2 or (header and not _continues(found[-1], row)):
+                    found.append(Block(header))
+                header = []
+                found[-1].add(row)
+                total += 1
+            elif line.strip() and len(header) < _HEADER:
+                header.append(line.rstrip("\n")[:500])
+        if total > MAX_POINTS:
+            raise ReadError(f"holds more than {MAX_POINTS} rows: give one scan per file")
+    return found
+
+
+def _continues(block: Block, row: Row) -> bool:
+    last = block.values[-block.widths[-1]]
+    return len(block.widths) < 2 or (row[0] - last) * (last - block.values[0]) > 0
