@@ -354,6 +354,20 @@ def test_interrupt_is_130_with_one_line(tiny_model, scans):
     assert err.strip() == "interrupted"
 
 
+def test_interrupt_while_it_starts_is_130_too():
+    code = """import builtins
+def interrupted(name, *rest, usual=builtins.__import__):
+    if name == "typer":
+        raise KeyboardInterrupt
+    return usual(name, *rest)
+builtins.__import__ = interrupted
+from xrdmatch.__main__ import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert (result.returncode, result.stderr) == (130, "interrupted\n")
+
+
 def test_a_closed_pipe_is_quiet(tiny_model, scans):
     command = [sys.executable, "-m", "xrdmatch", "identify", *[str(scans)] * 50, "--model", str(tiny_model), "-f", "json", "-q"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

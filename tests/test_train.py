@@ -126,6 +126,11 @@ def test_a_finished_run_can_go_on(source, straight, tmp_path):
     assert same(weights(tmp_path), weights(straight[0]))
 
 
+def test_resume_without_a_checkpoint_starts(source, straight, tmp_path):
+    run(source, tmp_path, epochs=3, resume=True)
+    assert same(weights(tmp_path), weights(straight[0]))
+
+
 def test_same_seed_same_weights_other_seed_other_split(source, straight, tmp_path):
     run(source, tmp_path / "a", epochs=3)
     assert same(weights(tmp_path / "a"), weights(straight[0]))
@@ -137,8 +142,6 @@ def test_same_seed_same_weights_other_seed_other_split(source, straight, tmp_pat
 
 
 def test_checkpoints_are_guarded(source, tmp_path):
-    with pytest.raises(ModelError, match="no checkpoint"):
-        run(source, tmp_path, resume=True)
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path, progress=stop_after(2))
     with pytest.raises(ModelError, match=r"0 of 2 epochs .* --resume"):

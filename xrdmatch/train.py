@@ -97,7 +97,7 @@ def train_classifier(
     """Train a classifier on the augmented set `source` and write the model folder.
 
     validation: share of rows, drawn by `seed`, that is only measured on. precision: bfloat16 computes in half the bits, which is faster.
-    resume: go on from the folder's checkpoint; epochs may differ, all else must be the same. threads: of the CPU, all by default;
+    resume: go on from the folder's checkpoint if there is one; epochs may differ, all else must be the same. threads: of the CPU, all by default;
     on a machine that is busy with other work, 1 is much faster than several that wait for each other.
     recipe: how measured patterns become input, stored in config.json; by default min-max scaling on the set's grid. library: the labels' structures.
 
@@ -144,12 +144,12 @@ class Run:
 
     @classmethod
     def start(cls, folder: Path, settings: Settings, rows: Rows, device: torch.device, resume: bool, epochs: int) -> Run:
-        """A fresh run, or the one in the folder's checkpoint."""
+        """A fresh run, or the one in the folder's checkpoint if there is one to resume."""
         network = NETWORKS[settings.network](len(rows.data.ids), rows.data.points).to(device)
         optimiser = torch.optim.Adam(network.parameters(), lr=settings.lr, eps=1e-7, fused=True)  # eps as in Keras
         run = cls(folder, settings, sha256(rows.data.path), device, network, optimiser)
         path = folder / CHECKPOINT
-        if resume:
+        if resume and path.is_file():
             run.restore(path)
         else:
             if path.is_file() and (left := load_checkpoint(path))["epoch"] < left["epochs"]:
@@ -350,9 +350,7 @@ def written(path: Path) -> Iterator[Path]:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote; tensors and plain values only, never code. Raises ModelError where it is missing or damaged."""
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no checkpoint to go on from; train without --resume")
+    """What `save_checkpoint` wrote; tensors and plain values only, never code. Raises ModelError where it is damaged."""
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises nearly anything

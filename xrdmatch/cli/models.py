@@ -40,7 +40,7 @@ def train(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each).")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")],
     network: Annotated[Network | None, typer.Option("--network", help="By default what fits the source.", show_default=False)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint, if there is one.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns a step. By default 128 for wang2020, 256 for the encoder.")] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, rich_help_panel=CLASSIFIER, help="Passes over the set.")] = 50,
     lr: Annotated[float, typer.Option("--lr", min=0.0, rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
