@@ -288,6 +288,8 @@ class AugmentedSet:
             raise LibraryError(f"{self.path}: expected an augmented set (.h5), but there is no such file")
         try:
             self._file = h5py.File(self.path, "r")
+        except PermissionError as error:
+            raise LibraryError(files.closed(self.path, error)) from error
         except OSError as error:
             raise LibraryError(f"{self.path}: expected an augmented set (.h5), but it is damaged: {error}") from error
         try:

@@ -51,6 +51,11 @@ def sweep(place: Path) -> None:
                 os.unlink(item.path)
 
 
+def closed(path: str | os.PathLike[str], error: OSError) -> str:
+    """What to say of a file that the system does not let us read."""
+    return f"{os.fspath(path)}: cannot be opened ({reason(error)}); check its permissions"
+
+
 def reason(error: OSError) -> str:
     """What stands in the way of a file, in a few words: `No space left on device`."""
     # HDF5 puts the system's words into a long sentence of its own.

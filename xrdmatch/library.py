@@ -238,6 +238,8 @@ class Library:
             return cls(**texts, **arrays, attrs=attrs), vectors, lookup
         except LibraryError as error:
             raise error if str(path) in str(error) else LibraryError(f"{path}: {error}") from error
+        except PermissionError as error:
+            raise LibraryError(files.closed(path, error)) from error
         except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise LibraryError(f"{path}: expected a library (.h5), but it is damaged: {error}") from error
 
@@ -283,6 +285,8 @@ def format_of(path: str | Path) -> str:
     try:
         with h5py.File(path, "r") as file:
             return str(file.attrs.get("format", ""))
+    except PermissionError as error:
+        raise LibraryError(files.closed(path, error)) from error
     except OSError as error:
         raise LibraryError(f"{path}: expected a library or an augmented set (.h5), but it is another kind of file, or damaged ({error})") from error
 

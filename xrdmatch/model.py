@@ -125,7 +125,7 @@ def _network(path: Path) -> bytes:
         data = path.read_bytes()
         outside = external_data(data)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be opened ({files.reason(error)}); check its permissions") from error
+        raise ModelError(files.closed(path, error)) from error
     except ValueError as error:
         raise ModelError(f"{path}: not a network that onnxruntime can load (its ONNX {error}); train or download it again") from error
     if outside:
@@ -209,6 +209,8 @@ class Model:
             if config["kind"] not in ("encoder", "classifier"):
                 raise ModelError(f"{path / CONFIG}: kind {config['kind']!r} is not known; update xrdmatch")
             return cls(path, config, device)
+        except PermissionError as error:
+            raise ModelError(files.closed(path / CONFIG, error)) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path / CONFIG}: expected a model's configuration, but it is damaged: {error!r}") from error
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from xrdmatch import files
 from xrdmatch.errors import ReadError, XrdMatchError
 
 if TYPE_CHECKING:
@@ -55,15 +56,16 @@ def expand(given: Iterable[str], recursive: bool = False, omit: Files = frozense
         if name == STDIN or os.path.isfile(name):
             yield name, ""
         elif os.path.isdir(name):
-            files = sorted(_folder(Path(name), recursive, omit))
-            yield from ((file, "") for file in files)
-            if not files:
+            found, closed = _folder(Path(name), recursive, omit)
+            yield from ((file, "") for file in found)
+            yield from ((str(folder), f"{folder}: this folder cannot be opened ({why}); check its permissions") for folder, why in closed)
+            if not found and not closed:
                 deeper = "" if recursive else "; --recursive looks into subfolders"
                 yield name, f"{name}: no measured files in this folder (looked for {' '.join(SUFFIXES)}{deeper})"
         elif glob.has_magic(name) and not os.path.lexists(name):
-            found = sorted(glob.glob(name, recursive=True))
-            yield from expand(found, recursive, omit)
-            if not found:
+            fitting = sorted(glob.glob(name, recursive=True))
+            yield from expand(fitting, recursive, omit)
+            if not fitting:
                 yield name, f"{name}: no file fits this pattern"
         else:
             yield name, _absent(name)
@@ -76,16 +78,25 @@ def _absent(name: str) -> str:
     path = Path(name)
     if os.path.lexists(name) or not path.parent.is_dir():
         return ""
-    near = difflib.get_close_matches(path.name, os.listdir(path.parent), 2, 0.75)
+    try:
+        there = os.listdir(path.parent)
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, there, 2, 0.75)
     names = " or ".join(str(path.with_name(other)) for other in near)
     return f"{name}: there is no such file; did you mean {names}?" if near else ""
 
 
-def _folder(folder: Path, recursive: bool, omit: Files) -> Iterator[str]:
-    for item in folder.rglob("*") if recursive else folder.iterdir():
-        hidden = any(part.startswith(".") for part in item.relative_to(folder).parts)
-        if not hidden and item.is_file() and is_measured(item) and not (omit and _number(item.stat()) in omit):
-            yield str(item)
+def _folder(folder: Path, recursive: bool, omit: Files) -> tuple[list[str], list[tuple[Path, str]]]:
+    """The measured files of a folder, sorted, and the folders in it that are closed to us, with the reason."""
+    found: list[str] = []
+    closed: list[tuple[Path, str]] = []
+    for place, inner, names in os.walk(folder, onerror=lambda error: closed.append((Path(error.filename), files.reason(error)))):
+        inner[:] = [name for name in inner if recursive and not name.startswith(".")]
+        for item in (Path(place, name) for name in names if not name.startswith(".")):
+            if item.is_file() and is_measured(item) and not (omit and _number(item.stat()) in omit):
+                found.append(str(item))
+    return sorted(found), sorted(closed)
 
 
 def results_in(*places: Path | TextIO | None) -> Files:
