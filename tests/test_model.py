@@ -58,6 +58,82 @@ def test_a_driver_without_a_working_provider_falls_back_quietly(doubling, monkey
     assert capfd.readouterr() == ("", "")
 
 
+def pretending(monkeypatch, **session):
+    """onnxruntime whose CUDA provider starts, and then does as `session` says."""
+    start = model._start
+
+    def started(path, data, providers, threads, fallback=""):
+        made = start(path, data, [model.CPU], threads, fallback)
+        if providers[0] != model.CPU:
+            made.provider = session.get("provider", model.CUDA)
+            made._session = session.get("session", made._session)
+        return made
+
+    monkeypatch.setattr(model, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(model, "nvidia_driver", lambda: object())
+    monkeypatch.setattr(model, "_start", started)
+
+
+class Broken:
+    """A session whose device fails when it runs."""
+
+    def io_binding(self):
+        return self
+
+    def bind_cpu_input(self, *given):
+        pass
+
+    bind_output = bind_cpu_input
+
+    def run_with_iobinding(self, binding):
+        raise RuntimeError("CUDA failure 2: out of memory\nand more")
+
+
+def test_a_gpu_that_fails_when_it_runs_is_found_out_before_the_first_scan(doubling, monkeypatch):
+    pretending(monkeypatch, session=Broken())
+    session = model.open_session(doubling, "auto")
+    assert session.provider == model.CPU
+    assert "CUDA failure 2: out of memory" in session.fallback
+    assert "\n" not in session.fallback
+    with pytest.raises(ModelError, match=r"cannot run on CUDA: .*out of memory.*Use --device cpu"):
+        model.open_session(doubling, "cuda")
+
+
+def test_why_it_falls_back_is_kept_where_there_is_a_driver(doubling, monkeypatch):
+    monkeypatch.setattr(model, "cuda_obstacle", lambda: "the NVIDIA driver finds no GPU")
+    monkeypatch.setattr(model, "nvidia_driver", lambda: object())
+    assert model.open_session(doubling, "auto").fallback == "the NVIDIA driver finds no GPU"
+    assert model.open_session(doubling, "cpu").fallback == ""
+    monkeypatch.setattr(model, "nvidia_driver", lambda: None)
+    assert model.open_session(doubling, "auto").fallback == ""  # nobody expects a GPU there
+
+
+def test_outputs_are_bound_to_the_device_that_computes_them(doubling, monkeypatch):
+    """On the CPU a real run; on CUDA what is asked of onnxruntime."""
+    asked = []
+
+    class Recording(Broken):
+        def bind_output(self, name, device):
+            asked.append((name, device))
+
+        def run_with_iobinding(self, binding):
+            pass
+
+        def copy_outputs_to_cpu(self):
+            return [np.zeros((1, 1, 6), dtype=np.float32)]
+
+    session = model.open_session(doubling, "cpu")
+    binding = session._session.io_binding()
+    monkeypatch.setattr(session._session, "io_binding", lambda: binding)
+    given = np.random.default_rng(1).random((3, 1, 6), dtype=np.float32)
+    first = session.run(given)
+    session.run(2 * given)
+    np.testing.assert_array_equal(first, 2 * given)  # an answer is the caller's own: the next run leaves it alone
+    session._session, session.provider = Recording(), model.CUDA
+    session.run(given[:1])
+    assert asked == [("double", "cuda")]
+
+
 @pytest.mark.gpu
 def test_cuda_gives_what_the_cpu_gives(doubling):
     if (why := model.cuda_obstacle()) is not None:

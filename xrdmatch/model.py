@@ -42,25 +42,32 @@ VARIABLE = "XRDMATCH_MODEL"
 MAX_THREADS = 4
 FATAL = 4  # onnxruntime's log level above which nothing is printed
 
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+#: TF32 would round inputs to 10 bits, which moves similarities; an exhaustive search of algorithms would be repeated for every new size of a batch.
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+
 
 class Session:
     """An ONNX network that is ready to run. Made by `open_session`.
 
-    path: the file. provider: the onnxruntime execution provider that runs it. inputs, outputs: names.
+    path: the file. provider: the onnxruntime execution provider that runs it. inputs, outputs: names. fallback: why it runs on the CPU although
+    the machine has an NVIDIA driver and nobody asked for the CPU; else empty.
     """
 
-    def __init__(self, session: Any, path: Path) -> None:
+    def __init__(self, session: Any, path: Path, fallback: str = "") -> None:
         self._session = session
         self.path = path
+        self.fallback = fallback
         self.provider: str = session.get_providers()[0]
         self.inputs = tuple(item.name for item in session.get_inputs())
         self.outputs = tuple(item.name for item in session.get_outputs())
         self._shape = session.get_inputs()[0].shape
 
     def run(self, patterns: ArrayLike, output: str | None = None) -> NDArray[np.float32]:
-        """The named output (default: the first) for `patterns` (batch, channels, points).
+        """The named output (default: the first) for `patterns` (batch, channels, points), bound to the memory of the device that runs it.
 
-        Raises ModelError where the network has no such output or takes another shape.
+        Raises ModelError where the network has no such output, takes another shape, or the device fails (out of memory).
         """
         batch = np.ascontiguousarray(patterns, dtype=np.float32)
         wanted = tuple(self._shape[1:])
@@ -69,8 +76,19 @@ class Session:
         name = output or self.outputs[0]
         if name not in self.outputs:
             raise ModelError(f"{self.path}: the network has no output {name!r}, only {', '.join(self.outputs)}")
-        result: NDArray[np.float32] = self._session.run([name], {self.inputs[0]: batch})[0]
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(self.inputs[0], batch)
+        binding.bind_output(name, "cuda" if self.provider == CUDA else "cpu")
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:  # onnxruntime's errors share no public base class
+            raise ModelError(f"{self.path}: the network fails on {self.provider} ({_first_line(error)}); try --device cpu") from error
+        result: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
         return result
+
+    def probe(self) -> None:
+        """Run one empty pattern: a GPU too old for the libraries, or one whose memory is taken, shows only then. Raises ModelError."""
+        self.run(np.zeros([1, *(size if isinstance(size, int) else 1 for size in self._shape[1:])], dtype=np.float32))
 
 
 def open_session(path: str | Path, device: Device = "auto", threads: int | None = None) -> Session:
@@ -83,16 +101,36 @@ def open_session(path: str | Path, device: Device = "auto", threads: int | None 
     if device not in get_args(Device):
         raise ValueError(f"device must be one of {', '.join(get_args(Device))}, got {device!r}")
     data = _network(path)
+    why_not = ""
     if device != "cpu":
-        why_not = cuda_obstacle()
-        if why_not is None:
-            session = _start(path, data, ["CUDAExecutionProvider", "CPUExecutionProvider"], threads)
-            if session.provider == "CUDAExecutionProvider":
-                return session
-            why_not = "onnxruntime could not start its CUDA provider; install xrdmatch[cuda], which brings CUDA and cuDNN"
+        session, why_not = _on_cuda(path, data, threads)
+        if session is not None:
+            return session
         if device == "cuda":
             raise ModelError(f"{path}: cannot run on CUDA: {why_not}. Use --device cpu or auto")
-    return _start(path, data, ["CPUExecutionProvider"], threads)
+    return _start(path, data, [CPU], threads, why_not if nvidia_driver() else "")
+
+
+def _on_cuda(path: Path, data: bytes, threads: int | None) -> tuple[Session | None, str]:
+    """A session that has been seen to run on CUDA, or why there is none."""
+    why_not = cuda_obstacle()
+    if why_not is not None:
+        return None, why_not
+    try:
+        session = _start(path, data, [(CUDA, _CUDA_OPTIONS), CPU], threads)
+        if session.provider != CUDA:
+            return None, "onnxruntime could not start its CUDA provider; install xrdmatch[cuda], which brings CUDA and cuDNN"
+        session.probe()
+    except ModelError as error:
+        return None, str(error).removeprefix(f"{path}: ")
+    return session, ""
+
+
+def nvidia_driver() -> Any:
+    """The library of the NVIDIA driver; None where there is none."""
+    with contextlib.suppress(OSError):
+        return ctypes.CDLL(_DRIVER)
+    return None
 
 
 def cuda_obstacle() -> str | None:
@@ -100,11 +138,9 @@ def cuda_obstacle() -> str | None:
 
     Asks the driver first, which takes a millisecond: starting the CUDA provider only to see it fail takes much longer.
     """
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return f"no NVIDIA driver was found ({library} cannot be loaded)"
+    driver = nvidia_driver()
+    if driver is None:
+        return f"no NVIDIA driver was found ({_DRIVER} cannot be loaded)"
     if driver.cuInit(0) != 0:
         return "the NVIDIA driver does not start"
     count = ctypes.c_int(0)
@@ -112,7 +148,7 @@ def cuda_obstacle() -> str | None:
         return "the NVIDIA driver finds no GPU"
     import onnxruntime
 
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if CUDA not in onnxruntime.get_available_providers():
         return f"the installed onnxruntime {onnxruntime.__version__} has no CUDA provider; install onnxruntime-gpu instead of onnxruntime"
     return None
 
@@ -133,7 +169,11 @@ def _network(path: Path) -> bytes:
     return data
 
 
-def _start(path: Path, data: bytes, providers: list[str], threads: int | None) -> Session:
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _start(path: Path, data: bytes, providers: list[Any], threads: int | None, fallback: str = "") -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -143,14 +183,13 @@ def _start(path: Path, data: bytes, providers: list[str], threads: int | None) -
     # onnxruntime reports a provider that fails by print and by warning; standard output is for results, and the caller says it better.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if "CUDAExecutionProvider" in providers and hasattr(onnxruntime, "preload_dlls"):
+        if providers[0] != CPU and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
         try:
             session = onnxruntime.InferenceSession(data, options, providers=providers)
         except Exception as error:  # onnxruntime's errors share no public base class
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"{path}: not a network that onnxruntime can load ({reason}); train or download it again") from error
-    return Session(session, path)
+            raise ModelError(f"{path}: not a network that onnxruntime can load ({_first_line(error)}); train or download it again") from error
+    return Session(session, path, fallback)
 
 
 def usable_cores() -> int:

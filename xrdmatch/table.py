@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from xrdmatch.wording import filter_text, formula_text, named_shares, percent, wavelength_text
+from xrdmatch.wording import filter_text, formula_text, named_shares, percent, provider_text, wavelength_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -38,7 +38,8 @@ def print_identification(result: Identification, console: Console, verbose: bool
     undecided = bool(result.matches and result.matches[0].note) and reason.startswith(result.matches[0].note)
     console.print(_labelled([(Text("undecided", style="bold yellow"), Text(reason))] if undecided else [(Text(reason),)]))
     if result.verdict != "error":
-        told = [part for part in (wavelength_text(result), filter_text(result)) if part]
+        taken = " · ".join(filter(None, [wavelength_text(result), provider_text(result)]))
+        told = [part for part in (taken, filter_text(result)) if part]
         joined = " · ".join(told)
         for line in [joined] if len(joined) + 4 <= console.width else told:
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))

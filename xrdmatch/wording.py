@@ -31,6 +31,11 @@ def wavelength_text(result: Identification) -> str:
     return f"{name + ' ' if name else ''}{result.wavelength:.4f} Å ({source.get(result.wavelength_source, result.wavelength_source)})"
 
 
+def provider_text(result: Identification) -> str:
+    """What the network ran on; nothing where it did not run."""
+    return f"network on {result.provider.removesuffix('ExecutionProvider')}" if result.provider and result.matches else ""
+
+
 def line_name(wavelength: float) -> str:
     """The characteristic line of this wavelength (angstrom), or nothing."""
     from xrdmatch.xray import ANODES

@@ -74,7 +74,7 @@ def identify(
     """
     from xrdmatch import report
     from xrdmatch.identify import Identifier
-    from xrdmatch.model import usable_cores
+    from xrdmatch.model import CPU, usable_cores
 
     paths = paths or []
     if not paths and watch is None:
@@ -98,11 +98,14 @@ def identify(
         own = inputs.results_in(output, stream)
         arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
         identifier = Identifier(model, device.value, top, wanted, unwanted)
+        messages.fallback(identifier.model)
         with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
             workers = min(jobs or usable_cores(), 16)
             mode = filter_mode.value
-            if workers > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths and identifier.model.session.provider.startswith("CPU"):
-                results = pool.answers(files, workers, pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index))
+            if workers > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths:
+                session = identifier.model.session
+                job = pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index)
+                results = pool.answers(files, workers, job, None if session.provider == CPU else session)
             else:
                 read = inputs.patterns(files, workers, range_index)
                 results = (pool.answer(identifier, path, pattern, wavelength, mode) for path, pattern in read)

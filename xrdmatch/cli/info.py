@@ -95,4 +95,5 @@ def _about_model(name: str | None, device: Any) -> dict[str, Any]:
         "families": len(set(model.library.family.tolist())),
         "trained": made.get("date") if isinstance(made, dict) else None,
         "provider": model.session.provider,
+        **({"cuda": model.session.fallback} if model.session.fallback else {}),  # found out by trying, so it knows better
     }

@@ -221,6 +221,7 @@ def evaluate(
         raise typer.BadParameter("--training goes with --baselines")
     total = len(read_labels(labels))
     identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value)
+    messages.fallback(identifier.model)
     with shared.progress(messages, "evaluating", total, "files") as bar:
         result = judge(labels, identifier, filter_mode.value, bar.advance)
     others = []

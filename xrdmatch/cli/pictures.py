@@ -52,7 +52,9 @@ def explain(
     name, pattern = next(iter(inputs.patterns(files, 1, range_index)))
     if isinstance(pattern, XrdMatchError):
         raise pattern
-    found = find(Identifier(model, device.value, max(rank, 5)), pattern, wavelength, filter_mode.value, name, rank)
+    identifier = Identifier(model, device.value, max(rank, 5))
+    messages.fallback(identifier.model)
+    found = find(identifier, pattern, wavelength, filter_mode.value, name, rank)
     for note in found.result.notes:
         messages.warn(note, name)
     save(explanation_figure(found, plot_size.value), out)

@@ -1,4 +1,7 @@
-"""identify of many files: processes that each read and identify on their own, with the answers in order."""
+"""identify of many files: processes that each read and identify on their own, with the answers in order.
+
+The network is the smallest part of it. On the CPU each process runs its own; on a GPU all send their patterns to the parent's one session.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xrdmatch.cli import inputs
 from xrdmatch.errors import XrdMatchError
 
 if TYPE_CHECKING:
+    from xrdmatch.cli.serving import Ticket
     from xrdmatch.identify import Identification, Identifier
+    from xrdmatch.model import Session
     from xrdmatch.pattern import Pattern
 
 #: Files from which starting processes, each with a model of its own, pays.
@@ -32,6 +37,7 @@ class Job:
     wavelength: float | None
     mode: Any
     range_index: int | None
+    ticket: Ticket | None = None  # to the parent's session; without one a worker opens its own, on the CPU
 
 
 _identifier: Identifier | None = None
@@ -52,8 +58,17 @@ def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, 
         return error_result(path, str(inputs.defect(path, error)), identifier.model.name)
 
 
-def answers(files: Iterable[tuple[str, str]], jobs: int, job: Job) -> Iterator[Identification]:
-    """The answers for (path, why it cannot be read) in their order, made by `jobs` processes; a few are in flight for each, so memory stays flat."""
+def answers(files: Iterable[tuple[str, str]], jobs: int, job: Job, session: Session | None = None) -> Iterator[Identification]:
+    """The answers for (path, why it cannot be read) in their order, made by `jobs` processes; a few are in flight for each, so memory stays flat.
+
+    session: runs the network for all of them, in this process; without it each runs its own.
+    """
+    if session is not None:
+        from xrdmatch.cli.serving import serving
+
+        with serving(session) as ticket:
+            yield from answers(files, jobs, replace(job, ticket=ticket))
+        return
     import multiprocessing
 
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
@@ -85,6 +100,10 @@ def _start(job: Job) -> None:
     prepare_worker()
     model = Model.load(job.model, "cpu")
     model.threads = 1
+    if job.ticket is not None:
+        from xrdmatch.cli.serving import Remote
+
+        model.session = Remote(job.ticket)
     _identifier, _job = Identifier(model, "cpu", job.top, job.elements, job.exclude), job
 
 

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from xrdmatch import files
 from xrdmatch.errors import XrdMatchError
+
+if TYPE_CHECKING:
+    from xrdmatch.model import Model
 
 #: Repeats of one warning that are printed; the rest are counted.
 WARNINGS = 3
@@ -81,7 +84,7 @@ WavelengthOption = Annotated[
     float | None,
     typer.Option("--wavelength", "-w", metavar="Cu|CuKa1|ANGSTROM", parser=_wavelength, help="Overrides the file's; without either Cu is assumed."),
 ]
-DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes a GPU where one runs; cuda fails where none does.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes an NVIDIA GPU where one runs; cuda fails where none does.")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Parallel workers; by default the cores this process may use.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings; errors and the exit code stay.")]
 FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter: auto where noise calls for it, paper by the rule of Wang et al. 2020.")]
@@ -111,6 +114,11 @@ class Messages:
         self._warned[text] = self._warned.get(text, 0) + 1
         if not self.quiet and self._warned[text] <= WARNINGS:
             _tagged("warning", "yellow", f"{source}: {text}" if source else text)
+
+    def fallback(self, model: Model) -> None:
+        """Say once why the network runs on the CPU of a machine with an NVIDIA driver."""
+        if model.session.fallback:
+            self.warn(f"running on the CPU: {model.session.fallback} (--device cpu silences this)")
 
     def error(self, text: str) -> None:
         _tagged("error", "red", text)

@@ -1,0 +1,82 @@
+"""CPU and CUDA agree over all measured scans. How they are compared is tested without a GPU as well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xrdmatch import formats, model
+from xrdmatch.errors import ModelError
+from xrdmatch.evaluate import read_labels
+from xrdmatch.identify import Identifier
+
+MEASURED = Path(__file__).resolve().parents[2] / "shared" / "measured"
+SIMILARITY = 1e-3
+
+
+def scans():
+    """(pattern, wavelength) of every labelled scan: MOFs, mixtures, unknowns, blanks, minerals."""
+    for table in (MEASURED / "labels.csv", MEASURED / "minerals" / "labels.csv"):
+        for row in read_labels(table):
+            stated = row.get("wavelength")
+            yield formats.read(table.parent / row["file"]), float(stated) if stated else None
+
+
+def differences(one, other):
+    """What two answers for one scan disagree in: the verdict, the first match, or a similarity by over 0.001. Later ranks may differ."""
+    found = [name for name in ("verdict", "wavelength", "filtered") if getattr(one, name) != getattr(other, name)]
+    if [match.id for match in one.matches[:1]] != [match.id for match in other.matches[:1]]:
+        found.append("rank 1")
+    both = {match.id: match.similarity for match in other.matches}
+    apart = [abs(match.similarity - both[match.id]) for match in one.matches if match.id in both]
+    if max(apart, default=0.0) > SIMILARITY:
+        found.append(f"similarity by {max(apart):.4f}")
+    return found
+
+
+@pytest.mark.gpu
+def test_cpu_and_cuda_agree_over_all_measured_scans():
+    if (why := model.cuda_obstacle()) is not None:
+        pytest.skip(why)
+    if not (MEASURED / "labels.csv").is_file():
+        pytest.skip("the measured scans are not beside this checkout (../shared/measured)")
+    try:
+        model.find_model(model.DEFAULT)
+    except ModelError as error:
+        pytest.skip(str(error))
+    with_cpu, with_cuda = Identifier(None, "cpu"), Identifier(None, "cuda")
+    assert with_cuda.model.session.provider == model.CUDA
+    apart = {}
+    for pattern, wavelength in scans():
+        one, other = (identifier.identify(pattern, wavelength) for identifier in (with_cpu, with_cuda))
+        if found := differences(one, other):
+            apart[pattern.name] = found
+    assert not apart
+
+
+def test_the_comparison_sees_what_it_should(tiny_model, scans):
+    identifier = Identifier(tiny_model, "cpu")
+    first, second = (identifier.identify(formats.read(scans / name)) for name in ("a.xy", "b.xy"))
+    assert differences(first, first) == []
+    assert "rank 1" in differences(first, second)
+    moved = replace(first, matches=[replace(match, similarity=match.similarity + 0.002) for match in first.matches])
+    assert differences(first, moved) == ["similarity by 0.0020"]
+    assert differences(first, replace(first, verdict="unusable", matches=[])) == ["verdict", "rank 1"]
+
+
+def test_rounding_of_another_device_does_not_change_an_answer(tiny_model, scans):
+    """Network outputs that differ as those of two devices do, by up to 1e-5, leave the answers within the limits."""
+    identifier, other = Identifier(tiny_model, "cpu"), Identifier(tiny_model, "cpu")
+    run, rng = other.model.session.run, np.random.default_rng(0)
+
+    def rounded(patterns, output=None):
+        exact = run(patterns, output)
+        return exact + rng.uniform(-1e-5, 1e-5, exact.shape).astype(np.float32)
+
+    other.model.session.run = rounded
+    for name in ("a.xy", "b.xy"):
+        pattern = formats.read(scans / name)
+        assert differences(identifier.identify(pattern), other.identify(pattern)) == []
