@@ -118,6 +118,14 @@ def test_padded_lines(three):
     assert (intensity[~real] == 0).all()
 
 
+def test_stacked_lines(three):
+    at, counts = three.stacked_lines(np.array([2, 1, 2]))
+    assert counts.tolist() == [1, 7, 1]
+    np.testing.assert_array_equal(three.hkl[at], np.concatenate([three.entry(i).hkl for i in (2, 1, 2)]))
+    np.testing.assert_array_equal(three.intensity[at][1:8], three.entry(1).intensity)
+    assert three.stacked_lines(np.empty(0, dtype=int))[0].size == 0
+
+
 def test_weak_lines_survive_single_file_precision():
     made = Entry("A", "C", np.array([10.0, 10, 10, 90, 90, 90]), np.ones((3, 3), np.int16), np.array([4e7, 4e4, 40.0]))
     np.testing.assert_allclose(Library.from_entries([made]).entry(0).intensity, [1000, 1, 1e-3], rtol=1e-3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xrdmatch.pattern import Grid
-from xrdmatch.profile import draw, render
+from xrdmatch.profile import draw, draw_rows, render
 
 GRID = Grid(5, 50, 0.01)
 
@@ -98,3 +98,22 @@ def test_render_takes_lists_and_leaves_its_input_alone():
     assert profile.shape == (coarse.size,)
     assert measured_width(coarse.two_theta, profile) == pytest.approx(0.1, abs=0.01)
     assert render([], [], coarse).max() == 0
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_rows_of_one_width_each_are_drawn_as_draw_does(alike):
+    """Lines within and beyond the grid, rows of many lines, of one and of none."""
+    rng = np.random.default_rng(4)
+    counts = np.array([40, 1, 0, 7])
+    row = np.repeat(np.arange(4), counts)
+    angles, areas = rng.uniform(4.0, 51.0, row.size), rng.random(row.size) * (rng.random(row.size) < 0.9)
+    widths = np.full(4, 0.2) if alike else rng.uniform(0.05, 0.5, 4)
+    grid = Grid(5.0, 50.0, 0.02)
+    padded = np.zeros((2, 4, 40))
+    for i, count in enumerate(counts):
+        padded[:, i, :count] = angles[row == i], areas[row == i]
+    expected = draw(padded[0], padded[1], np.broadcast_to(widths[:, None], (4, 40)), grid, 0.5, classes=1)
+    got = draw_rows(angles, areas, row, widths, grid)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=2e-6 * expected.max())
+    assert not got[2].any()

@@ -49,15 +49,17 @@ def adjust(library: Library, fits: Fits, measured: Measured) -> Fits:
     if fits.rows.size == 0:
         return fits
     ways = [lattice_directions(library.cell[row]) for row in fits.rows]
-    best = _scored(library, fits, measured)
-    now = best
+    now, drawn = _scored(library, fits, measured)
+    best = now
     for blur in BLURS:
-        target = blurred(measured, blur) if blur else measured
-        if blur == 0.0:
-            now = _scored(library, now, measured) if now is not best else best
-            best = _better(best, now, ways)
-        now = _step(library, now, target, ways, blur)
-    best = _better(best, _scored(library, now, measured), ways)
+        if blur:
+            now = _step(library, now, blurred(measured, blur), ways, blur)
+            continue
+        if now is not best:
+            now, drawn = _scored(library, now, measured)
+        best = _better(best, now, ways)
+        now = _step(library, now, measured, ways, blur, base=drawn)
+    best = _better(best, _scored(library, now, measured)[0], ways)
     return best.take(np.argsort(COST * bend(best.strain, ways) - best.similarity, kind="stable"))
 
 
@@ -67,7 +69,7 @@ def polished(library: Library, fits: Fits, measured: Measured) -> Fits:
     now = fits
     for _ in range(POLISH):
         now = _step(library, now, measured, ways, 0.0, EASY)
-    now = _scored(library, now, measured)
+    now, _ = _scored(library, now, measured)
     better = now.similarity >= fits.similarity
     kept = {}
     for name in ("shift", "strain", "fwhm", "b"):
@@ -76,9 +78,11 @@ def polished(library: Library, fits: Fits, measured: Measured) -> Fits:
     return replace(fits, **kept)
 
 
-def _scored(library: Library, fits: Fits, measured: Measured) -> Fits:
-    score, shift = similarity(candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b), measured)
-    return replace(fits, similarity=score, shift=shift)
+def _scored(library: Library, fits: Fits, measured: Measured) -> tuple[Fits, NDArray[np.float32]]:
+    """The candidates with their similarity and shift as they stand, and their signals (k, m)."""
+    drawn = candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b)
+    score, shift = similarity(drawn, measured)
+    return replace(fits, similarity=score, shift=shift), drawn
 
 
 def _better(old: Fits, new: Fits, ways: list[Floats]) -> Fits:
@@ -89,10 +93,19 @@ def _better(old: Fits, new: Fits, ways: list[Floats]) -> Fits:
     return replace(old, **mixed)
 
 
-def _step(library: Library, fits: Fits, target: Measured, ways: list[Floats], blur: float, cost: float | None = None) -> Fits:
-    """One least-squares step of every candidate."""
+def _step(
+    library: Library,
+    fits: Fits,
+    target: Measured,
+    ways: list[Floats],
+    blur: float,
+    cost: float | None = None,
+    base: NDArray[np.float32] | None = None,
+) -> Fits:
+    """One least-squares step of every candidate. base: their signals in `target`, where they have been drawn."""
     fwhm = np.hypot(fits.fwhm, blur)
-    base = candidate_profiles(library, fits.rows, target, fits.strain, fwhm, fits.b)
+    if base is None:
+        base = candidate_profiles(library, fits.rows, target, fits.strain, fwhm, fits.b)
     _, shift = similarity(base, target)
     owner, strain, width, b = _nudged(fits, fwhm, ways, sharp=blur == 0.0)
     slopes = candidate_profiles(library, fits.rows[owner], target, strain, width, b)
@@ -132,7 +145,10 @@ def _solved(base: NDArray[np.float32], slopes: NDArray[np.float32], signal: NDAr
     """Step (p,) in usual changes; the zero shift is solved for as well, and left to the next search. `hard`: how many of them bend the cell."""
     length = max(float(np.linalg.norm(base)), 1e-9)
     unit = base / np.float32(length)
-    basis = np.concatenate([slopes / np.float32(length), np.gradient(unit)[None]])
+    basis = np.empty((len(slopes) + 1, base.size), dtype=np.float32)
+    np.divide(slopes, np.float32(length), out=basis[:-1])
+    basis[-1, 1:-1] = 0.5 * (unit[2:] - unit[:-2])  # the slope of a zero shift
+    basis[-1, [0, -1]] = unit[1] - unit[0], unit[-1] - unit[-2]
     basis -= (basis @ unit)[:, None] * unit
     cosine = float(unit @ signal)
     normal = (basis @ basis.T).astype(float) * max(cosine, 0.1)

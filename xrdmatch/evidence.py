@@ -151,7 +151,11 @@ def strong_lines(measured: Measured, strong: float = STRONG) -> list[tuple[float
 
 def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     """Largest value (m,) within `reach` points."""
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(np.pad(values, reach), 2 * reach + 1).max(axis=1))
+    padded = np.pad(values, reach)
+    highest = padded[: values.size].copy()
+    for start in range(1, 2 * reach + 1):
+        np.maximum(highest, padded[start : start + values.size], out=highest)
+    return highest
 
 
 def _near(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

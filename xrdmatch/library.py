@@ -168,6 +168,13 @@ class Library:
         index = np.where(real, self.offsets[rows][:, None] + column, 0)
         return self.hkl[index].astype(dtype), self.intensity[index].astype(dtype) * real, real
 
+    def stacked_lines(self, rows: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the lines of several entries lie in hkl and intensity, one entry after the other (n,), and how many each has (k,)."""
+        first = self.offsets[rows]
+        counts = self.offsets[rows + 1] - first
+        start = np.cumsum(counts) - counts
+        return np.repeat(first - start, counts) + np.arange(int(counts.sum())), counts
+
     def members(self, family: int) -> NDArray[np.int64]:
         """Rows of the entries of one family."""
         return np.flatnonzero(self.family == family)

@@ -16,6 +16,31 @@ from xrdmatch.pattern import Grid
 Floats = NDArray[np.float32]
 
 
+#: Points drawn beyond either end of the grid, for the flanks of lines outside.
+_PAD = 64
+
+
+def _length(grid: Grid) -> int:
+    """Points of a row in Fourier space."""
+    return -(-(grid.size + 2 * _PAD) // 128) * 128
+
+
+def draw_rows(angles: NDArray[Any], areas: NDArray[Any], row: NDArray[np.int64], widths: NDArray[np.float64], grid: Grid, eta: float = 0.5) -> Floats:
+    """Profiles (k, grid.size) of all lines (n,) of k rows, where the lines of a row are alike.
+
+    `row` (n,): whose a line is. `widths` (k,): full widths in degrees. `draw` is for lines of differing widths.
+    """
+    k, length = widths.size, _length(grid)
+    position = (angles - grid.start) / grid.step + _PAD
+    real = np.flatnonzero((areas > 0) & (position >= 0) & (position < grid.size + 2 * _PAD - 1))
+    sticks = _sticks(position[real], areas[real], row[real], np.zeros(1), k, length)
+    spectrum = np.fft.rfft(sticks.reshape(k, length), axis=1)
+    same = bool((widths == widths[0]).all())  # then one row's transform is that of all
+    spectrum *= _transfer((widths[:1] if same else widths)[:, None] / grid.step, np.array([eta]), length)[:, 0]
+    smooth = np.fft.irfft(spectrum, length, axis=1)[:, _PAD : _PAD + grid.size]
+    return np.asarray(smooth.clip(min=0.0) / np.float32(grid.step))
+
+
 def draw(angles: NDArray[Any], areas: NDArray[Any], widths: NDArray[Any], grid: Grid, eta: ArrayLike = 0.5, classes: int = 3) -> Floats:
     """Profiles (k, grid.size) of lines (k, p) at `angles` degrees with `areas` and full `widths` in degrees; eta: Lorentz share, (k,) or one.
 
@@ -23,10 +48,9 @@ def draw(angles: NDArray[Any], areas: NDArray[Any], widths: NDArray[Any], grid: 
     so that its variance is kept.
     """
     k, m = angles.shape[0], grid.size
-    pad = 64
-    length = -(-(m + 2 * pad) // 128) * 128
-    position = (angles - grid.start) / grid.step + pad
-    real = (areas > 0) & (position >= 0) & (position < m + 2 * pad - 1)
+    length = _length(grid)
+    position = (angles - grid.start) / grid.step + _PAD
+    real = (areas > 0) & (position >= 0) & (position < m + 2 * _PAD - 1)
     if not real.any():
         return np.zeros((k, m), dtype=np.float32)
     row, column = np.nonzero(real)
@@ -45,7 +69,7 @@ def draw(angles: NDArray[Any], areas: NDArray[Any], widths: NDArray[Any], grid: 
     steps = np.linspace(0.0, 1.0, classes)
     width = np.sqrt(low[:, None] + (high - low)[:, None] * steps) / grid.step
     spectrum = (spectrum * _transfer(width, np.broadcast_to(eta, k), length)).sum(axis=1)
-    smooth = np.fft.irfft(spectrum, length, axis=1)[:, pad : pad + m]
+    smooth = np.fft.irfft(spectrum, length, axis=1)[:, _PAD : _PAD + m]
     return np.asarray(smooth.clip(min=0.0) / grid.step, dtype=np.float32)
 
 

@@ -147,7 +147,10 @@ def smeared_noise(pattern: Pattern, width: float, percentile: float = 25.0) -> f
         return 0.0
     smooth = running_mean(pattern.intensity.astype(np.float32), points)
     bends = np.abs(smooth[lag:-lag] - 0.5 * (smooth[2 * lag :] + smooth[: -2 * lag]))
-    quiet = np.percentile([np.median(block) for block in np.array_split(bends, BLOCKS)], percentile)
+    size, longer = divmod(bends.size, BLOCKS)  # blocks of two lengths, as np.array_split makes them
+    edge = longer * (size + 1)
+    middles = [np.median(part, axis=1) for part in (bends[:edge].reshape(longer, size + 1), bends[edge:].reshape(-1, size))]
+    quiet = np.percentile(np.concatenate(middles), percentile)
     return float(quiet / (0.674490 * np.sqrt(1.5)))
 
 
@@ -155,12 +158,12 @@ def running_mean(values: Floats, points: int) -> Floats:
     """Mean over an odd number of `points` along the last axis; the ends are continued by their last value."""
     if points <= 1:
         return values
-    half = points // 2
-    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(half, half)], mode="edge")
+    padded = _continued(values, points // 2)
     total = padded[..., : values.shape[-1]].astype(np.float32)
     for shift in range(1, points):
-        total = total + padded[..., shift : shift + values.shape[-1]]
-    return np.asarray(total / np.float32(points))
+        total += padded[..., shift : shift + values.shape[-1]]
+    total /= np.float32(points)
+    return total
 
 
 def opening(values: Floats, window: int) -> Floats:
@@ -170,11 +173,22 @@ def opening(values: Floats, window: int) -> Floats:
 
 def _sliding(values: Floats, window: int, pick: np.ufunc) -> Floats:
     """Sliding minimum or maximum in log2(window) passes: a window of 2k is picked from two windows of k."""
-    half = window // 2
-    result = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(half, half)], mode="edge")
-    span = 1
+    result, span = _continued(values, window // 2), 1
+    spare = np.empty_like(result)  # the passes write into two arrays by turns: memory that is at hand is faster than new memory
     while span < window:
         shift = min(span, window - span)
-        result = pick(result[..., : result.shape[-1] - shift], result[..., shift:])
+        size = result.shape[-1] - shift
+        picked = pick(result[..., :size], result[..., shift:], out=spare[..., :size])
+        spare, result = result, picked
         span += shift
-    return np.asarray(result)
+    return result
+
+
+def _continued(values: Floats, points: int) -> Floats:
+    """Rows (..., m) with `points` more at either end, which repeat the end's value: what np.pad does slowly."""
+    size = values.shape[-1]
+    padded = np.empty((*values.shape[:-1], size + 2 * points), dtype=values.dtype)
+    padded[..., points : points + size] = values
+    padded[..., :points] = values[..., :1]
+    padded[..., points + size :] = values[..., -1:]
+    return padded

@@ -102,11 +102,16 @@ def lorentz_polarisation_of_sine(sine_squared: NDArray[Any]) -> NDArray[Any]:
 def reciprocal_metric(cell: ArrayLike) -> NDArray[np.float64]:
     """G* (..., 3, 3) of cells (..., 6) given as a, b, c in angstrom, alpha, beta, gamma in degrees: 1/d^2 = h G* h."""
     values = np.asarray(cell, dtype=float)
-    lengths = values[..., :3]
+    inverse = 1.0 / values[..., :3]
     ca, cb, cg = np.moveaxis(np.cos(np.radians(values[..., 3:])), -1, 0)
-    one = np.ones_like(ca)
-    cosines = np.stack([one, cg, cb, cg, one, ca, cb, ca, one], axis=-1).reshape(*values.shape[:-1], 3, 3)
-    return np.asarray(np.linalg.inv(lengths[..., :, None] * lengths[..., None, :] * cosines))
+    # The adjugate of the metric (International Tables B 1.1), scaled by the lengths: exact products of the cosines.
+    metric = np.empty((*values.shape[:-1], 3, 3))
+    metric[..., 0, 0], metric[..., 1, 1], metric[..., 2, 2] = 1.0 - ca**2, 1.0 - cb**2, 1.0 - cg**2
+    metric[..., 0, 1] = metric[..., 1, 0] = ca * cb - cg
+    metric[..., 0, 2] = metric[..., 2, 0] = ca * cg - cb
+    metric[..., 1, 2] = metric[..., 2, 1] = cb * cg - ca
+    metric /= (1.0 - ca**2 - cb**2 - cg**2 + 2.0 * ca * cb * cg)[..., None, None]
+    return np.asarray(metric * inverse[..., :, None] * inverse[..., None, :])
 
 
 def inverse_d_squared(hkl: ArrayLike, metric: NDArray[np.float64]) -> NDArray[np.float64]:

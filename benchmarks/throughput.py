@@ -1,0 +1,136 @@
+"""How many scans a second `xrdmatch identify` names in a folder, reading included, and where the time goes.
+
+    python benchmarks/throughput.py [--files 300] [--jobs 1 2] [--device cpu]
+
+The scans are simulated from the shipped library as `augment --method physics` does it (2251 points from 5 to 50 degrees, level middle), written as
+columns of text. Each run is a whole process, start included; files per second of wall time count what else runs on the machine, the processor time
+hardly does.
+The second table is one process over some of the files: processor time a file, by part. With `--folder` the files stay there for the next time.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import importlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xrdmatch import formats
+from xrdmatch.model import Model
+from xrdmatch.pattern import Grid
+from xrdmatch.physics import LEVELS, measured_like
+
+ROOT = Path(__file__).parents[1]
+GRID = Grid(5.0, 50.0, 0.02)
+OLD = time.time() - 3600.0  # a fresh file gets a note that it may still be being written
+
+
+def make(folder: Path, number: int, seed: int) -> None:
+    """Scans 00000.xy to the last, those that are not there yet; each belongs to its number whatever is made with it."""
+    library = Model.load(None, "cpu").library
+    for first in range(0, number, 50):
+        names = [folder / f"{i:05d}.xy" for i in range(first, min(number, first + 50))]
+        if all(name.is_file() for name in names):
+            continue
+        rng = np.random.default_rng([seed, first])
+        counts, masks = measured_like(library, rng.integers(len(library), size=50), GRID, rng, LEVELS["middle"])
+        for name, values, mask in zip(names, counts, masks, strict=False):
+            rows = zip(GRID.two_theta[mask], values[mask], strict=True)
+            name.write_text("# wavelength 1.5418\n" + "".join(f"{angle:.2f} {count:.0f}\n" for angle, count in rows))
+            os.utime(name, (OLD, OLD))
+
+
+def whole(folder: Path, number: int, jobs: int, device: str) -> None:
+    """One process over the folder, and a line of what it took."""
+    before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "answers.jsonl"
+        command = [sys.executable, "-m", "xrdmatch", "identify", str(folder), "-f", "json", "-o", str(out), "-q"]
+        subprocess.run([*command, "--jobs", str(jobs), "--device", device], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        answers = [json.loads(line) for line in out.read_text().splitlines()]
+    wall, after = time.perf_counter() - clock, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    providers = "+".join(sorted({answer["provider"] for answer in answers}))
+    # ru_maxrss is the largest of all processes so far, in KB on Linux
+    print(f"{jobs:4d} {number / wall:8.1f} {wall:8.1f} {1e3 * cpu / number:13.1f} {after.ru_maxrss / 1e3:12.0f}   {providers}")
+    assert len(answers) == number
+    print("      " + ", ".join(f"{count} {verdict}" for verdict, count in Counter(answer["verdict"] for answer in answers).most_common()))
+
+
+def parts(files: list[Path], device: Any) -> None:
+    """Processor time a file, by part, in this process."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any, **named: Any) -> Any:
+            start = time.process_time()
+            result = function(*given, **named)
+            spent[name] += time.process_time() - start
+            return result
+
+        return run
+
+    identify, verify = (importlib.import_module(f"xrdmatch.{name}") for name in ("identify", "verify"))  # xrdmatch.identify is the function
+    model = Model.load(None, device)
+    model.threads = 1
+    identifier = identify.Identifier(model)
+    identifier.identify(formats.read(files[0]))  # what is loaded when first used
+    read = timed("read the file", formats.read)
+    identify.denoise = timed("filter, noise, background", identify.denoise)
+    identify.prepare = timed("filter, noise, background", identify.prepare)
+    identify.recall = timed("recall", identify.recall)
+    model.encode = timed("  of it the network", model.encode)
+    identify.verify = timed("verify", identify.verify)
+    verify.compare = timed("  of it comparing the recalled", verify.compare)
+    verify.adjust = timed("  of it adjusting the best", verify.adjust)
+    identifier._shown = timed("lines and evidence of what is shown", identifier._shown)
+    start = time.process_time()
+    for file in files:
+        identifier.identify(read(file))
+    total = time.process_time() - start
+    order = ["read the file", "filter, noise, background", "recall", "  of it the network", "verify", "  of it comparing the recalled"]
+    for name in [*order, "  of it adjusting the best", "lines and evidence of what is shown"]:
+        print(f"{name:38}{1e3 * spent[name] / len(files):8.1f} ms {100 * spent[name] / total:6.1f} %")
+    print(f"{'all':38}{1e3 * total / len(files):8.1f} ms  100.0 %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=300)
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, len(os.sched_getaffinity(0))])
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
+    parser.add_argument("--folder", type=Path, help="where the scans are made and stay; by default they are removed")
+    parser.add_argument("--sample", type=int, default=60, help="files of the table by part")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = given.folder or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        make(folder, given.files, given.seed)
+        names = sorted(folder.glob("*.xy"))
+        if len(names) != given.files:
+            parser.error(f"{folder} holds {len(names)} scans, not {given.files}")
+        print("jobs  files/s   wall s  cpu ms a file  largest MB   ran on")
+        for jobs in given.jobs:
+            whole(folder, given.files, jobs, given.device)
+        print()
+        parts(names[:: max(1, len(names) // given.sample)][: given.sample], given.device)
+
+
+if __name__ == "__main__":
+    main()
