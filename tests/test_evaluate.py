@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 
@@ -14,6 +15,7 @@ from xrdmatch.cli import main
 from xrdmatch.errors import LibraryError
 from xrdmatch.evaluate import Evaluation, Row, Score, evaluate, fits, judge, read_labels, wilson
 from xrdmatch.identify import Identification, Identifier, Match
+from xrdmatch.report import console_for, print_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,14 @@ class TestWilson:
                 low, high = wilson(right, total)
                 assert 0.0 <= low <= right / total <= high <= 1.0
                 assert wilson(total - right, total) == pytest.approx((1 - high, 1 - low))
+
+
+def test_the_table_lists_what_has_no_phase_first():
+    stream = io.StringIO()
+    rows = [row(1), row(0, 1, kind="mixture"), row(0, 3, kind="mixture"), row(0), row(kind="unknown")]
+    print_evaluation(Evaluation(rows), console_for(stream, 80))
+    wrong = stream.getvalue().split("Not in the first place (2):")[1].strip().splitlines()
+    assert ["rank 3" in wrong[0], "not found" in wrong[1]] == [True, True]
 
 
 class TestLabels:

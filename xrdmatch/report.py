@@ -112,11 +112,12 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         kind, last = (score.kind if score.kind != last else ""), score.kind
         table.add_row(kind, score.what, str(score.right), str(score.total), share, f"{100 * low:.0f}-{100 * high:.0f} %")
     console.print(table)
-    wrong = [row for row in result.rows if row.ranks and row.ranks[0] != 1]
+    wrong = [row for row in result.rows if row.ranks and 1 not in row.ranks]
     if wrong:
         console.print(f"\nNot in the first place ({len(wrong)}):")
     for row in wrong:
-        place = f"rank {row.ranks[0]}" if row.ranks[0] else "not found"
+        best = min((rank for rank in row.ranks if rank), default=0)  # of a mixture's phases
+        place = f"rank {best}" if best else "not found"
         first = f", first is {row.first} with {percent(row.probability)}" if row.first else ""
         console.print(Text(f"  {row.file}: {row.label} {place}; {row.verdict}{first}"), soft_wrap=True)
 
