@@ -523,6 +523,12 @@ def test_augment_takes_the_ids_of_a_file(run, tiny_model, scans, tmp_path):
     assert "NOBODY" in err
 
 
+@pytest.mark.parametrize(("option", "value"), [("--validation", "1.5"), ("--validation", "nan"), ("--lr", "-1"), ("--lr", "inf")])
+def test_train_takes_no_numbers_that_mean_nothing(run, tiny_model, tmp_path, option, value):
+    code, _, err = run("train", tiny_model / "library.h5", "-o", tmp_path / "m", option, value)
+    assert (code, option in err) == (2, True)
+
+
 def test_train_says_what_fits_a_file(run, tiny_model, scans, tmp_path):
     code, _, err = run("train", tiny_model / "library.h5", "-o", tmp_path / "m", "--network", "wang2020")
     assert code == 1

@@ -218,6 +218,12 @@ def run(monkeypatch, capsys, *args):
     return stop.value.code or 0, printed.out, printed.err
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(monkeypatch, capsys, labels, tiny_model, tmp_path):
+    monkeypatch.setattr("xrdmatch.evaluate.evaluate", lambda *_: pytest.fail("it worked for nothing"))
+    code, _, err = run(monkeypatch, capsys, "evaluate", labels, "--model", tiny_model, "-o", tmp_path / "gone" / "a.txt")
+    assert (code, "cannot be written" in " ".join(err.split())) == (1, True)
+
+
 def test_join_puts_structures_in_for_one_run(monkeypatch, capsys, tmp_path, tiny_model):
     import made
 

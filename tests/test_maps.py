@@ -129,6 +129,13 @@ class TestCommand:
             assert "9 scans of 3 labels; without the map, 9 of 9" in err
             assert out.read_bytes().startswith(b"\x89PNG")
 
+    def test_labels_of_one_scan_each_are_warned_of(self, monkeypatch, capsys, folder):
+        table = folder / "labels.csv"
+        files = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+        table.write_text("file,label\n" + "".join(f"{file},{i}\n" for i, file in enumerate(files)))
+        code, _, err = run(monkeypatch, capsys, "map", table, "-o", folder / "a.png")
+        assert (code, "no two scans share a label" in " ".join(err.split())) == (0, True)
+
     def test_a_bad_file_is_told_and_the_others_are_mapped(self, monkeypatch, capsys, folder):
         Path(folder / "scans" / "ZIF-8" / "0.xy").write_text("rubbish")
         code, _, err = run(monkeypatch, capsys, "map", folder / "scans", "-o", folder / "a.svg")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch import formats
+from xrdmatch import files, formats
 from xrdmatch.denoise import Mode
 from xrdmatch.errors import LibraryError, ReadError
 from xrdmatch.identify import Identification, Identifier, Match, error_result
@@ -104,8 +104,10 @@ def read_labels(path: Path) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
             numbered = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read: {error}") from error
+    except OSError as error:
+        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read ({files.reason(error)})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read as one ({error})") from error
     missing = {"file", "label"} - columns
     if missing:
         raise LibraryError(f"{path}: expected the columns file, label, accepted; {', '.join(sorted(missing))} not found")

@@ -353,8 +353,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """What `save_checkpoint` wrote; tensors and plain values only, never code. Raises ModelError where it is damaged."""
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises nearly anything
-        raise ModelError(f"{path}: the checkpoint is damaged ({str(error).splitlines()[0]}); train without --resume after removing it") from error
+    except Exception as error:  # a damaged file raises nearly anything, with torch's advice on how to load it all the same
+        raise ModelError(f"{path}: the checkpoint is damaged, or no checkpoint; train without --resume after removing it") from error
     return content
 
 

@@ -14,6 +14,7 @@ from xrdmatch.cli import outputs, shared
 from xrdmatch.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
+    from xrdmatch.baselines import Compared
     from xrdmatch.model import Model
 
 #: Share of the loss of guessing from which a classifier has learned nothing.
@@ -43,7 +44,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint, if there is one.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns a step. By default 128 for wang2020, 256 for the encoder.")] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, rich_help_panel=CLASSIFIER, help="Passes over the set.")] = 50,
-    lr: Annotated[float, typer.Option("--lr", min=0.0, rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
+    lr: Annotated[float, typer.Option("--lr", rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
     validation: Annotated[float, typer.Option("--validation", rich_help_panel=CLASSIFIER, help="Share of patterns held back.")] = 0.2,
     precision: Annotated[
         Precision, typer.Option("--precision", rich_help_panel=CLASSIFIER, help="bfloat16 is faster where the processor has units for it.")
@@ -62,6 +63,10 @@ def train(
     Ctrl-C saves a checkpoint; --resume goes on from it. Needs the train extra.
     """
     messages = shared.Messages(quiet)
+    if not 0.0 < validation < 1.0:
+        raise typer.BadParameter(f"expected a share between 0 and 1, got {validation:g}", param_hint="--validation")
+    if not 0.0 <= lr < math.inf:
+        raise typer.BadParameter(f"expected a number from 0, got {lr:g}", param_hint="--lr")
     kind = _network_for(source, network)
     common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs}
     try:
@@ -222,14 +227,14 @@ def evaluate(
     total = len(read_labels(labels))
     identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value)
     messages.fallback(identifier.model)
-    with shared.progress(messages, "evaluating", total, "files") as bar:
-        result = judge(labels, identifier, filter_mode.value, bar.advance)
-    others = []
-    if names:
-        from xrdmatch.baselines import compare_all
+    others: list[Compared] = []
+    with shared.output_stream(output) as stream:  # before the work: a place that cannot be written costs no half hour
+        with shared.progress(messages, "evaluating", total, "files") as bar:
+            result = judge(labels, identifier, filter_mode.value, bar.advance)
+        if names:
+            from xrdmatch.baselines import compare_all
 
-        others = compare_all(names, labels, identifier.model.library, training, filter_mode.value, seed, messages.note)
-    with shared.output_stream(output) as stream:
+            others = compare_all(names, labels, identifier.model.library, training, filter_mode.value, seed, messages.note)
         if format is EvaluationFormat.json:
             more = {"baselines": [one.to_json() for one in others]} if names else {}
             stream.write(report.to_json({**result.to_json(), **more}) + "\n")

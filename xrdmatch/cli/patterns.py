@@ -179,7 +179,7 @@ def augment(
     with shared.progress(messages, "augmenting", len(rows) * (2 if method is Method.mix else 1), "structures") as bar:
         common: dict[str, Any] = {"copies": copies, "seed": seed, "strength": strength, "progress": lambda done: bar.advance(1)}
         number = _made(entries, rows, out, method, fwhm, sources, blanks, level, common)
-    told = [f"{what} from {len(scans)} scans" for what, scans in (("noise", sources), ("blanks", blanks)) if scans]
+    told = [f"{what} from {len(scans)} scan{'s' if len(scans) > 1 else ''}" for what, scans in (("noise", sources), ("blanks", blanks)) if scans]
     messages.note(", ".join([f"{out}: {number} patterns of {len(rows)} structures", *told]))
 
 

@@ -92,5 +92,7 @@ def map_scans(
     right, total = made.alone
     told = f"; without the map, {right} of {total} have a nearest neighbour of their own label" if total else ""
     messages.note(f"{out}: {len(made.files)} scans of {len(set(made.labels))} labels{told}")
+    if not total:
+        messages.warn("no two scans share a label, so the map groups nothing; a labels.csv or subfolders say what belongs together")
     if made.failed:
         raise typer.Exit(1)
