@@ -6,6 +6,9 @@
 Nothing of `xrdmatch.physics`, `profile` or `recipe` is used. Each scan starts from the atoms of a structure file: guests are put into its pores as
 disordered atoms and change |F|^2 as they do in a crystal; lines are drawn one by one as split pseudo-Voigt functions with their K-alpha doublet,
 Caglioti widths, size and strain; a second crystal stands for impurities. The scans are written as xy files with a labels.csv.
+
+`--second any` and `--second sister` make mixtures: a second crystal, guests, strain and all, whose strongest line has 0.15 to 1 times the height of
+the first one's; any of the library, or one of the same metal and linker, which one synthesis may give side by side.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.spatial import cKDTree
 
+from xrdmatch.chemistry import Kinship
 from xrdmatch.library import Library, tied_axes
 from xrdmatch.recipe import Recipe
 from xrdmatch.simulate import reflections
@@ -33,6 +37,9 @@ MEAN = 1.541871  # angstrom, stated in labels.csv
 DENSITY = 0.045  # guest atoms (C and O) in a cubic angstrom of pore: liquid water to dimethylformamide, 0.33 electrons
 ROOM = 2.7  # angstrom between a guest and the framework's atoms
 CLOUD = 0.6  # angstrom, standard deviation of a guest atom's disorder
+RATIO = (0.15, 1.0)  # height of a second phase's strongest line to that of the first
+PARTNERS = 600  # structures of the whole library that any mixture may be with, and
+SISTERS = 4  # of each first phase's metal and linker
 Rng = np.random.Generator
 
 
@@ -145,12 +152,15 @@ def drawn(hkl: np.ndarray, squared: np.ndarray, cell: np.ndarray, x: np.ndarray,
     return profile / max(profile.max(initial=0.0), 1e-30)
 
 
-def scan(structure: Structure, other: Structure, level: Level, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-    """Angles and counts of one scan; `other` is the crystal it may be impure with."""
+def scan(structure: Structure, other: Structure, level: Level, rng: Rng, mixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Angles and counts of one scan; `other` is the crystal it may be impure with, or is `mixed` with."""
     x = np.arange(rng.uniform(*level.start), rng.uniform(*level.stop), rng.choice([0.01, 0.015, 0.02, 0.03]))
     lines = reflections(with_guests(structure, level.guests * rng.random(), rng))
     profile = drawn(lines.hkl, lines.intensity, strained(structure.cell, level, rng), x, level, rng)
-    if rng.random() < 0.5:
+    if mixed:
+        second = reflections(with_guests(other, level.guests * rng.random(), rng))
+        profile += rng.uniform(*RATIO) * drawn(second.hkl, second.intensity, strained(other.cell, level, rng), x, level, rng)
+    elif rng.random() < 0.5:
         second = reflections(other)
         profile += level.impurity * rng.random() * drawn(second.hkl, second.intensity, other.cell, x, level, rng)
     q = 4 * np.pi * np.sin(np.radians(x / 2)) / MEAN
@@ -166,6 +176,20 @@ def structures(library: Library, sources: list[Path], part: int) -> dict[str, by
     return {Path(name).stem: data for name, data, _ in iter_sources(sources) if Path(name).stem in ids}
 
 
+Partners = tuple[dict[str, list[str]], list[str], dict[str, bytes]]
+
+
+def partners(library: Library, sources: list[Path], wanted: dict[str, bytes], seed: int) -> Partners:
+    """Second phases: ids of some sisters of each `wanted` structure, ids of any others, and the structure files of both."""
+    rng, index, kinship = np.random.default_rng([seed, 78]), library.index(), Kinship(library)
+    sisters = {name: library.id[rng.permutation(kinship.sisters(int(library.family[index[name]])))[:SISTERS]].tolist() for name in sorted(wanted)}
+    others = library.id[rng.choice(len(library), min(PARTNERS, len(library)), replace=False)].tolist()
+    ids = {*others, *(name for some in sisters.values() for name in some)}
+    files = {Path(name).stem: data for name, data, _ in iter_sources(sources) if Path(name).stem in ids}
+    kept = {name: [other for other in some if other in files] for name, some in sisters.items()}
+    return {name: some for name, some in kept.items() if some}, [name for name in others if name in files], files
+
+
 def scans(wanted: dict[str, bytes], level: Level, number: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(id, angles, counts) of `number` scans of the structures `wanted`."""
     names = sorted(wanted)
@@ -176,22 +200,48 @@ def scans(wanted: dict[str, bytes], level: Level, number: int, seed: int) -> Ite
         yield str(name), x, counts
 
 
+def mixtures(
+    library: Library, beside: Partners, wanted: dict[str, bytes], kind: str, level: Level, number: int, seed: int
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """(id, id of the second, angles, counts) of `number` mixtures; beside: from `partners`; kind: any or sister."""
+    sisters, others, files = beside
+    names, family, index = sorted(sisters if kind == "sister" else wanted), library.family, library.index()
+    rng = np.random.default_rng([seed, 79])
+    made = 0
+    while made < number:
+        name = str(rng.choice(names))
+        other = str(rng.choice(sisters[name] if kind == "sister" else others))
+        if family[index[name]] == family[index[other]]:
+            continue
+        made += 1
+        yield name, other, *scan(parse(wanted[name], name), parse(files[other], other), level, rng, mixed=True)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("library", type=Path, help="the library the encoder was trained on (.h5)")
+    arguments.add_argument("library", type=Path, help="the library the encoder was trained on (.h5), with its families")
     arguments.add_argument("sources", type=Path, nargs="+", help="the structure files it was made of")
     arguments.add_argument("--level", choices=LEVELS, default="middle")
+    arguments.add_argument("--second", choices=("none", "any", "sister"), default="none")
     arguments.add_argument("--number", type=int, default=2000)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("-o", "--out", type=Path, required=True)
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
+    library, level = Library.load(given.library), LEVELS[given.level]
+    wanted = structures(library, given.sources, 1)
+    if given.second == "none":
+        made = (((name,), x, counts) for name, x, counts in scans(wanted, level, given.number, given.seed))
+    else:
+        mixed = mixtures(library, partners(library, given.sources, wanted, given.seed), wanted, given.second, level, given.number, given.seed)
+        made = (((name, other), x, counts) for name, other, x, counts in mixed)
     rows = []
-    wanted = structures(Library.load(given.library), given.sources, 1)
-    for i, (name, x, counts) in enumerate(scans(wanted, LEVELS[given.level], given.number, given.seed)):
+    for i, (names, x, counts) in enumerate(made):
         file = f"{i:05d}.xy"
         np.savetxt(given.out / file, np.stack([x, counts], axis=1), fmt=("%.4f", "%.0f"))
-        rows.append({"file": file, "label": name, "accepted": f"^{name}$", "wavelength": MEAN, "kind": given.level})
+        accepted = ";".join(f"^{name}$" for name in names)
+        kind = given.level if given.second == "none" else f"{given.level}, two phases"
+        rows.append({"file": file, "label": " + ".join(names), "accepted": accepted, "wavelength": MEAN, "kind": kind})
     with (given.out / "labels.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()

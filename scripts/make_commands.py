@@ -74,7 +74,7 @@ Each match:
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
 | `fwhm` | number | line width, degrees |
 | `note` | text | what cannot be decided, and by what method it could be |
-| `phase` | number | 1; 2 where it was found in the lines that the best match leaves unexplained |
+| `phase` | number | 1; 2 where it was found in the lines that the best match leaves unexplained; its probability is that of being there beside it |
 | `share` | number | of phase 2: share of the scan's line intensity (square-root scale) that it explains; 0 for others |
 
 With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity (square-root scale) where it has lines;

@@ -9,7 +9,7 @@ import pytest
 
 from xrdmatch import calibrate as module
 from xrdmatch.calibrate import Trial, calibrate, quality, trial, trials
-from xrdmatch.calibration import FEATURES, GATE, Calibration, Candidate, fit
+from xrdmatch.calibration import FEATURES, GATE, GATE_BESIDE, Calibration, Candidate, fit
 from xrdmatch.errors import ModelError
 from xrdmatch.evidence import Evidence
 from xrdmatch.lookup import Lookup
@@ -218,7 +218,7 @@ class TestSimulatedScans:
         assert results[::2] == [None] * 3
         assert any(results)
         weights, figures = calibrate(alone, np.array([0]), 9)
-        assert np.isfinite(weights.gate).all()
+        assert all(np.isfinite([*one.candidate, *one.gate]).all() for one in weights.values())
         json.dumps(figures, allow_nan=False)
 
     def test_the_same_seed_gives_the_same_scans(self, model):
@@ -232,14 +232,16 @@ class TestSimulatedScans:
         weights, figures = calibrate(model, np.arange(5), 60, 3, progress=seen.append)
         assert sum(seen) == 60
         assert 0 < figures["simulated_scans"] <= 20
-        assert all(0.0 <= value <= 1.0 for name, value in figures.items() if name != "simulated_scans")
+        assert all(0.0 <= value <= 1.0 for name, value in figures.items() if not name.endswith("_scans"))
         assert figures["simulated_top1"] > 0.7
-        again = Calibration.from_json(weights.to_json())
+        assert set(weights) == {"calibration", "calibration_beside"}
+        assert Calibration.from_json(weights["calibration_beside"].to_json(), beside=True).gate.shape == (GATE_BESIDE,)
+        again = Calibration.from_json(weights["calibration"].to_json())
         sure = again.probabilities([candidate(0.99, 0.9, 0.95)])[0][0]
         assert sure > again.probabilities([candidate(0.5, 0.9, 0.4, missing=5, extra=5)])[0][0]
 
     @pytest.mark.parametrize("number", [0, 1, 2])
     def test_next_to_no_scans(self, model, number):
         weights, figures = calibrate(model, np.arange(5), number)
-        assert np.isfinite([*weights.candidate, *weights.gate]).all()
+        assert all(np.isfinite([*one.candidate, *one.gate]).all() for one in weights.values())
         json.dumps(figures, allow_nan=False)

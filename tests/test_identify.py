@@ -38,9 +38,10 @@ class Told:
     def __init__(self, *values):
         self.values = values
 
-    def probabilities(self, candidates):
+    def probabilities(self, candidates, left=None):
         padded = np.zeros(len(candidates))
-        padded[: len(self.values)] = self.values
+        values = self.values[: len(candidates)]
+        padded[: len(values)] = values
         return padded, 1.0 - padded.sum()
 
 
@@ -56,7 +57,7 @@ def told(tiny_model):
             model.__dict__["vectors"] = np.resize(old, (len(model.library), old.shape[1]))
             model.__dict__["lookup"] = Lookup.of(model.library)
         made_up = Identifier(model, **options)
-        made_up.calibration = Told(*values)
+        made_up.calibration, made_up.calibration_beside = Told(*values), Told(0.0)
         return made_up
 
     return make
@@ -226,26 +227,45 @@ class TestWavelength:
 
 class TestSecondPhase:
     def test_of_a_mixture(self, identifier, library):
-        """Wherever a second phase is offered it is the one that is there, and it is offered for most pairs."""
-        offered = []
+        """Wherever a second phase is stated it is the one that is there, and it is stated for most pairs."""
+        stated = []
         for first in ROWS:
             for second in ROWS:
                 if first == second:
                     continue
                 answer = identifier.identify(made.mixed(made.scan(library, first, 1), made.scan(library, second, 2), 0.35))
-                extra = [match for match in answer.matches if match.phase == 2]
-                offered.append(bool(extra))
+                extra = [match for match in answer.matches if match.is_second]
+                stated.append(bool(extra))
                 assert [match.rank for match in answer.matches] == list(range(1, len(answer.matches) + 1))
                 assert len({match.family for match in answer.matches}) == len(answer.matches)
+                assert all((match.share > 0.0) == (match.phase == 2) for match in answer.matches)
+                assert ("a mixture" in answer.reason) == bool(extra)
                 if extra:
                     assert len(extra) == 1
                     assert extra[0].rank == 2
                     assert {answer.matches[0].id, extra[0].id} == {library.id[first], library.id[second]}
                     assert 0.03 < extra[0].share < 0.6
-                    assert "perhaps a mixture" in answer.reason
-                else:
-                    assert all(match.share == 0.0 for match in answer.matches)
-        assert np.mean(offered) > 0.4
+        assert np.mean(stated) > 0.4
+
+    def test_an_unlikely_one_is_listed_by_its_probability(self, identifier, library, monkeypatch):
+        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
+        monkeypatch.setattr(identifier, "calibration_beside", Told(0.3, 0.1, 0.001))
+        answer = identifier.identify(pattern)
+        beside = [match for match in answer.matches if match.phase == 2]
+        assert [match.probability for match in beside] == [0.3, 0.1]
+        assert [match.probability for match in answer.matches[1:]] == sorted((match.probability for match in answer.matches[1:]), reverse=True)
+        assert not any(match.is_second for match in beside)
+        assert "mixture" not in answer.reason
+
+    def test_the_first_is_surer_without_the_lines_of_the_second(self, identifier, library, monkeypatch):
+        """The second phase's lines count against the first only until the second is found."""
+        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
+        with_second = identifier.identify(pattern).matches[0]
+        monkeypatch.setattr(identifier, "calibration_beside", Told(0.0))
+        without = identifier.identify(pattern).matches[0]
+        assert with_second.id == without.id
+        assert with_second.probability > without.probability
+        assert len(with_second.evidence.extra) < len(without.evidence.extra)
 
     def test_share_grows_with_the_second_phase(self, identifier, library):
         shares = []
@@ -259,7 +279,7 @@ class TestSecondPhase:
         for row in ROWS:
             for seed in range(3):
                 answer = identifier.identify(made.scan(library, row, seed, fwhm=0.2))
-                assert all(match.phase == 1 and match.share == 0.0 for match in answer.matches)
+                assert not any(match.is_second for match in answer.matches)
                 assert "mixture" not in answer.reason
 
     def test_top_one_keeps_the_first(self, tiny_model, library):

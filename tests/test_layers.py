@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 _TABLE = """
     errors  files  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
     evidence  indexed  preflight
-    network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  calibrate  train  train_encoder  add
+    network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
+    train  train_encoder  add
     identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  maps  explain  report  cli  __main__
 """
 ORDER = _TABLE.split()

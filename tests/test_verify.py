@@ -9,7 +9,7 @@ import pytest
 from xrdmatch.denoise import denoise
 from xrdmatch.match import compare, prepare
 from xrdmatch.pattern import Pattern
-from xrdmatch.verify import LINES_NEEDED, SHORTEST, VERIFY, unusable, verify
+from xrdmatch.verify import LINES_NEEDED, SHORTEST, unusable, verify
 
 POINTS = np.arange(4.0, 45.0, 0.02)
 ROWS = np.arange(5)
@@ -103,11 +103,7 @@ def test_verify_keeps_the_best_of_each_family(library):
             assert candidate.similarity == pytest.approx(fits.similarity[i])
 
 
-def test_verify_adjusts_no_more_than_it_says(library, monkeypatch):
-    from xrdmatch import verify as module
-
-    monkeypatch.setattr(module, "VERIFY", 2)
-    assert VERIFY > 2
-    fits, candidates = verify(library, ROWS, np.ones(5, dtype=np.float32), prepare(made.scan(library, 4)))
+def test_verify_adjusts_no_more_than_it_is_told(library):
+    fits, candidates = verify(library, ROWS, np.ones(5, dtype=np.float32), prepare(made.scan(library, 4)), 2)
     assert len(fits.rows) == len(candidates) == 2
     assert fits.rows[0] == 4

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.calibration import Calibration, Candidate, fit
+from xrdmatch import phases
+from xrdmatch.calibration import Calibration, Candidate, fit, stacked
+from xrdmatch.chemistry import Kinship
 from xrdmatch.denoise import denoise
 from xrdmatch.match import prepare
 from xrdmatch.model import Model
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.physics import LEVELS, MIDDLE, Hardness, measured_like
-from xrdmatch.verify import recall, unusable, verify
+from xrdmatch.verify import SHORTEST, recall, unusable, verify
 
 #: What the scans went through: the three levels, and pores so full of guests that intensities say little, which training does not cover.
 CONDITIONS = (*LEVELS.values(), replace(MIDDLE, guest=1.2, scatter=0.4, breathing=0.3, texture=0.6, smear=0.5))
@@ -22,6 +24,8 @@ CONDITIONS = (*LEVELS.values(), replace(MIDDLE, guest=1.2, scatter=0.4, breathin
 TWIN = 0.6
 #: Share of scans that are of the entries with fewest lines, and what share of the entries those are: other crystals are like them.
 SMALL, SMALLEST = 0.4, 0.2
+#: Heights of a second phase's strongest line, the first one's being 1.
+RATIO = (0.15, 1.0)
 #: Simulated scans are as fine as a laboratory's.
 SCAN_GRID = Grid(2.0, 50.0, 0.02)
 
@@ -32,6 +36,7 @@ class Trial:
 
     candidates: list[Candidate]
     right: int
+    left: float | None = None  # of a second phase, the share of the scan's lines it was looked for in
 
 
 def trial(model: Model, row: int, hidden: bool, rng: np.random.Generator, level: Hardness) -> Trial | None:
@@ -63,6 +68,49 @@ def taken_through(model: Model, pattern: Pattern, row: int, hidden: bool) -> Tri
     return Trial(candidates, int(found[0]) if found.size else len(candidates))
 
 
+def taken_on(model: Model, kinship: Kinship, weights: Calibration, pattern: Pattern, rows: Sequence[int]) -> Trial | None:
+    """What is found beside the first phase in a scan of one or two entries, whose `rows` are known; None where the first is neither of them, where it
+    leaves too little, or where the scan is unusable.
+    """
+    library = model.library
+    filtered = denoise(pattern)
+    measured = prepare(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
+    if unusable(measured):
+        return None
+    found, near = recall(model, model.recipe.apply(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed), measured)
+    fits, candidates = verify(library, found, near, measured)
+    first = fits.take(np.array([weights.probabilities(candidates)[0].argmax()]))
+    families = {int(library.family[row]) for row in rows}
+    own = int(library.family[first.rows[0]])
+    rest = phases.beside(model, kinship, first, measured) if own in families else None
+    if rest is None:
+        return None
+    right = np.flatnonzero(np.isin(library.family[rest.fits.rows], list(families - {own})))
+    return Trial(rest.candidates, int(right[0]) if right.size else len(rest.candidates), rest.left)
+
+
+def trials_beside(model: Model, weights: Calibration, rows: NDArray[np.int64], number: int, seed: int) -> list[Trial]:
+    """`number` scans of random `rows`: a third alone, a third mixed with any other entry, a third with one of the same metal and linker."""
+    rng, library, kinship = np.random.default_rng([seed, 21]), model.library, Kinship(model.library)
+    done = []
+    for i in range(number):
+        row, level = int(rng.choice(rows)), CONDITIONS[(i // 3) % len(CONDITIONS)]
+        sisters = kinship.sisters(int(library.family[row])) if i % 3 == 2 else np.arange(len(library))
+        pair = [row] if i % 3 == 0 or sisters.size == 0 else [row, int(rng.choice(sisters))]
+        heights = [1.0, float(rng.uniform(*RATIO))][: len(pair)]
+        parts = [measured_like(library, np.array([one]), SCAN_GRID, rng, level) for one in pair]
+        seen = np.logical_and.reduce([mask[0] for _, mask in parts])
+        if seen.sum() * SCAN_GRID.step < SHORTEST:
+            continue
+        scale = float(parts[0][0][0][seen].max())
+        counts = sum(
+            height * values[0][seen] * (scale / max(float(values[0][seen].max()), 1e-9)) for height, (values, _) in zip(heights, parts, strict=True)
+        )
+        result = taken_on(model, kinship, weights, Pattern(SCAN_GRID.two_theta[seen], np.asarray(counts), SCAN_GRID.wavelength), pair)
+        done += [result] if result is not None else []
+    return done
+
+
 def trials(model: Model, rows: NDArray[np.int64], number: int, seed: int, progress: Callable[[int], None] | None = None) -> list[Trial]:
     """`number` scans of random `rows`, a quarter under each of the conditions, every third with its family taken out of the library."""
     rng = np.random.default_rng([seed, 20])
@@ -81,21 +129,27 @@ def trials(model: Model, rows: NDArray[np.int64], number: int, seed: int, progre
 
 def calibrate(
     model: Model, rows: NDArray[np.int64], number: int, seed: int = 0, progress: Callable[[int], None] | None = None
-) -> tuple[Calibration, dict[str, float]]:
-    """Weights fitted on two thirds of the simulated scans, and how they do on the last third: expected calibration error, accuracy, rejection."""
-    return fitted(trials(model, rows, number, seed, progress))
+) -> tuple[dict[str, Calibration], dict[str, float]]:
+    """Weights of a first phase and of one `beside` it, fitted on two thirds of the simulated scans, and how they do on the last third: expected
+    calibration error, accuracy, rejection. The keys are those of the configuration.
+    """
+    weights, figures = fitted(trials(model, rows, number, seed, progress))
+    beside, further = fitted(trials_beside(model, weights, rows, number // 3, seed), beside=True)
+    return {"calibration": weights, "calibration_beside": beside}, figures | {f"beside_{name}": value for name, value in further.items()}
 
 
-def fitted(results: list[Trial]) -> tuple[Calibration, dict[str, float]]:
-    """Weights fitted on the first two thirds of `results`, and their quality on the rest."""
+def fitted(results: list[Trial], beside: bool = False) -> tuple[Calibration, dict[str, float]]:
+    """Weights fitted on the first two thirds of `results`, those of second phases where `beside`, and their quality on the rest."""
     cut = 2 * len(results) // 3
-    weights = _fit(results[:cut]) if cut else Calibration.from_json(None)
+    weights = weights_of(results[:cut]) if cut else Calibration.from_json(None, beside)
     return weights, quality(weights, results[cut:])
 
 
-def _fit(results: list[Trial]) -> Calibration:
-    features = [np.stack([candidate.features() for candidate in result.candidates]) for result in results]
-    return fit(features, np.array([result.right for result in results]))
+def weights_of(results: list[Trial]) -> Calibration:
+    """Weights fitted on all of `results`, one or more, which are either all of first phases or all of second ones."""
+    lefts = [result.left for result in results]
+    features = [stacked(result.candidates, result.left) for result in results]
+    return fit(features, np.array([result.right for result in results]), None if lefts[0] is None else lefts)
 
 
 def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
@@ -105,7 +159,7 @@ def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
     """
     top, right, absent, rejected = [], [], [], []
     for result in results:
-        probabilities, none = weights.probabilities(result.candidates)
+        probabilities, none = weights.probabilities(result.candidates, result.left)
         best = int(probabilities.argmax())
         top.append(probabilities[best])
         right.append(best == result.right)

@@ -19,6 +19,9 @@ _NON_METALS = frozenset(
 _STEP = 0.05
 #: Oxygen a metal atom by which water and hydroxide may differ; more is another linker.
 _OXYGEN = 1.5
+#: What caps a metal or balances its charge, and the relative difference up to which amounts of the linker's atoms a metal atom are the same.
+_CAPS = frozenset(("H", "D", "O", "F", "Cl", "Br", "I"))
+_ALIKE = 0.1
 
 Metals = tuple[str, ...]
 
@@ -48,6 +51,37 @@ def holding(library: Library, elements: Sequence[str] | None = None, exclude: Se
 def skeleton(formula: str) -> str:
     """A formula's composition a metal atom without hydrogen and oxygen, which water and disorder change, as text to compare."""
     return " ".join(f"{symbol}{round(amount / _STEP)}" for symbol, amount in sorted(composition(formula).items()) if symbol not in ("H", "O"))
+
+
+class Kinship:
+    """Which entries of a library are made of the same metal and linker: what one synthesis may give side by side."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        kinds, self._of = np.unique(library.formula, return_inverse=True)
+        self._metals = [frozenset(metals_of(kind)) for kind in kinds.tolist()]
+        self._linker = [_linker(kind) for kind in kinds.tolist()]
+
+    def sisters(self, family: int) -> NDArray[np.int64]:
+        """Rows of other families whose metals are among those of `family`, and whose linkers a metal atom are those of one of its members."""
+        library = self._library
+        own = sorted(set(self._of[library.members(family)].tolist()))
+        metals = frozenset[str]().union(*(self._metals[kind] for kind in own))
+        linkers = [self._linker[kind] for kind in own]
+        like = [
+            bool(found) and found <= metals and any(_same(linker, other) for other in linkers)
+            for found, linker in zip(self._metals, self._linker, strict=True)
+        ]
+        return np.flatnonzero(np.array(like, dtype=bool)[self._of] & (library.family != family))
+
+
+def _linker(formula: str) -> dict[str, float]:
+    """Atoms a metal atom, without the metals and what caps or charges them: hydrogen, oxygen, halogens."""
+    return {symbol: amount for symbol, amount in composition(formula).items() if symbol not in _CAPS and symbol in _NON_METALS}
+
+
+def _same(one: dict[str, float], other: dict[str, float]) -> bool:
+    return one.keys() == other.keys() and all(abs(one[symbol] - other[symbol]) < _ALIKE * other[symbol] for symbol in one)
 
 
 def compound(identifier: str) -> str:

@@ -81,8 +81,8 @@ def identification_figure(result: Identification, size: Size = "double", scale: 
 
 def candidates(result: Identification) -> list[Match]:
     """What a figure shows: the best match, a second phase, and others that are likely, `SHOWN` at most."""
-    beside = [match for match in result.matches[1:] if match.phase == 2 or match.probability >= LIKELY]
-    beside.sort(key=lambda match: match.phase != 2)
+    beside = [match for match in result.matches[1:] if match.is_second or match.probability >= LIKELY]
+    beside.sort(key=lambda match: not match.is_second)
     return [match for match in [*result.matches[:1], *beside] if match.lines is not None][:SHOWN]
 
 
@@ -166,7 +166,7 @@ def _tick_axes(axes: Axes, named: Sequence[Match], view: Overlay) -> None:
         if row == 0:
             gone = [place for place, hkl in enumerate(lines.hkl.tolist()) if tuple(hkl) in missing]
             axes.plot(lines.observed[gone], [base - 0.08] * len(gone), ls="none", marker="^", ms=2.5, color=VERMILLION)
-        said = f"{title(match)}{' · second phase' if match.phase == 2 else f' · {100 * match.probability:.0f} %'}"
+        said = f"{title(match)}{' · second phase' if match.is_second else f' · {100 * match.probability:.0f} %'}"
         text = axes.annotate(said, (0.995, base + 0.98), xycoords=("axes fraction", "data"), ha="right", va="top", fontsize=TEXT - 1.5, color=colour)
         text.set_parse_math(False)
     axes.set_ylim(-len(named) + 1 - 0.25, 1.0)

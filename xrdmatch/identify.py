@@ -8,22 +8,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch import preflight
+from xrdmatch import phases, preflight
 from xrdmatch.adjust import polished
 from xrdmatch.calibration import Calibration, Candidate
-from xrdmatch.chemistry import holding
+from xrdmatch.chemistry import Kinship, holding
 from xrdmatch.denoise import Mode, denoise
 from xrdmatch.errors import LibraryError
-from xrdmatch.evidence import Evidence, expected_signal, residual
+from xrdmatch.evidence import Evidence
 from xrdmatch.families import undecided
 from xrdmatch.indexed import Indexed, evidence_in_scan, index
-from xrdmatch.match import Fits, Measured, candidate_profiles, prepare
+from xrdmatch.match import Fits, Measured, prepare
 from xrdmatch.model import Device, Model
 from xrdmatch.pattern import Pattern
 from xrdmatch.verify import LINES_NAMED, VERIFY, clear_lines, recall, unusable, verify
@@ -31,10 +32,8 @@ from xrdmatch.xray import CU_K_ALPHA
 
 #: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
-#: Share of the line intensity left unexplained from which a second phase is looked for, and the probability it needs.
-LEFT, SECOND = 0.08, 0.3
-#: Lines it needs: fewer than a scan of its own, since the first phase covers some.
-SECOND_LINES = 2
+#: Probability of the best family from which a second phase is looked for beside it, and of a second phase from which it is listed at all.
+FIRST, LISTED = 0.1, 0.01
 #: Members listed for a family.
 MEMBERS = 50
 
@@ -43,7 +42,8 @@ MEMBERS = 50
 class Match:
     """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
 
-    phase 2: found in the lines that the best match leaves; share: of the scan's line intensity (square-root scale) that it explains.
+    phase 2: found in the lines that the best match leaves, with the probability that it is there beside it; share: of the scan's line intensity
+    (square-root scale) that it explains.
     evidence, lines: at the scan's wavelength and angles.
     """
 
@@ -64,6 +64,11 @@ class Match:
     share: float = 0.0
     evidence: Evidence | None = field(default=None, repr=False)
     lines: Indexed | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_second(self) -> bool:
+        """Whether this is a second phase that is more likely there than not."""
+        return self.phase == 2 and self.probability >= NAMED
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,12 @@ def error_result(file: str, message: str, model: str = "") -> Identification:
 
 @dataclass(frozen=True, eq=False)
 class _Ranking:
-    """All verified families ranked, with the fits behind them, in the same order."""
+    """All verified families ranked, with the fits and the findings behind them, in the same order, and the lines they were compared with."""
 
     matches: list[Match]
     fits: Fits
+    candidates: list[Candidate]
+    measured: Measured
 
 
 class Identifier:
@@ -141,6 +148,7 @@ class Identifier:
         self.model.ready()
         self.top = top
         self.calibration = Calibration.from_json(self.model.config.get("calibration"))
+        self.calibration_beside = Calibration.from_json(self.model.config.get("calibration_beside"), beside=True)
         self.allowed = holding(self.model.library, elements, exclude) if elements is not None or exclude else None
         known = self.allowed if self.allowed is None or self.model.kind == "encoder" else self.allowed[self.model.label_rows]
         if known is not None and not known.any():
@@ -177,14 +185,19 @@ class Identifier:
             return replace(result, reason=why, seconds=round(time.perf_counter() - clock, 4))
         inputs = self.model.recipe.apply(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
         ranking = self._ranked(inputs, measured)
+        beside = self._beside(ranking, measured)
+        if beside is not None and beside.matches[0].probability >= NAMED:
+            ranking = self._again(ranking, beside, measured)
         result.notes.extend(filter(None, [preflight.cut_off(self.model.library, ranking.fits, 0, measured, scan)]))
         verdict, reason = self._decide(ranking.matches, len(clear_lines(measured)))  # of all families: how many are shown must not change it
         matches = self._shown(ranking, measured, self.top, scan)
-        second = self._second_phase(ranking, measured, scan) if self.model.kind == "encoder" else None
-        if second is not None:
-            matches = [matches[0], second, *(match for match in matches[1:] if match.family != second.family)][: self.top]
-            matches = [replace(match, rank=rank) for rank, match in enumerate(matches, 1)]
-            reason += f"; {second.name or second.family} explains a further {100 * second.share:.0f} % of the line intensity: perhaps a mixture"
+        if beside is not None:
+            matches = _with_second(matches, self._shown(beside, beside.measured, self.top, scan))
+            reason += "".join(
+                f"; {match.name or match.family} explains a further {100 * match.share:.0f} % of the line intensity: a mixture"
+                for match in matches
+                if match.is_second
+            )
         return replace(result, verdict=verdict, reason=reason, matches=matches, seconds=round(time.perf_counter() - clock, 4))
 
     def _ranked(self, inputs: NDArray[np.float32], measured: Measured) -> _Ranking:
@@ -197,9 +210,40 @@ class Identifier:
             probabilities = np.array([candidate.recalled for candidate in candidates])
         else:
             probabilities, _ = self.calibration.probabilities(candidates)
+        return self._in_order(fits, candidates, probabilities, measured)
+
+    def _in_order(
+        self, fits: Fits, candidates: list[Candidate], probabilities: NDArray[np.float64], measured: Measured, left: float = 0.0
+    ) -> _Ranking:
         order = np.argsort(-probabilities, kind="stable")
-        fits = fits.take(order)
-        return _Ranking([self._match(i, fits, float(probabilities[place]), candidates[place]) for i, place in enumerate(order)], fits)
+        fits, candidates = fits.take(order), [candidates[place] for place in order]
+        matches = [self._match(i, fits, float(probabilities[place]), candidates[i], left) for i, place in enumerate(order)]
+        return _Ranking(matches, fits, candidates, measured)
+
+    def _beside(self, ranking: _Ranking, measured: Measured) -> _Ranking | None:
+        """What the lines that the best family leaves unexplained look like, where they are enough to tell."""
+        if self.model.kind == "classifier" or ranking.matches[0].probability < FIRST:
+            return None
+        rest = phases.beside(self.model, self.kinship, ranking.fits.take(np.array([0])), measured, self.allowed)
+        if rest is None:
+            return None
+        probabilities, _ = self.calibration_beside.probabilities(rest.candidates, rest.left)
+        return self._in_order(rest.fits, rest.candidates, probabilities, rest.measured, rest.left)
+
+    def _again(self, ranking: _Ranking, beside: _Ranking, measured: Measured) -> _Ranking:
+        """The ranking without the lines of the second phase, which spoke against the first; as it was where that does not make it surer."""
+        alone = phases.without(self.model, beside.fits.take(np.array([0])), beside.measured, measured)
+        if unusable(alone):
+            return ranking
+        near = np.array([candidate.recalled for candidate in ranking.candidates], dtype=np.float32)
+        fits, candidates = verify(self.model.library, ranking.fits.rows, near, alone)
+        again = self._in_order(fits, candidates, self.calibration.probabilities(candidates)[0], alone)
+        best, before = again.matches[0], ranking.matches[0]
+        return again if best.family == before.family and best.probability > before.probability else ranking
+
+    @cached_property
+    def kinship(self) -> Kinship:
+        return Kinship(self.model.library)
 
     def _shown(self, ranking: _Ranking, measured: Measured, number: int, scan: Pattern) -> list[Match]:
         """The first matches with their lines and evidence as they lie in the scan."""
@@ -214,22 +258,6 @@ class Identifier:
         shown[0] = replace(shown[0], shift=round(float(first.shift[0]), 3), strain=(a, b, c), fwhm=round(float(first.fwhm[0]), 3))
         return shown
 
-    def _second_phase(self, ranking: _Ranking, measured: Measured, scan: Pattern) -> Match | None:
-        """What the lines that the best family leaves unexplained look like, where they are enough to tell; its share is of the whole scan."""
-        first = ranking.fits.take(np.array([0]))
-        profile = candidate_profiles(self.model.library, first.rows, measured, first.strain, first.fwhm, first.b)[0]
-        rest = residual(measured, expected_signal(profile, float(first.shift[0]), measured))
-        left = float(rest.lines.sum() / max(measured.lines.sum(), 1e-30))
-        if left < LEFT or ranking.matches[0].probability < 0.1 or unusable(rest, SECOND_LINES):
-            return None
-        grid = measured.recipe.grid
-        left_over = Pattern(grid.two_theta, rest.lines.astype(float), grid.wavelength).within(measured.mask)
-        second = self._shown(self._ranked(self.model.recipe.apply(left_over, sigma=0.0), rest), rest, 1, scan)[0]
-        own = second.family == ranking.matches[0].family
-        if own or second.probability < SECOND or second.evidence is None:
-            return None
-        return replace(second, phase=2, share=round(left * second.evidence.explained, 4))
-
     def _likeliest(self, rows: NDArray[np.int64], recalled: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Of a classifier's labels, best first: the best of each of the `VERIFY` likeliest families, with the sum of the family's probabilities."""
         _, first, group = np.unique(self.model.library.family[rows], return_index=True, return_inverse=True)
@@ -237,7 +265,8 @@ class Identifier:
         order = np.argsort(-total, kind="stable")[:VERIFY]
         return rows[first[order]], total[order]
 
-    def _match(self, i: int, fits: Fits, probability: float, candidate: Candidate) -> Match:
+    def _match(self, i: int, fits: Fits, probability: float, candidate: Candidate, left: float = 0.0) -> Match:
+        """left: of a second phase, the share of the scan's line intensity that it was compared with."""
         library, row = self.model.library, int(fits.rows[i])
         family = int(library.family[row])
         members = [str(library.id[j]) for j in library.members(family)]
@@ -255,6 +284,8 @@ class Identifier:
             strain=(round(float(fits.strain[i, 0]), 4), round(float(fits.strain[i, 1]), 4), round(float(fits.strain[i, 2]), 4)),
             fwhm=round(float(fits.fwhm[i]), 3),
             note=undecided(library, family) if len(members) > 1 else "",
+            phase=2 if left else 1,
+            share=round(left * candidate.evidence.explained, 4),
             evidence=candidate.evidence,
         )
 
@@ -274,3 +305,14 @@ class Identifier:
             names = " or ".join(dict.fromkeys(match.name or match.family for match in likely))
             return "ambiguous", f"{names}: the scan does not tell them apart; a longer or sharper scan, or the composition (EDX, ICP), may decide"
         return "unknown", f"nothing in the library fits well; the closest is {said}"
+
+
+def _with_second(matches: list[Match], beside: list[Match]) -> list[Match]:
+    """As many matches as there were: the best, then by probability the others and what may be there beside it; each family once."""
+    number, others = len(matches), [*matches[1:], *(match for match in beside if match.probability >= LISTED)]
+    ranked, families = matches[:1], {matches[0].family}
+    for match in sorted(others, key=lambda match: -match.probability):
+        if match.family not in families and len(ranked) < number:
+            families.add(match.family)
+            ranked.append(match)
+    return [replace(match, rank=rank) for rank, match in enumerate(ranked, 1)]

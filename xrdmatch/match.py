@@ -7,6 +7,7 @@ square roots. The best few then have their cell, width and fall-off with angle a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,14 @@ class Fits:
     b: Floats
 
     def take(self, order: NDArray[np.int64]) -> Fits:
-        return Fits(*(getattr(self, name)[order] for name in ("rows", "similarity", "shift", "strain", "fwhm", "b")))
+        return Fits(*(values[order] for values in self._values()))
+
+    def joined(self, other: Fits) -> Fits:
+        """These and those of `other`, one after the other."""
+        return Fits(*(np.concatenate(pair) for pair in zip(self._values(), other._values(), strict=True)))
+
+    def _values(self) -> tuple[NDArray[Any], ...]:
+        return self.rows, self.similarity, self.shift, self.strain, self.fwhm, self.b
 
 
 def prepare(pattern: Pattern, wavelength: float | None = None, sigma: float | None = None, passed: float = 1.0, recipe: Recipe = RECIPE) -> Measured:

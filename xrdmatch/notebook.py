@@ -52,7 +52,7 @@ def matches_html(matches: Sequence[Match]) -> str:
     rows = []
     for match in matches:
         link = doi_link(match.doi)
-        second = " (second phase)" if match.phase == 2 else ""
+        second = f" ({'' if match.is_second else 'perhaps '}second phase)" if match.phase == 2 else ""
         texts = (str(match.rank), (match.name or match.id) + second, match.id, formula_text(match.formula).replace("\n", ""))
         cells = [*map(html.escape, (*texts, f"{match.similarity:.3f}", percent(match.probability)))]
         cells.append(f'<a href="{html.escape(link)}" rel="noopener noreferrer">doi</a>' if link else "")

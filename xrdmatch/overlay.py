@@ -64,7 +64,7 @@ def overlay(result: Identification) -> Overlay | None:
     scan = result.measured or result.pattern
     if scan is None:
         return None
-    phases = tuple(match for match in result.matches if match.lines is not None and (match.rank == 1 or match.phase == 2))
+    phases = tuple(match for match in result.matches if match.lines is not None and (match.rank == 1 or match.is_second))
     base = background(scan)
     profiles = [profile(match.lines, scan) for match in phases if match.lines is not None]
     floors = [lower_edge(values, scan.step) for values in profiles]

@@ -226,7 +226,7 @@ def match_data(match: Match, scale: float | None, view: Overlay) -> dict[str, An
         states = (
             {tuple(line[:3]): state for state, lines in (("found", found.matched), ("missing", found.missing)) for line in lines} if found else {}
         )
-        data["lines"] = line_rows(match.lines, LINES if match.rank == 1 or match.phase == 2 else OTHERS, states)
+        data["lines"] = line_rows(match.lines, LINES if match.rank == 1 or match.is_second else OTHERS, states)
     return data
 
 

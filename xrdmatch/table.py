@@ -151,7 +151,7 @@ def match_table(matches: Sequence[Match], console: Console) -> Table:
 
 def beside_name(match: Match, wide: bool = False) -> list[str]:
     """What stands under a name: its refcode, its family where that has another name, how many are alike, and that it is a second phase."""
-    second = [f"second phase, {percent(match.share)} of the signal"] if match.phase == 2 else []
+    second = [f"{'' if match.is_second else 'perhaps '}second phase, {percent(match.share)} of the signal"] if match.phase == 2 else []
     if wide:
         return second
     alike = len(match.members) - 1

@@ -233,7 +233,7 @@ def finish_model(
     model.__dict__ |= {"library": library, "vectors": vectors, "lookup": Lookup.of(library)}
     weights, quality = calibrate(model, rows, scans, seed)
     metrics |= {**recalled, **quality}
-    write_encoder(out, {**config, "calibration": weights.to_json(), "metrics": metrics}, library, vectors)
+    write_encoder(out, {**config, **{name: fitted.to_json() for name, fitted in weights.items()}, "metrics": metrics}, library, vectors)
 
 
 def _schedule(step: int, settings: Settings) -> float:

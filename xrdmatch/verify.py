@@ -58,14 +58,16 @@ def _largest(values: NDArray[np.float32], number: int) -> NDArray[np.int64]:
     return np.asarray(top[np.argsort(-values[top], kind="stable")])
 
 
-def verify(library: Library, rows: NDArray[np.int64], recalled: NDArray[np.float32], measured: Measured) -> tuple[Fits, list[Candidate]]:
-    """Compare recalled rows with the scan, keep the best of each family, adjust the best few; with each one's evidence."""
+def verify(
+    library: Library, rows: NDArray[np.int64], recalled: NDArray[np.float32], measured: Measured, number: int = VERIFY
+) -> tuple[Fits, list[Candidate]]:
+    """Compare recalled rows with the scan, keep the best of each family, adjust the best `number`; with each one's evidence."""
     near = dict(zip(rows.tolist(), recalled.tolist(), strict=True))
     fits = _familiar_first(library, compare(library, rows, coarse(measured)))
     _, first = np.unique(library.family[fits.rows], return_index=True)
     fits = fits.take(np.sort(first))
     worth = fits.similarity + NETWORK * np.array([near[row] for row in fits.rows.tolist()])
-    fits = fits.take(np.argsort(-worth, kind="stable")[:VERIFY])
+    fits = fits.take(np.argsort(-worth, kind="stable")[:number])
     plain = dict(zip(fits.rows.tolist(), fits.similarity.tolist(), strict=True))
     fits = adjust(library, fits, measured)
     bends = bend(fits.strain, [lattice_directions(library.cell[row]) for row in fits.rows])
