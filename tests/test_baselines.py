@@ -232,6 +232,23 @@ class TestCommand:
         done = b.compare_all(["logistic", "forest"], labels, library, augmented)
         assert [one.note for one in done] == ["learned from 20 of 40 patterns", "each tree learned from 20 of 40 patterns"]
 
+    @pytest.mark.parametrize("name", b.LEARNING)
+    @pytest.mark.parametrize("seen", [[0, 1], [1, 3, 4]])
+    def test_two_classes_and_classes_without_a_pattern(self, library, name, seen):
+        rows = np.arange(5)
+        x = np.concatenate(list(library_profiles(library, rows, PAPER_GRID, 0.1)))
+        y = np.repeat(np.array(seen, np.int32), 6)
+        noisy = x[y] + np.random.default_rng(0).random((len(y), x.shape[1]), np.float32) * np.float32(0.01)
+        scores = b.classify(name, b.Training(noisy, y, rows if len(seen) > 2 else rows[:2]), x[seen])
+        assert scores.argmax(axis=1).tolist() == seen
+        assert all(not np.isfinite(scores[:, missing]).any() for missing in range(scores.shape[1]) if missing not in seen)
+
+    def test_one_class_is_too_few(self, library, labels, tmp_path):  # noqa: F811
+        profiles = library_profiles(library, np.arange(1), PAPER_GRID, 0.1)
+        write_shuffled(profiles, library.id[:1].tolist(), [np.random.default_rng(0).random(2251)], tmp_path / "one.h5", copies=9, grid=PAPER_GRID)
+        with pytest.raises(LibraryError, match=r"one\.h5: the classical models need patterns of two structures"):
+            b.compare_all(["svm"], labels, library, tmp_path / "one.h5")
+
     def test_a_forest_does_not_depend_on_the_cores(self, library, labels, augmented, monkeypatch):  # noqa: F811
         known, asked = b._from_set(augmented, library, 0), np.random.default_rng(0).random((3, 2251), np.float32)
         grown = []

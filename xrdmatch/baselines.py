@@ -8,6 +8,7 @@ imports scikit-learn for classification.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -174,6 +175,8 @@ def compare_all(
     if known is None and learning:
         tell(f"no --training given: making {MADE_COPIES} patterns of up to {MADE_STRUCTURES} structures")
         known = made_training(library, queries.entries, seed)
+    if learning and known is not None and np.unique(known.y).size < 2:
+        raise LibraryError(f"{training or 'the library'}: the classical models need patterns of two structures or more")
     results = []
     for name in names:
         tell(f"baseline: {TITLES[name]}")
@@ -242,6 +245,8 @@ def made_training(library: Library, labels: list[dict[str, str]], seed: int) -> 
 
 def classify(name: str, training: Training, queries: Floats, seed: int = 0) -> NDArray[np.float64]:
     """Scores (q, classes) of one classical model: the larger the likelier, -inf where it gives a class no vote."""
+    if name not in LEARNING:
+        raise ValueError(f"{name} is not a classical model")
     low = training.x.min(axis=0).astype(np.float32)
     span = training.x.max(axis=0).astype(np.float32) - low
     span = np.where(span > 0, span, np.float32(1))
@@ -256,19 +261,17 @@ def classify(name: str, training: Training, queries: Floats, seed: int = 0) -> N
         return _votes(_neighbours(training, scaled, asked))
     if name == "forest":
         return _votes(_forest(training, scaled, asked, seed))
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
+
+    # The paper ranks by the SVM's pairwise probabilities (five more fits of each of the half million pairs); votes and margins rank the same first.
+    model = LogisticRegression() if name == "logistic" else SVC(decision_function_shape="ovr")
     subset = training.at_most(SLOW[name])
-    x = scaled(subset.x)
-    if name == "logistic":
-        from sklearn.linear_model import LogisticRegression
-
-        with _no_warnings():  # the paper's 100 steps do not converge, which scikit-learn says
-            return np.asarray(LogisticRegression().fit(x, subset.y).decision_function(asked), dtype=float)
-    if name == "svm":
-        from sklearn.svm import SVC
-
-        # The paper ranks by pairwise probabilities (five more fits of each of the half million pairs); votes and margins rank the same first.
-        return np.asarray(SVC(decision_function_shape="ovr").fit(x, subset.y).decision_function(asked), dtype=float)
-    raise ValueError(f"{name} is not a classical model")
+    with warnings.catch_warnings(action="ignore"):  # the paper's 100 steps of logistic regression do not converge, which scikit-learn says
+        margins = np.asarray(model.fit(scaled(subset.x), subset.y).decision_function(asked), dtype=float)
+    scores = np.full((len(asked), len(training.rows)), -np.inf)
+    scores[:, model.classes_] = margins if margins.ndim > 1 else np.stack([-margins, margins], axis=1)  # of two classes there is one margin
+    return scores
 
 
 def _bayes(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats) -> NDArray[np.float64]:
@@ -327,12 +330,6 @@ def _forest(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked:
 
 def _votes(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(shares > 0, shares, -np.inf)
-
-
-def _no_warnings() -> Any:
-    import warnings
-
-    return warnings.catch_warnings(action="ignore")
 
 
 # --- Search-match
