@@ -33,7 +33,7 @@ from xrdmatch.xray import CU_K_ALPHA
 #: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
 #: Probability of the best family from which a second phase is looked for beside it, and of a second phase from which it is listed at all.
-FIRST, LISTED = 0.1, 0.01
+FIRST, LISTED = 0.1, 0.005
 #: Members listed for a family.
 MEMBERS = 50
 
@@ -308,10 +308,13 @@ class Identifier:
 
 
 def _with_second(matches: list[Match], beside: list[Match]) -> list[Match]:
-    """As many matches as there were: the best, then by probability the others and what may be there beside it; each family once."""
-    number, others = len(matches), [*matches[1:], *(match for match in beside if match.probability >= LISTED)]
-    ranked, families = matches[:1], {matches[0].family}
-    for match in sorted(others, key=lambda match: -match.probability):
+    """As many matches as there were: the best, then by probability the others and what may be there together with it; each family once."""
+    first = matches[0]
+    least = LISTED if first.probability >= NAMED else NAMED  # where nothing fits well, what else may be there alone is of more use
+    ranked, families, number = [first], {first.family}, len(matches)
+    chances = [(match.probability, match) for match in matches[1:]]
+    chances += [(first.probability * match.probability, match) for match in beside if match.probability >= least]
+    for _, match in sorted(chances, key=lambda chance: -chance[0]):
         if match.family not in families and len(ranked) < number:
             families.add(match.family)
             ranked.append(match)
