@@ -34,8 +34,8 @@ MISSED = {
 #: Mixtures of MIL-88B and MIL-101 of which one phase comes first.
 ONE_PHASE_FIRST = ("PXRD_S-8", "PXRD_S-10", "PXRD_S-11", "PXRD_S-12")
 #: Minerals whose own structure is in the joined library and once came behind another, and still do.
-SECOND = ("Al2Fe3_SiO4_3_230", "BeAlSiO2_1", "MgB3H15O13_1", "NaMg3Al6Si6B3O31_160")
-MENDED = ("CaGeH6CSO6_1", "CaSiH10CSO9_1", "Fe2PO4F_15", "KFeS3_1", "PPb2ClO3_1", "CaCu2SiH2O5_1")
+SECOND = ("Al2Fe3_SiO4_3_230", "BeAlSiO2_1", "CaCu2SiH2O5_1", "MgB3H15O13_1", "NaMg3Al6Si6B3O31_160")
+MENDED = ("CaGeH6CSO6_1", "CaSiH10CSO9_1", "Fe2PO4F_15", "KFeS3_1", "PPb2ClO3_1")
 
 
 def _here() -> str:
