@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 
 #: A module imports only from modules before it. A folder is one module.
 _TABLE = """
-    errors  files  xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
+    errors  files  workers
+    xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
     evidence  indexed  preflight
     network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
     train  train_encoder  add
@@ -24,6 +25,8 @@ DOORS = {
     "torch": ({"network", "train", "train_encoder"}, {"network", "train", "train_encoder"}),
     "onnxruntime": ({"model", "cli"}, set()),
     "h5py": ({"library", "augment"}, set()),
+    "distributed": ({"workers"}, set()),
+    "dask": ({"workers"}, set()),
     "gemmi": ({"structure", "simulate"}, {"structure", "simulate"}),
     "pymatgen": ({"structure", "simulate"}, set()),
     "typer": ({"cli"}, {"cli"}),

@@ -14,6 +14,7 @@ import pytest
 from xrdmatch.cli import inputs, pool, serving
 from xrdmatch.errors import ModelError
 from xrdmatch.model import Model
+from xrdmatch.workers import Workers
 
 
 class Doubling:
@@ -107,7 +108,7 @@ def test_workers_that_share_a_session_answer_as_one_process_does(tiny_model, sca
     session = Model.load(tiny_model, "cpu").session
     session.provider = "CUDAExecutionProvider"
     job = pool.Job(str(tiny_model), 5, None, [], None, "auto", None)
-    got = list(pool.answers(files, 2, job, session))
+    got = list(pool.answers(files, Workers(2), job, session))
     assert {answer.provider for answer in got} == {"CUDAExecutionProvider", ""}  # a file that cannot be read has none
 
     def plain(answer):

@@ -28,11 +28,11 @@ from xrdmatch.denoise import PAPER_GRID
 from xrdmatch.errors import LibraryError, ReadError
 from xrdmatch.library import Library, own_dataset
 from xrdmatch.pattern import Grid, Pattern
-from xrdmatch.physics import Hardness, ideal, measured_like, with_instrument
-from xrdmatch.recipe import Recipe
+from xrdmatch.physics import Copies, Hardness, ideal, with_instrument
+from xrdmatch.workers import Workers, ordered
 
 Floats = NDArray[np.float32]
-Made = tuple[Floats, NDArray[np.int32]]  # patterns (k, points) and labels (k,)
+Made = tuple[NDArray[np.floating[Any]], NDArray[np.int32]]  # patterns (k, points) and labels (k,)
 Progress = Callable[[int], None]
 
 KEPT = 401  # strongest points of a pattern that stay: those not below the 401st largest
@@ -45,7 +45,6 @@ MEMORY_LIMIT = 2 << 30  # bytes; training holds a set up to this size in memory 
 BLOCK_ROWS = 8192  # rows that training takes up at a time
 READ_ROWS = 64  # neighbouring rows it reads of a large file at once; a block mixes BLOCK_ROWS / READ_ROWS such pieces from anywhere in it
 PROFILE_ROWS = 64  # library entries simulated at a time
-PHYSICS = 1  # keeps the random streams of the two methods apart
 BUFFER_ROWS = 2048  # rows collected before they are written: the memory a set of any size needs
 
 
@@ -156,23 +155,10 @@ def shuffle_provenance(sources: int, copies: int, seed: int, strength: float | N
     }
 
 
-def physics_rows(
-    library: Library,
-    rows: NDArray[np.int64],
-    grid: Grid,
-    copies: int,
-    seed: int,
-    level: Hardness,
-    blanks: NDArray[np.float64] | None,
-    progress: Progress | None,
-) -> Iterator[Made]:
-    """`copies` patterns of each library entry of `rows` as a laboratory would record them (`physics.measured_like`), scaled to 0..1, 0 where a scan
-    has no data. Each entry draws from its own random stream. blanks: (b, grid.size) measured blanks."""
-    recipe = Recipe(kind="minmax", grid=grid)
-    for number, row in enumerate(np.asarray(rows, dtype=np.int64)):
-        rng = np.random.default_rng([seed, number, PHYSICS])
-        counts, mask = measured_like(library, np.full(copies, row), grid, rng, level, blanks)
-        yield recipe.apply_batch(counts, mask)[:, 0], np.full(copies, number, dtype=np.int32)
+def physics_rows(how: Copies, rows: NDArray[np.int64], progress: Progress | None, workers: Workers) -> Iterator[Made]:
+    """`how.copies` patterns of each library entry of `rows`, with its number in `rows`; the same whatever the workers."""
+    for number, patterns in enumerate(ordered(Copies.patterns, enumerate(rows.tolist()), workers, how)):
+        yield patterns, np.full(how.copies, number, dtype=np.int32)
         if progress is not None:
             progress(number + 1)
 
@@ -191,16 +177,19 @@ def write_physics(
     fwhm: float = 0.1,
     grid: Grid | None = None,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> int:
     """Write patterns of library entries made by the physics method, half of them by the shuffle method where `noise` is given; number of rows.
 
     blanks, noise: measured scans on the grid (by default the paper's) with their names. strength, fwhm: of the shuffled half.
-    level: by default `with_instrument(Hardness())`. `progress` is called after each structure and method. Raises as `write_shuffled`.
+    level: by default `with_instrument(Hardness())`. `progress` is called after each structure and method. workers: where the physics method runs,
+    by default in this process. Raises as `write_shuffled`.
     """
     grid, level, blanks = grid or PAPER_GRID, level or with_instrument(Hardness()), blanks or {}
     shuffled = copies // 2 if noise else 0
     base = np.array(list(blanks.values()), dtype=float) if blanks else None
-    made: Iterator[Made] = physics_rows(library, rows, grid, copies - shuffled, seed, level, base, progress)
+    how = Copies(library, grid, copies - shuffled, seed, level, base)
+    made: Iterator[Made] = physics_rows(how, np.asarray(rows, dtype=np.int64), progress, workers or Workers())
     provenance = {"method": "physics", "seed": seed, "copies": copies, "level": asdict(level), "blanks": list(blanks), "grid": asdict(grid)}
     if noise and shuffled:
         profiles = library_profiles(library, rows, grid, fwhm)

@@ -1,16 +1,9 @@
-"""Many structures to one library, on all cores, with a resumable part file."""
+"""Many structures to one library, on all cores or a cluster, with a resumable part file."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +13,7 @@ from xrdmatch.library import Entry, Library, check_writable
 from xrdmatch.simulate import D_MAX, D_MIN, Reflections, reflections
 from xrdmatch.structure import Structure, iter_sources, parse
 from xrdmatch.structure import metals as metals
+from xrdmatch.workers import Workers, ordered
 from xrdmatch.xray import CU_K_ALPHA
 
 #: Lines weaker than this share of the entry's strongest (with Lorentz-polarisation at Cu) are not kept.
@@ -65,17 +59,15 @@ def strong_lines(lines: Reflections, keep_above: float) -> Reflections:
     return Reflections(lines.hkl[keep], lines.d[keep], lines.intensity[keep])
 
 
-def _work(batch: list[Item]) -> list[Entry | tuple[str, str]]:
-    """Entries, or (name, reason) for what cannot be loaded. Runs in a worker."""
-    results: list[Entry | tuple[str, str]] = []
-    for name, data, source in batch:
-        try:
-            results.append(entry_of(parse(data, name, source)))
-        except StructureError as error:
-            results.append((name, str(error)))
-        except MemoryError:
-            results.append((name, f"{name}: the cell is too large for this machine's memory"))
-    return results
+def _entry(job: None, item: Item) -> Entry | tuple[str, str]:
+    """The entry of a structure file, or (name, reason) where it cannot be loaded. Runs in a worker."""
+    name, data, source = item
+    try:
+        return entry_of(parse(data, name, source))
+    except StructureError as error:
+        return name, str(error)
+    except MemoryError:
+        return name, f"{name}: the cell is too large for this machine's memory"
 
 
 def build(
@@ -86,8 +78,9 @@ def build(
     progress: Callable[[int], None] | None = None,
     attrs: dict[str, Any] | None = None,
     finish: Callable[[Library], Library] | None = None,
+    scheduler: str | None = None,
 ) -> tuple[Library, BuildReport]:
-    """Simulate every structure of `sources` and write the library `target` (.h5).
+    """Simulate every structure of `sources` and write the library `target` (.h5), on `jobs` processes or those of a Dask `scheduler`.
 
     An id that comes twice keeps its first structure; the rest are reported. While it works, the finished part is kept in `target`.partial
     (also after Ctrl-C); `resume` starts from it. finish: what is done to the whole library before it is written. Raises LibraryError where no
@@ -101,7 +94,8 @@ def build(
     seen: dict[str, str] = {}
     try:
         since = 0
-        for result in _results(_wanted(iter_sources(sources, lambda *refusal: report.failed.append(refusal)), entries, seen, report), jobs):
+        wanted = _wanted(iter_sources(sources, lambda *refusal: report.failed.append(refusal)), entries, seen, report)
+        for result in ordered(_entry, wanted, Workers(jobs, scheduler), batch=_BATCH):
             if isinstance(result, Entry):
                 entries[result.id] = result
                 report.done += 1
@@ -159,63 +153,3 @@ def _wanted(items: Iterator[Item], done: dict[str, Entry], seen: dict[str, str],
         seen[stem] = source
         if stem not in done:
             yield item
-
-
-def _results(items: Iterator[Item], jobs: int) -> Iterator[Entry | tuple[str, str]]:
-    """Results as they are done; with a few batches in flight for each worker, so that memory stays flat."""
-    if jobs <= 1:
-        for item in items:
-            yield from _work([item])
-        return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: one thread each is 1.5 times faster
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with ProcessPoolExecutor(jobs, mp_context=_context(), initializer=prepare_worker) as pool:
-        pending: set[Future[list[Entry | tuple[str, str]]]] = set()
-        try:
-            while True:
-                while len(pending) < 3 * jobs and (batch := list(islice(items, _BATCH))):
-                    with _interrupt_held():
-                        pending.add(pool.submit(_work, batch))
-                if not pending:
-                    return
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield from future.result()
-        except BrokenProcessPool as error:
-            raise LibraryError("a worker was killed, most likely for want of memory: try fewer jobs; resume takes up the finished part") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """Ctrl-C waits until the block ends. A worker that is started within never sees it: it would complain while it still imports."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def prepare_worker() -> None:
-    """Prepare a worker: Ctrl-C reaches every process of the terminal, but only the parent has something to save; and it ends with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # the parent was killed; a worker that waits for work would wait for ever
-
-
-def _context() -> Any:
-    import multiprocessing
-
-    return multiprocessing.get_context("spawn")  # threads of numpy do not survive a fork

@@ -60,6 +60,8 @@ def with_instrument(level: Hardness) -> Hardness:
     return replace(level, doublet=0.8, blank=0.3, blank_height=0.5)
 
 
+#: Keeps the random streams of `Copies` apart from those of the shuffle method.
+_STREAM = 1
 #: Weight of K-alpha2 in a doublet: theory 0.5, and what monochromators and the Voigt overlap leave of it.
 K_ALPHA2 = (0.45, 0.52)
 
@@ -249,6 +251,25 @@ def measured_like(
     if blanks is not None:
         counts = measured_blanks(counts, blanks, rng, level)
     return np.where(mask, counts, 0.0), mask
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Training patterns of library entries: `copies` of each on `grid`, as `measured_like` makes them."""
+
+    library: Library
+    grid: Grid
+    copies: int
+    seed: int
+    level: Hardness
+    blanks: Floats | None = None
+
+    def patterns(self, place: tuple[int, int]) -> NDArray[np.float16]:
+        """Patterns (copies, m) scaled to 0..1, 0 where a scan has no data. place: (number, library row); each number has its own random stream."""
+        number, row = place
+        rng = np.random.default_rng([self.seed, number, _STREAM])
+        counts, mask = measured_like(self.library, np.full(self.copies, row), self.grid, rng, self.level, self.blanks)
+        return Recipe(kind="minmax", grid=self.grid).apply_batch(counts, mask)[:, 0].astype(np.float16)
 
 
 def strongest_seen(angles: Floats, areas: Floats, grid: Grid, mask: NDArray[np.bool_]) -> Floats:

@@ -65,6 +65,7 @@ def identify(
     export_shifted: outputs.ShiftedOption = False,
     device: shared.DeviceOption = shared.Device.auto,
     jobs: shared.JobsOption = None,
+    scheduler: shared.SchedulerOption = None,
     quiet: shared.QuietOption = False,
 ) -> None:
     """Name the framework in raw powder scans: a ranked list with a verdict.
@@ -75,12 +76,15 @@ def identify(
     from xrdmatch import report
     from xrdmatch.identify import Identifier
     from xrdmatch.model import CPU, usable_cores
+    from xrdmatch.workers import Workers
 
     paths = paths or []
     if not paths and watch is None:
         raise typer.BadParameter("give files, folders, - for standard input, or --watch DIR", param_hint="PATH")
     if paths.count(inputs.STDIN) > 1:
         raise typer.BadParameter("standard input (-) can be read once")
+    if scheduler is not None and inputs.STDIN in paths:
+        raise typer.BadParameter("standard input (-) cannot be read by other machines; give files with --scheduler")
     wanted, unwanted = shared.symbols(elements), shared.symbols(exclude) or []
     messages = shared.Messages(quiet)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
@@ -102,10 +106,11 @@ def identify(
         with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
             workers = min(jobs or usable_cores(), 16)
             mode = filter_mode.value
-            if workers > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths:
+            if scheduler is not None or (workers > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths):
                 session = identifier.model.session
-                job = pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index)
-                results = pool.answers(files, workers, job, None if session.provider == CPU else session)
+                where = device.value if scheduler is not None else "cpu"
+                job = pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index, where)
+                results = pool.answers(files, Workers(workers, scheduler), job, None if session.provider == CPU or scheduler is not None else session)
             else:
                 read = inputs.patterns(files, workers, range_index)
                 results = (pool.answer(identifier, path, pattern, wavelength, mode) for path, pattern in read)

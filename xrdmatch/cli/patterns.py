@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xrdmatch.denoise import Filtered
     from xrdmatch.library import Library
     from xrdmatch.pattern import Pattern
+    from xrdmatch.workers import Workers
 
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 
@@ -51,6 +52,8 @@ class Level(StrEnum):
 
 #: Median of a noise source, as a share of the strongest line, from which its patterns teach little.
 DROWNS = 0.2
+#: Patterns from which starting processes pays.
+FEWEST = 2000
 
 
 def denoise(
@@ -154,10 +157,14 @@ def augment(
     ] = None,
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="shuffle: width of the simulated lines in degrees.")] = 0.1,
     seed: shared.SeedOption = 0,
+    jobs: shared.JobsOption = None,
+    scheduler: shared.SchedulerOption = None,
     quiet: shared.QuietOption = False,
 ) -> None:
     """Training patterns from a library, for train --network wang2020: measured noise shuffled (Wang et al. 2020), or what happens to real scans."""
     from xrdmatch.library import Library
+    from xrdmatch.model import usable_cores
+    from xrdmatch.workers import Workers
 
     messages = shared.Messages(quiet)
     if labels is not None and (limit is None or ids is not None):
@@ -170,6 +177,8 @@ def augment(
         raise typer.BadParameter("--blank goes with --method physics or mix; --noise takes blanks as well, with --strength 0.1")
     if method is Method.mix and copies < 2:
         raise typer.BadParameter("--method mix takes half of the copies from each method; give --copies 2 or more")
+    if method is Method.shuffle and scheduler is not None:
+        raise typer.BadParameter("--scheduler goes with --method physics or mix; shuffling takes no longer than writing")
     entries = Library.load(library)
     rows = _rows(entries, library, limit, ids, seed) if labels is None else _covering(entries, labels, limit or 0, seed)
     sources = _noise(noise, "--noise", messages) if noise else {}
@@ -178,7 +187,8 @@ def augment(
     blanks = _noise(blank, "--blank", messages) if blank else {}
     with shared.progress(messages, "augmenting", len(rows) * (2 if method is Method.mix else 1), "structures") as bar:
         common: dict[str, Any] = {"copies": copies, "seed": seed, "strength": strength, "progress": lambda done: bar.advance(1)}
-        number = _made(entries, rows, out, method, fwhm, sources, blanks, level, common)
+        workers = Workers(1 if len(rows) * copies < FEWEST and jobs is None else jobs or usable_cores(), scheduler)
+        number = _made(entries, rows, out, method, fwhm, sources, blanks, level, workers, common)
     told = [f"{what} from {len(scans)} scan{'s' if len(scans) > 1 else ''}" for what, scans in (("noise", sources), ("blanks", blanks)) if scans]
     messages.note(", ".join([f"{out}: {number} patterns of {len(rows)} structures", *told]))
 
@@ -192,6 +202,7 @@ def _made(
     sources: dict[str, Any],
     blanks: dict[str, Any],
     level: Level,
+    workers: Workers,
     common: dict[str, Any],
 ) -> int:
     """Write the set; number of patterns."""
@@ -204,7 +215,7 @@ def _made(
         names = list(sources)
         return write_shuffled(profiles, entries.id[rows].tolist(), list(sources.values()), out, noise_names=names, grid=PAPER_GRID, **common)
     hardness = with_instrument(LEVELS[level.value])
-    return write_physics(entries, rows, out, level=hardness, blanks=blanks, noise=sources, fwhm=fwhm, **common)
+    return write_physics(entries, rows, out, level=hardness, blanks=blanks, noise=sources, fwhm=fwhm, workers=workers, **common)
 
 
 def _noise(given: list[str], option: str, messages: shared.Messages) -> dict[str, Any]:

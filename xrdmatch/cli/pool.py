@@ -1,20 +1,20 @@
-"""identify of many files: processes that each read and identify on their own, with the answers in order.
+"""identify of many files: workers that each read and identify on their own, with the answers in order.
 
-The network is the smallest part of it. On the CPU each process runs its own; on a GPU all send their patterns to the parent's one session.
+The network is the smallest part of it. On the CPU each process runs its own; on a GPU all send their patterns to the parent's one session. Workers of
+a cluster run their own, on the device that was asked for.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrdmatch.cli import inputs
-from xrdmatch.errors import XrdMatchError
+from xrdmatch.errors import ReadError, XrdMatchError
+from xrdmatch.workers import Workers, ordered
 
 if TYPE_CHECKING:
     from xrdmatch.cli.serving import Ticket
@@ -37,11 +37,9 @@ class Job:
     wavelength: float | None
     mode: Any
     range_index: int | None
-    ticket: Ticket | None = None  # to the parent's session; without one a worker opens its own, on the CPU
-
-
-_identifier: Identifier | None = None
-_job: Job | None = None
+    device: Any = "cpu"
+    ticket: Ticket | None = None  # to the parent's session; without one a worker opens its own
+    folder: str = ""  # what paths are relative to, where a worker may have been started elsewhere
 
 
 def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, wavelength: float | None, mode: Any) -> Identification:
@@ -58,8 +56,8 @@ def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, 
         return error_result(path, str(inputs.defect(path, error)), identifier.model.name)
 
 
-def answers(files: Iterable[tuple[str, str]], jobs: int, job: Job, session: Session | None = None) -> Iterator[Identification]:
-    """The answers for (path, why it cannot be read) in their order, made by `jobs` processes; a few are in flight for each, so memory stays flat.
+def answers(files: Iterable[tuple[str, str]], workers: Workers, job: Job, session: Session | None = None) -> Iterator[Identification]:
+    """The answers for (path, why it cannot be read) in their order. Workers of a cluster have to find files and model under the same paths.
 
     session: runs the network for all of them, in this process; without it each runs its own.
     """
@@ -67,48 +65,32 @@ def answers(files: Iterable[tuple[str, str]], jobs: int, job: Job, session: Sess
         from xrdmatch.cli.serving import serving
 
         with serving(session) as ticket:
-            yield from answers(files, jobs, replace(job, ticket=ticket))
+            yield from answers(files, workers, replace(job, ticket=ticket))
         return
-    import multiprocessing
-
-    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ |= dict.fromkeys(threads, "1")  # inherited by the workers, which are the parallel part
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(job,))
-    ahead: deque[Future[Identification]] = deque()
-    try:
-        for file in files:
-            ahead.append(pool.submit(_work, file))
-            if len(ahead) > 4 * jobs:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-        pool.shutdown()  # waits: the interpreter must not end before its workers
-    except BrokenProcessPool as error:
-        raise XrdMatchError("a worker was killed, most likely for want of memory: try --jobs 1") from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for name, value in threads.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    if workers.scheduler is not None:
+        known = job.model or os.environ.get("XRDMATCH_MODEL")
+        job = replace(job, folder=os.getcwd(), model=str(Path(known).resolve()) if known and Path(known).is_dir() else known)
+    yield from ordered(_answer, files, workers, job, _prepare)
 
 
-def _start(job: Job) -> None:
-    from xrdmatch.build import prepare_worker
+def _prepare(job: Job) -> tuple[Identifier, Job]:
     from xrdmatch.identify import Identifier
     from xrdmatch.model import Model
 
-    global _identifier, _job
-    prepare_worker()
-    model = Model.load(job.model, "cpu")
+    model = Model.load(job.model, job.device)
     model.threads = 1
     if job.ticket is not None:
         from xrdmatch.cli.serving import Remote
 
         model.session = Remote(job.ticket)
-    _identifier, _job = Identifier(model, "cpu", job.top, job.elements, job.exclude), job
+    return Identifier(model, job.device, job.top, job.elements, job.exclude), job
 
 
-def _work(file: tuple[str, str]) -> Identification:
-    assert _identifier is not None
-    assert _job is not None
+def _answer(state: tuple[Identifier, Job], file: tuple[str, str]) -> Identification:
+    identifier, job = state
     path, reason = file
-    return answer(_identifier, path, inputs.load(path, _job.range_index, reason), _job.wavelength, _job.mode)
+    place = os.path.join(job.folder, path)
+    pattern = inputs.load(place, job.range_index, reason)
+    if isinstance(pattern, XrdMatchError):
+        pattern = ReadError(str(pattern).replace(place, path))
+    return answer(identifier, path, pattern, job.wavelength, job.mode)

@@ -49,6 +49,14 @@ def _wavelength(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
+def _scheduler(text: str) -> str:
+    from xrdmatch.workers import ADDRESS, LOCAL
+
+    if text != LOCAL and not ADDRESS.fullmatch(text):
+        raise typer.BadParameter(f"expected {LOCAL} or tcp://HOST:PORT, as 'dask scheduler' prints it, got {text!r}")
+    return text
+
+
 def _models(incomplete: str) -> list[str]:
     """For the shell's completion; where no shipped model fits, the shell goes on with folders."""
     from xrdmatch.model import shipped_models
@@ -86,6 +94,15 @@ WavelengthOption = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes an NVIDIA GPU where one runs; cuda fails where none does.")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Parallel workers; by default the cores this process may use.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="tcp://HOST:PORT|local",
+        parser=_scheduler,
+        help="Work on a Dask cluster (extra cluster): that of a scheduler, or a local one of --jobs processes.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings; errors and the exit code stay.")]
 FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter: auto where noise calls for it, paper by the rule of Wang et al. 2020.")]
 RangeOption = Annotated[int | None, typer.Option("--range-index", min=1, help="Which range of a file that holds several, from 1.")]

@@ -48,6 +48,7 @@ def simulate(
         outputs.PlotScale.linear
     ),
     jobs: shared.JobsOption = None,
+    scheduler: shared.SchedulerOption = None,
     quiet: shared.QuietOption = False,
 ) -> None:
     """Crystal structures into a reference library, or one structure into a pattern.
@@ -61,7 +62,7 @@ def simulate(
     if suffix in PATTERN_SUFFIXES:
         _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm, plot, plot_size.value, plot_scale.value)
     elif suffix in LIBRARY_SUFFIXES:
-        _library(sources, out, jobs, resume, messages, names=names, families=families, doi=doi or [], report=report)
+        _library(sources, out, jobs, scheduler, resume, messages, names=names, families=families, doi=doi or [], report=report)
     else:
         raise typer.BadParameter(f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
 
@@ -100,6 +101,7 @@ def _library(
     sources: list[Path],
     out: Path,
     jobs: int | None,
+    scheduler: str | None,
     resume: bool,
     messages: shared.Messages,
     *,
@@ -119,7 +121,7 @@ def _library(
             return _finish(library, bar, names, families, doi)
 
         try:
-            library, done = build(sources, out, jobs or usable_cores(), resume, bar.advance, finish=finish)
+            library, done = build(sources, out, jobs or usable_cores(), resume, bar.advance, finish=finish, scheduler=scheduler)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"interrupted; {out}.partial holds what is done, go on with --resume") from error
         finally:
