@@ -72,7 +72,7 @@ def serving(session: Session) -> Iterator[Ticket]:
             ended.set()
             waiting.put(None)
             with contextlib.suppress(OSError, EOFError):
-                Client(listener.address, authkey=key).close()  # wakes the thread that accepts
+                Client(listener.address).close()  # wakes the thread that accepts; no handshake, which nobody may be left to answer
             running.join()
             accepting.join()
 
