@@ -14,7 +14,7 @@ _TABLE = """
     errors  files  workers
     xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
     evidence  indexed  preflight
-    network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
+    ranks  network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
     train  train_encoder  add
     identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  maps  explain  report  cli  __main__
 """
@@ -22,7 +22,7 @@ ORDER = _TABLE.split()
 
 #: The modules that may import a heavy library, and those that may do so outside a function.
 DOORS = {
-    "torch": ({"network", "train", "train_encoder"}, {"network", "train", "train_encoder"}),
+    "torch": ({"ranks", "network", "train", "train_encoder"}, {"ranks", "network", "train", "train_encoder"}),
     "onnxruntime": ({"model", "cli"}, set()),
     "h5py": ({"library", "augment"}, set()),
     "distributed": ({"workers"}, set()),

@@ -20,6 +20,7 @@ from torch.nn import functional
 from xrdmatch import files
 from xrdmatch.errors import ModelError
 from xrdmatch.model import open_session
+from xrdmatch.ranks import BatchNorm
 
 INPUT, ACTIVATION = "pattern", "activation"  # names in the ONNX file, beside each network's `output`
 OPSET = 17
@@ -153,7 +154,7 @@ class Encoder(Network):
         layers: list[nn.Module] = []
         for filters, kernel, stride in self.LAYERS:
             pad = kernel // 2
-            layers += [nn.Conv1d(channels, filters, kernel, stride, pad, bias=False), nn.BatchNorm1d(filters), nn.ReLU()]
+            layers += [nn.Conv1d(channels, filters, kernel, stride, pad, bias=False), BatchNorm(filters), nn.ReLU()]
             channels, points = filters, (points + 2 * pad - kernel) // stride + 1
         self.trunk = nn.Sequential(*layers)
         self.top = nn.Sequential(nn.Flatten(), nn.Linear(channels * points, dim))

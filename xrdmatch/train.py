@@ -10,14 +10,11 @@ import contextlib
 import csv
 import hashlib
 import io
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +28,7 @@ from xrdmatch.library import Library
 from xrdmatch.model import LIBRARY, NETWORK, Device, new_model, usable_cores, write_config
 from xrdmatch.network import Wang2020, check_parity, export_onnx
 from xrdmatch.pattern import Grid
+from xrdmatch.ranks import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.recipe import Recipe
 
 NETWORKS = {"wang2020": Wang2020}
@@ -103,6 +101,7 @@ def train_classifier(
 
     Ctrl-C finishes the batch, saves a checkpoint and raises KeyboardInterrupt. Raises LibraryError for an unfit set; ModelError where CUDA is asked
     for and absent, the checkpoint does not fit, the folder holds an unfinished training, or the exported network differs from the trained one.
+    Under torchrun each process takes a share of every batch; the first one writes.
     """
     settings = Settings(network, batch, lr, seed, validation, precision)
     if network not in NETWORKS or epochs < 1 or batch < 1 or not 0 < validation < 1:
@@ -110,16 +109,18 @@ def train_classifier(
             f"a network of {', '.join(NETWORKS)}, epochs, batch >= 1 and 0 < validation < 1 are expected, got {settings}, {epochs} epochs"
         )
     where = pick_device(device)
-    torch.set_num_threads(threads or usable_cores())
+    ranks = ranks_of_environment()
+    torch.set_num_threads(threads or max(1, usable_cores() // ranks.beside))
     torch.manual_seed(seed)
     folder = Path(folder)
-    with AugmentedSet(source) as data, training_alone(folder), Interrupt() as interrupt:
+    with AugmentedSet(source) as data, training_alone(folder, ranks):
         steps = default_recipe(data) if recipe is None else dict(recipe)
         rows = Rows(data, validation, seed)
-        run = Run.start(folder, settings, rows, where, resume, epochs)
-        while run.epoch < epochs:
-            run.train(rows, epochs, interrupt, progress)
-            run.validate(rows, epochs, interrupt, progress)
+        with together(ranks, where), Interrupt(ranks) as interrupt:
+            run = Run.start(folder, settings, rows, where, ranks, resume, epochs)
+            while run.epoch < epochs:
+                run.train(rows, epochs, interrupt, progress)
+                run.validate(rows, epochs, interrupt, progress)
         return run.finish(rows, steps, library)
 
 
@@ -131,7 +132,9 @@ class Run:
     settings: Settings
     fingerprint: str
     device: torch.device
+    ranks: Ranks
     network: Wang2020
+    parallel: torch.nn.Module
     optimiser: torch.optim.Optimizer
     epoch: int = 0
     batch: int = 0  # batches of this epoch that are done
@@ -143,11 +146,11 @@ class Run:
     saved: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def start(cls, folder: Path, settings: Settings, rows: Rows, device: torch.device, resume: bool, epochs: int) -> Run:
+    def start(cls, folder: Path, settings: Settings, rows: Rows, device: torch.device, ranks: Ranks, resume: bool, epochs: int) -> Run:
         """A fresh run, or the one in the folder's checkpoint if there is one to resume."""
         network = NETWORKS[settings.network](len(rows.data.ids), rows.data.points).to(device)
         optimiser = torch.optim.Adam(network.parameters(), lr=settings.lr, eps=1e-7, fused=True)  # eps as in Keras
-        run = cls(folder, settings, sha256(rows.data.path), device, network, optimiser)
+        run = cls(folder, settings, sha256(rows.data.path), device, ranks, network, ranks.parallel(network), optimiser)
         path = folder / CHECKPOINT
         if resume and path.is_file():
             run.restore(path)
@@ -155,6 +158,8 @@ class Run:
             if path.is_file() and (left := load_checkpoint(path))["epoch"] < left["epochs"]:
                 raise ModelError(f"{path}: {left['epoch']} of {left['epochs']} epochs are done; use --resume, or remove the file to start anew")
             network.fit_scaling(*rows.limits())
+        if not ranks.first:
+            torch.manual_seed(hash((settings.seed, ranks.rank, run.epoch, run.batch)))  # dropout of its own
         folder.mkdir(parents=True, exist_ok=True)
         return run
 
@@ -167,35 +172,39 @@ class Run:
             if number < self.batch:
                 clock = time.monotonic()
                 continue
-            labels = torch.from_numpy(y).long().to(self.device)
+            weight, (own, labels) = self.ranks.share(torch.from_numpy(x).to(self.device), torch.from_numpy(y).long().to(self.device))
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-                logits = self.network(torch.from_numpy(x).to(self.device).float())
-            loss = self.network.loss(logits.float(), labels)
+                logits = self.parallel(own.float())
+            loss = weight * self.network.loss(logits.float(), labels)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
+            (lost,) = interrupt.total(loss.item() / self.ranks.world)
             now = time.monotonic()
             self.seconds, clock = self.seconds + now - clock, now
-            self.batch, self.loss, self.seen = number + 1, self.loss + loss.item() * len(y), self.seen + len(y)
+            self.batch, self.loss, self.seen = number + 1, self.loss + lost * len(y), self.seen + len(y)
             if progress:
                 progress(Progress(self.epoch, epochs, self.batch, total, self.loss / self.seen, self.seen / self.seconds))
             if interrupt.asked or now - self.saved > 60 * CHECKPOINT_MINUTES:
                 self.save(epochs)
-            interrupt.obey(self.folder)
+            interrupt.obey(self.folder / CHECKPOINT)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self, rows: Rows, epochs: int, interrupt: Interrupt, progress: Callable[[Progress], None] | None) -> None:
         """Measure the epoch on the validation rows, log it, keep it where it is the best, and go to the next."""
         self.network.eval()
         sums = np.zeros(4)  # patterns, loss, right first, right among the first five
-        for x, y in rows.validation(4 * self.settings.batch):
+        for number, (x, y) in enumerate(rows.validation(4 * self.settings.batch)):
+            if number % self.ranks.world != self.ranks.rank:
+                continue
             labels = torch.from_numpy(y).long().to(self.device)
             logits = self.network(torch.from_numpy(x).to(self.device).float())
             rank = (logits > logits.gather(1, labels[:, None])).sum(dim=1)
             sums += [len(y), float(self.network.loss(logits, labels)) * len(y), int((rank < 1).sum()), int((rank < 5).sum())]
             if interrupt.asked:
                 self.save(epochs)
-            interrupt.obey(self.folder)
+            interrupt.obey(self.folder / CHECKPOINT)
+        sums = np.array(interrupt.total(*sums))
         rate, loss = self.seen / self.seconds, self.loss / self.seen
         metrics = {
             "epoch": self.epoch + 1,
@@ -212,13 +221,16 @@ class Run:
         self.history.append(metrics)
         self.epoch, self.batch, self.loss, self.seen, self.seconds = self.epoch + 1, 0, 0.0, 0, 0.0
         self.save(epochs)
-        write_log(self.folder / LOG, self.history)
+        if self.ranks.first:
+            write_log(self.folder / LOG, self.history)
         if progress:
             total = rows.batches(self.settings.batch)
             progress(Progress(self.epoch - 1, epochs, total, total, loss, rate, metrics))
 
     def save(self, epochs: int) -> None:
         """Write the checkpoint; what is needed to go on as if nothing had happened."""
+        if not self.ranks.first:
+            return
         content = {name: getattr(self, name) for name in ("fingerprint", "epoch", "batch", "loss", "seen", "seconds", "history", "best")}
         content |= {"settings": asdict(self.settings), "epochs": epochs, "random": torch.get_rng_state()}
         content |= {"weights": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -247,13 +259,15 @@ class Run:
 
     def finish(self, rows: Rows, recipe: Mapping[str, Any], library: Library | None) -> Trained:
         """Put the best epoch into the folder. Raises ModelError where the exported network does not answer as the trained one."""
+        metrics = min(self.history, key=lambda row: row["val_loss"])
+        if not self.ranks.first:
+            return Trained(self.folder, len(self.history), metrics, float("nan"))
         self.network.load_state_dict(self.best)
         with new_model(self.folder) as made:
             export_onnx(self.network, made / NETWORK)
             parity = check_parity(self.network, made / NETWORK, next(rows.validation(PARITY_ROWS))[0])
             if library is not None:
                 library.save(made / LIBRARY)
-            metrics = min(self.history, key=lambda row: row["val_loss"])
             config = {
                 "kind": "classifier",
                 "network": self.settings.network,
@@ -273,36 +287,12 @@ class Run:
         return Trained(self.folder, len(self.history), metrics, parity)
 
 
-class Interrupt:
-    """Turns the first Ctrl-C into a wish, so that a step is never left half done; the second raises at once. Does nothing outside the main thread."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def obey(self, folder: Path) -> None:
-        """Raise KeyboardInterrupt where one was asked for; the caller has saved."""
-        if self.asked:
-            raise KeyboardInterrupt(f"training stopped; {folder / CHECKPOINT} is saved, go on with --resume")
-
-
 @contextlib.contextmanager
-def training_alone(folder: Path) -> Iterator[None]:
-    """Raises ModelError where another process trains in the folder, or where it cannot be written."""
+def training_alone(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Raises ModelError where another training runs in the folder, or where it cannot be written. Of several processes the first one asks."""
+    if not ranks.first:
+        yield
+        return
     try:
         with files.alone(folder, ".training.lock", wait=False):
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -60,13 +61,14 @@ def train(
 ) -> None:
     """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020.
 
-    Ctrl-C saves a checkpoint; --resume goes on from it. Needs the train extra.
+    Ctrl-C saves a checkpoint; --resume goes on from it. Needs the train extra. Under torchrun several processes or GPUs share the work.
     """
-    messages = shared.Messages(quiet)
     if not 0.0 < validation < 1.0:
         raise typer.BadParameter(f"expected a share between 0 and 1, got {validation:g}", param_hint="--validation")
     if not 0.0 <= lr < math.inf:
         raise typer.BadParameter(f"expected a number from 0, got {lr:g}", param_hint="--lr")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started; the others train and say nothing
+    messages = shared.Messages(quiet or not first)
     kind = _network_for(source, network)
     common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs}
     try:
@@ -75,7 +77,8 @@ def train(
             _classifier(source, out, library, messages, **own, **common)
         else:
             _encoder(source, out, messages, steps=steps, batch=batch or 256, **common)
-        outputs.draw_learning(out, messages)
+        if first:
+            outputs.draw_learning(out, messages)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "onnx"):
             raise
