@@ -283,7 +283,7 @@ class Identifier:
             doi=str(library.doi[row]),
             strain=(round(float(fits.strain[i, 0]), 4), round(float(fits.strain[i, 1]), 4), round(float(fits.strain[i, 2]), 4)),
             fwhm=round(float(fits.fwhm[i]), 3),
-            note=undecided(library, family) if len(members) > 1 else "",
+            note=undecided(library, family) if len(members) > 1 and i < self.top else "",  # those that are shown
             phase=2 if left else 1,
             share=round(left * candidate.evidence.explained, 4),
             evidence=candidate.evidence,
