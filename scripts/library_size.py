@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def rows_of(system: str, structures: int, result: Evaluation, note: str, seconds
             numbers = {"rank": score.what.removeprefix("top-"), "right": score.right, "of": score.total, "low": f"{low:.3f}", "high": f"{high:.3f}"}
             table.append({"system": system, "structures": structures, "kind": score.kind, **numbers, "note": note, "seconds": f"{seconds:.1f}"})
     return table
+
+
+def trained(folder: Path) -> str:
+    """How long a classifier was trained, and on what."""
+    made = json.loads((folder / "config.json").read_text(encoding="utf-8"))["provenance"]
+    return f"{made['settings']['epochs']} epochs of {made['data'].get('copies', '?')} copies"
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -131,7 +138,7 @@ def main() -> None:
                 print(number, name, one.seconds, "s", flush=True)
         if size in networks and NETWORK not in done:
             result = evaluate(options.labels, Identifier(networks[size]), options.filter)
-            add(table, rows_of(NETWORK, number, result, "", sum(row.seconds for row in result.rows)))
+            add(table, rows_of(NETWORK, number, result, trained(Path(networks[size])), sum(row.seconds for row in result.rows)))
     draw(table, Path(options.output + ".svg"))
 
 

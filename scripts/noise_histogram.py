@@ -104,9 +104,12 @@ def draw(found: list[Noise]) -> Figure:
         bottom.plot(z, bell, color=canvas.BLUE)
         top.set_yticks([])
         bottom.set_yticks([])
+        top.locator_params(axis="x", nbins=2)
     middle = len(found) // 2
-    upper[middle].set_xlabel("values, as a share of the strongest point")
-    lower[middle].set_xlabel("differences, divided by the root of the local count")
+    for row, text in ((upper, "values, as a share of the strongest point"), (lower, "differences, divided by the root of the local count")):
+        row[middle].set_xlabel(text)
+        if len(found) % 2 == 0:  # the middle lies between two columns
+            row[middle].xaxis.set_label_coords(-0.09, -0.16)
     figure.legend(*upper[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 

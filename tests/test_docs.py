@@ -62,7 +62,7 @@ def prose(page):
 
 
 #: What a block may need, and the packages or the program that this means.
-NEEDS = {"torch": ("torch", "onnx"), "watchfiles": ("watchfiles",), "matplotlib": ("matplotlib",)}
+NEEDS = {"torch": ("torch", "onnx"), "watchfiles": ("watchfiles",), "matplotlib": ("matplotlib",), "sklearn": ("sklearn",)}
 PROGRAMS = {"jq"}
 
 
