@@ -14,15 +14,17 @@ _TABLE = """
     errors  files  workers
     xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
     evidence  indexed  preflight
-    ranks  network  simulate  breathing  physics  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
+    ranks  network  simulate  breathing  physics  physics_torch  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
     train  train_encoder  add
     identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  maps  explain  report  cli  __main__
 """
 ORDER = _TABLE.split()
 
+#: What trains.
+TRAINING = {"ranks", "network", "physics_torch", "train", "train_encoder"}
 #: The modules that may import a heavy library, and those that may do so outside a function.
 DOORS = {
-    "torch": ({"ranks", "network", "train", "train_encoder"}, {"ranks", "network", "train", "train_encoder"}),
+    "torch": (TRAINING, TRAINING),
     "onnxruntime": ({"model", "cli"}, set()),
     "h5py": ({"library", "augment"}, set()),
     "distributed": ({"workers"}, set()),

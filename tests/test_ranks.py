@@ -33,7 +33,7 @@ if what == "classifier":
     train.train_classifier(source, folder, epochs=int(length), batch=33, threads=1, device="cpu", resume=resume == "resume")
 else:
     torch.autocast = lambda *given, **more: torch.enable_grad()
-    train_encoder.train_model(source, folder, steps=int(length), batch=20, threads=1, workers=0, scans=12, device="cpu", resume=resume == "resume")
+    train_encoder.train_model(source, folder, steps=int(length), batch=20, threads=1, scans=12, device="cpu", resume=resume == "resume")
 """
 
 

@@ -137,7 +137,7 @@ class TestHeldOut:
 class TestTraining:
     def train(self, library, out, settings=SETTINGS, **options):
         torch.set_num_threads(1)
-        return train_encoder(library, out, RECIPE, settings, workers=0, **options)
+        return train_encoder(library, out, RECIPE, settings, **options)
 
     def test_writes_checkpoint_and_log(self, six, tmp_path):
         seen = []
@@ -231,7 +231,7 @@ class TestModelFolder:
     def trained(cls, tmp_path_factory, six):
         folder = tmp_path_factory.mktemp("train")
         six.save(folder / "six.h5")
-        metrics = train_model(folder / "six.h5", folder / "model", steps=6, batch=8, seed=1, threads=1, workers=0, scans=12, device="cpu")
+        metrics = train_model(folder / "six.h5", folder / "model", steps=6, batch=8, seed=1, threads=1, scans=12, device="cpu")
         return folder / "model", metrics
 
     def test_metrics(self, trained):

@@ -7,7 +7,6 @@ log's recall is measured on them, so that it says what happens to a structure th
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,15 +27,16 @@ from xrdmatch.library import Library
 from xrdmatch.lookup import Lookup
 from xrdmatch.model import NETWORK, Device, Model, new_model, usable_cores, write_encoder
 from xrdmatch.network import Encoder, check_parity, export_onnx
-from xrdmatch.physics import Hardness, ideal, ideal_inputs, measured_like
+from xrdmatch.physics import Hardness, ideal_inputs, measured_like
+from xrdmatch.physics_torch import Lines, network_input
+from xrdmatch.physics_torch import ideal as ideal_on_device
+from xrdmatch.physics_torch import measured_like as measured_on_device
 from xrdmatch.ranks import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.recipe import Recipe
-from xrdmatch.train import CHECKPOINT, LOG, load_checkpoint, save_checkpoint, sha256, training_alone, written
+from xrdmatch.train import CHECKPOINT, LOG, load_checkpoint, pick_device, save_checkpoint, sha256, training_alone, written
 
 #: Share of groups that are never trained on.
 HELD_OUT = 0.03
-#: Pieces a batch is made in: the most processes that can train one encoder.
-PARTS = 16
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,10 @@ class Settings:
     seed: int = 0
 
 
-class Stream(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # type: ignore[misc]
-    """Batch number `step` of training patterns: always the same for one seed, so that a resumed run goes on where it stopped.
+class Stream:
+    """Batches of training patterns by their step, made on the device that trains.
 
-    A batch is made in `PARTS` pieces, each with its own random stream, so that it is the same whatever the number of processes that make it.
-    ranks: of several processes each gets its pieces. Small pieces stay in the processor's cache, which halves the time.
+    One step is always the same for one seed and device, so that a resumed run goes on where it stopped.
     """
 
     def __init__(
@@ -69,31 +68,28 @@ class Stream(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # ty
         recipe: Recipe,
         settings: Settings,
         level: Hardness,
-        ranks: Ranks | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.library, self.rows, self.labels, self.recipe, self.settings, self.level = library, rows, labels, recipe, settings, level
-        ranks = ranks or Ranks()
-        self.parts = range(ranks.rank, min(PARTS, settings.batch), ranks.world)
+        self.rows, self.recipe, self.settings, self.level = rows, recipe, settings, level
+        self.lines = Lines.of(library, device)
+        self.labels = torch.from_numpy(labels).to(device)
+        self.rng = torch.Generator(device)
 
     def __len__(self) -> int:
         return self.settings.steps
 
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pieces = [self.piece(step, part) for part in self.parts]
-        return torch.cat([inputs for inputs, _ in pieces]), torch.cat([target for _, target in pieces])
-
-    def piece(self, step: int, part: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Part of a step's batch: inputs (k, channels, m) and labels (k,)."""
-        number = np.array_split(np.arange(self.settings.batch), min(PARTS, self.settings.batch))[part]
-        rng = np.random.default_rng([self.settings.seed, step, part])
-        rows = rng.choice(self.rows, number.size)
-        turns = np.floor(self.settings.clean * np.append(number, number[-1] + 1) + 0.5)  # spread evenly over the whole batch
-        clean = int(turns[-1] - turns[0])
-        counts, mask = measured_like(self.library, rows[clean:], self.recipe.grid, rng, self.level)
-        sharp = ideal(self.library, rows[:clean], self.recipe.grid, rng.uniform(0.06, 0.2), rng.uniform(0.0, 6.0))
-        values = np.concatenate([sharp, counts.astype(np.float32)])
-        masks = np.concatenate([np.ones(sharp.shape, dtype=bool), mask])
-        return torch.from_numpy(self.recipe.apply_batch(values, masks)), torch.from_numpy(self.labels[rows])
+        """Network input (batch, channels, m) and labels (batch,)."""
+        seeds = np.random.SeedSequence([self.settings.seed, step])
+        host = np.random.default_rng(seeds)  # draws that the host needs as numbers; all others are the device's
+        self.rng.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
+        rows = host.choice(self.rows, self.settings.batch)
+        clean = round(self.settings.clean * rows.size)
+        counts, mask = measured_on_device(self.lines, rows[clean:], self.recipe.grid, self.rng, host, self.level)
+        sharp = ideal_on_device(self.lines, rows[:clean], self.recipe.grid, host.uniform(0.06, 0.2), host.uniform(0.0, 6.0))
+        inputs = network_input(self.recipe, torch.cat([sharp, counts]), torch.cat([torch.ones_like(sharp, dtype=torch.bool), mask]))
+        return inputs, self.labels[torch.from_numpy(rows).to(self.labels.device, non_blocking=True)]
 
 
 def like_patterns(library: Library, recipe: Recipe, threshold: float = 0.95) -> NDArray[np.int64]:
@@ -132,52 +128,54 @@ def train_encoder(
     settings: Settings | None = None,
     level: Hardness | None = None,
     resume: bool = False,
-    workers: int = 1,
+    device: torch.device | str = "cpu",
+    compiled: bool = False,
     progress: Callable[[dict[str, float]], None] | None = None,
     ranks: Ranks | None = None,
 ) -> Encoder:
     """Train on `library`, keep checkpoint.pt and training.csv in `out`, return the trained encoder.
 
-    ranks: of several processes, connected by `ranks.together`, each makes and takes its share of every batch; the first one writes.
+    Runs in half precision: bfloat16, or float16 with scaled gradients on a GPU that has no units for it. compiled: by torch.compile, which takes a
+    minute at the start. ranks: of several processes, connected by `ranks.together`, each takes its share of every batch; the first one writes.
     """
     recipe, settings, level, ranks = recipe or Recipe(), settings or Settings(), level or Hardness(), ranks or Ranks()
+    device = torch.device(device)
     torch.manual_seed(settings.seed)
     labels = like_patterns(library, recipe)
     trained, checked = _split(labels, settings.seed)
     encoder = Encoder(recipe.grid.size, recipe.channels, settings.dim)
-    classes = Classes(encoder, int(labels.max()) + 1, settings)
+    classes = Classes(encoder, int(labels.max()) + 1, settings).to(device)
     optimiser = torch.optim.AdamW([*encoder.parameters(), classes.proxies], lr=settings.learning_rate, weight_decay=settings.weight_decay)
     out.mkdir(parents=True, exist_ok=True)
     first = _restore(out / CHECKPOINT, classes, optimiser) if resume else 0
-    network = ranks.parallel(classes)
+    network = ranks.parallel(torch.compile(classes) if compiled else classes)
     if first == 0 and ranks.first:
         (out / LOG).unlink(missing_ok=True)
-    loader = torch.utils.data.DataLoader(
-        Stream(library, trained, labels, recipe, settings, level, ranks),
-        batch_size=None,
-        sampler=range(first, settings.steps),
-        num_workers=workers,
-        worker_init_fn=_ignore_interrupt,
-    )
-    average, clock, last = float("nan"), time.monotonic(), first
+    stream = Stream(library, trained, labels, recipe, settings, level, device)
+    half = half_precision(device)
+    scaler = torch.amp.GradScaler(device.type, enabled=half is torch.float16)
+    average, clock, last = math.nan, time.monotonic(), first
     with Interrupt(ranks) as interrupt:
-        for step, (inputs, target) in enumerate(loader, first):
+        for step in range(first, settings.steps):
+            weight, (inputs, target) = ranks.share(*stream[step])
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, settings)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast(device.type, dtype=half):
                 logits = network(inputs)
-            loss = functional.cross_entropy(logits.float(), target) * (ranks.world * len(target) / settings.batch)
+            loss = weight * functional.cross_entropy(logits.float(), target)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            (lost,) = interrupt.total(loss.item() / ranks.world)
+            scaler.scale(loss).backward()
+            scaler.step(optimiser)
+            scaler.update()
+            # A single process leaves the loss on the device: to ask for each would make it wait for each step.
+            lost = loss.detach() if ranks.alone else interrupt.total(loss.item() / ranks.world)[0]
+            average = lost if step == first else average + 0.02 * (lost - average)
             last = step + 1
-            average = lost if math.isnan(average) else 0.98 * average + 0.02 * lost
             if progress and last % 20 == 0:
-                progress({"step": last, "loss": average})
+                progress({"step": last, "loss": float(average)})
             if ranks.first and (last % 500 == 0 or last == settings.steps):
                 _save(out / CHECKPOINT, classes, optimiser, last)
-                row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(average, 4)}
+                row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(float(average), 4)}
                 row |= recall(encoder, library, checked, recipe, level)
                 _log(out / LOG, row)
                 if progress:
@@ -189,9 +187,9 @@ def train_encoder(
     return encoder
 
 
-def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; only the one that trains has something to save."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def half_precision(device: torch.device) -> torch.dtype:
+    """bfloat16, whose range needs no scaling; float16 on a GPU before Ampere."""
+    return torch.bfloat16 if device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def held_out(library: Library, recipe: Recipe, settings: Settings) -> NDArray[np.int64]:
@@ -217,31 +215,31 @@ def train_model(
     resume: bool = False,
     device: Device = "auto",
     threads: int | None = None,
-    workers: int = 1,
+    compiled: bool = False,
     scans: int = 1500,
     progress: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:
     """The library file `source` to the model folder `out`: train, export, check, encode the library, calibrate on `scans` simulated scans.
 
     Returns the metrics in config.json. Raises LibraryError for an unfit library and ModelError where the exported network answers otherwise than
-    the trained one. Runs on the CPU (bfloat16 where the processor has it); `device` is for the export's check. Under torchrun the processes share the
-    training; the first one does the rest, the others return no metrics.
+    the trained one, or where CUDA was asked for and cannot be used. threads: of the CPU, all by default. compiled: as in `train_encoder`.
+    Under torchrun the processes share the training; the first one does the rest, the others return no metrics.
     """
     ranks = ranks_of_environment()
-    if ranks.world > PARTS:
-        raise ModelError(f"{ranks.world} processes are too many to train one encoder; start {PARTS} at most")
     library, out, recipe = Library.load(source), Path(out), Recipe()
     if len(library) == 0:
         raise LibraryError(f"{source}: the library is empty, there is nothing to train on")
     settings = Settings(steps=steps, batch=batch, seed=seed)
-    torch.set_num_threads(threads or max(1, usable_cores() // ranks.beside - workers))
+    torch.set_num_threads(threads or max(1, usable_cores() // ranks.beside))
+    where = pick_device(device)
     clock = time.monotonic()
     with training_alone(out, ranks):
-        with together(ranks, torch.device("cpu")):
-            encoder = train_encoder(library, out, recipe, settings, resume=resume, workers=workers, progress=progress, ranks=ranks)
+        with together(ranks, where):
+            encoder = train_encoder(library, out, recipe, settings, resume=resume, device=where, compiled=compiled, progress=progress, ranks=ranks)
         if not ranks.first:
             return {}
         rows = held_out(library, recipe, settings)
+        encoding: Device = "cpu" if device == "cpu" else "auto"  # that torch has a GPU does not mean that onnxruntime has one
         config: dict[str, Any] = {
             "kind": "encoder",
             "network": "encoder",
@@ -252,6 +250,7 @@ def train_model(
                 "hardness": asdict(Hardness()),
                 "xrdmatch": __version__,
                 "torch": str(torch.__version__),
+                "device": where.type,
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         }
@@ -259,7 +258,7 @@ def train_model(
             export_onnx(encoder, made / NETWORK)
             metrics: dict[str, Any] = {"onnx_parity": check_parity(encoder, made / NETWORK, ideal_inputs(library, rows[:32], recipe))}
             metrics["held_out_entries"] = len(rows) if len(rows) < len(library) else 0  # none: all other figures are of entries it was trained on
-            finish_model(made, config, library, rows, metrics, recall(encoder, library, rows, recipe, Hardness()), seed, scans, device)
+            finish_model(made, config, library, rows, metrics, recall(encoder, library, rows, recipe, Hardness()), seed, scans, encoding)
     metrics["seconds"] = round(time.monotonic() - clock, 1)
     return metrics
 
@@ -296,7 +295,8 @@ def _schedule(step: int, settings: Settings) -> float:
 def encode(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Unit vectors (k, dim) of network inputs (k, channels, m)."""
     encoder.eval()
-    parts = [encoder(torch.from_numpy(part)).float().numpy() for part in np.array_split(inputs, max(1, len(inputs) // 256))]
+    device = next(encoder.parameters()).device
+    parts = [encoder(torch.from_numpy(part).to(device)).float().cpu().numpy() for part in np.array_split(inputs, max(1, len(inputs) // 256))]
     encoder.train()
     return np.concatenate(parts)
 

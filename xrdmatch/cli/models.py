@@ -161,7 +161,7 @@ def _encoder(source: Path, out: Path, messages: shared.Messages, *, steps: int, 
             bar.update(completed=now["step"], description=f"loss {now['loss']:.3f}{recall}{last}")
 
         try:
-            made = train_model(source, out, steps=steps, threads=threads, workers=max(1, threads or 1), progress=show, **options)
+            made = train_model(source, out, steps=steps, threads=threads, progress=show, **options)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"training stopped; {out / 'checkpoint.pt'} is saved, go on with --resume") from error
     messages.note(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in made.items() if isinstance(value, float)))
