@@ -53,6 +53,13 @@ def rows_of(system: str, structures: int, result: Evaluation, note: str, seconds
     return table
 
 
+def size_of(text: str) -> str:
+    """A size as it is asked for. Raises argparse's error where it is none."""
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of structures, or all, got {text!r}")
+    return text
+
+
 def trained(folder: Path) -> str:
     """How long a classifier was trained, and on what."""
     made = json.loads((folder / "config.json").read_text(encoding="utf-8"))["provenance"]
@@ -113,7 +120,7 @@ def main() -> None:
     parser.add_argument("labels", type=Path)
     parser.add_argument("--noise", nargs="+", type=Path, default=[], help="measured scans of crystals")
     parser.add_argument("--network", action="append", default=[], metavar="SIZE=DIR", help="a classifier trained on so many structures")
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES))
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), type=size_of, metavar="N|all")
     parser.add_argument("--systems", nargs="+", default=list(TITLES), choices=list(TITLES))
     parser.add_argument("--filter", default="paper", choices=["auto", "paper", "on", "off"])
     parser.add_argument("-o", "--output", required=True, metavar="PREFIX")

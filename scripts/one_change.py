@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5, help="take every so many-th structure")
     options = parser.parse_args()
     model = Model.load(options.model)
+    if model.kind != "classifier":
+        parser.error(f"{options.model}: expected a classifier (xrdmatch train --network wang2020), found an {model.kind}")
     rows = np.arange(0, len(model.library), options.every)
 
     def profiles(fwhm: float) -> np.ndarray:

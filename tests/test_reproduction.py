@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -138,3 +140,19 @@ def test_a_sweep_goes_on_where_it_stopped(library, tmp_path, monkeypatch, capsys
     recipe = [row for row in table if row["system"] == "recipe" and row["structures"] == "5"]
     assert [(row["rank"], row["right"], row["of"]) for row in recipe] == [(str(rank), "3", "3") for rank in range(1, 6)]
     assert (tmp_path / "size.svg").stat().st_size > 1000
+
+
+def test_sizes_and_how_a_network_was_trained(tmp_path):
+    module = script("library_size")
+    (tmp_path / "config.json").write_text(json.dumps({"provenance": {"settings": {"epochs": 8}, "data": {"copies": 72}}}))
+    assert module.trained(tmp_path) == "8 epochs of 72 copies"
+    assert [module.size_of(text) for text in ("189", "all")] == ["189", "all"]
+    with pytest.raises(argparse.ArgumentTypeError, match="or all, got '1e3'"):
+        module.size_of("1e3")
+
+
+def test_single_changes_are_asked_of_a_classifier(tiny_model, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x", str(tiny_model)])
+    with pytest.raises(SystemExit):
+        script("one_change").main()
+    assert "expected a classifier" in capsys.readouterr().err
