@@ -15,6 +15,7 @@ from xrdmatch import augment, network, train  # noqa: E402
 from xrdmatch.augment import AugmentedSet, Rows, write_set  # noqa: E402
 from xrdmatch.errors import LibraryError, ModelError  # noqa: E402
 from xrdmatch.model import open_session  # noqa: E402
+from xrdmatch.ranks import Ranks  # noqa: E402
 
 POINTS, CLASSES, ROWS = 451, 4, 240
 GRID = {"start": 5.0, "stop": 14.0, "step": 0.02, "wavelength": 1.5418}
@@ -70,6 +71,47 @@ def straight(source, tmp_path_factory):
     """Three epochs without a break."""
     folder = tmp_path_factory.mktemp("straight")
     return folder, run(source, folder, epochs=3)
+
+
+def test_a_loss_asked_for_now_and_then_is_the_same(source, tmp_path, monkeypatch, straight):
+    """The path of a GPU, where the loss stays on the device for some batches."""
+    monkeypatch.setattr(train, "ask_after", lambda device, ranks: 2)
+    told = []
+    result = run(source, tmp_path, epochs=3, progress=told.append)
+    assert result.metrics["val_loss"] == straight[1].metrics["val_loss"]
+    assert result.metrics["loss"] == pytest.approx(straight[1].metrics["loss"], rel=1e-6)
+    assert same(weights(tmp_path), weights(straight[0]))
+    batches = [state.batch for state in told if state.metrics is None and state.epoch == 0]
+    assert batches == sorted({*range(2, told[0].batches + 1, 2), told[0].batches})
+
+
+def test_compiled_by_torch(source, tmp_path, monkeypatch):
+    """That the compiled network is the one that is trained; torch's compiler itself is not called."""
+    calls = []
+
+    def compiled(network):
+        return lambda *given: calls.append(len(given[0])) or network(*given)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    run(source, tmp_path, epochs=1, compiled=True)
+    assert sum(calls) == round(0.8 * ROWS)
+
+
+def test_which_precision(monkeypatch):
+    assert network.half_precision(torch.device("cpu")) is torch.bfloat16
+    for has, expected in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
+        assert network.half_precision(torch.device("cuda")) is expected
+    assert train.ask_after(torch.device("cpu"), Ranks()) == 1
+    assert train.ask_after(torch.device("cuda"), Ranks()) == train.ASK
+    assert train.ask_after(torch.device("cuda"), Ranks(0, 2, 0, 2)) == 1
+
+
+@pytest.mark.gpu
+def test_it_learns_on_cuda(source, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip(f"torch {torch.__version__} finds no GPU")
+    assert run(source, tmp_path, epochs=12, lr=2e-3, device="cuda").metrics["val_top1"] > 0.9
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -166,6 +166,34 @@ class TestTraining:
             self.train(six, tmp_path / str(seed), settings, progress=lambda now, losses=losses: losses.append(now["loss"]))
             assert losses[-1] < 0.75 * losses[0]
 
+    def test_compiled_by_torch(self, six, tmp_path, monkeypatch):
+        """That the compiled module is the one that is trained, and weights keep their names; torch's compiler itself is not called."""
+        calls = []
+        monkeypatch.setattr(torch, "compile", lambda module: lambda *given: calls.append(1) or module(*given))
+        assert states_equal(self.train(six, tmp_path / "a", compiled=True), self.train(six, tmp_path / "b"))
+        assert len(calls) == 6
+
+    def test_scaled_gradients_train_as_plain_ones(self, six, tmp_path, monkeypatch):
+        """The path of a GPU without bfloat16, on the CPU: float16 in its range, with scaled gradients."""
+        whole = torch.amp.GradScaler
+        made = []
+        monkeypatch.setattr(module, "half_precision", lambda device: torch.float16)
+        monkeypatch.setattr(torch.amp, "GradScaler", lambda device, enabled: made.append(enabled) or whole(device, init_scale=256.0, enabled=enabled))
+        losses = []
+        self.train(six, tmp_path, replace(SETTINGS, steps=60, batch=16), progress=lambda now: losses.append(now["loss"]))
+        assert made == [True]
+        assert losses[-1] < 0.75 * losses[0]
+
+    @pytest.mark.gpu
+    def test_on_cuda(self, six, tmp_path):
+        if not torch.cuda.is_available():
+            pytest.skip(f"torch {torch.__version__} finds no GPU")
+        losses = []
+        settings = replace(SETTINGS, steps=60, batch=16)
+        encoder = self.train(six, tmp_path, settings, device="cuda", progress=lambda now: losses.append(now["loss"]))
+        assert losses[-1] < 0.75 * losses[0]
+        assert next(encoder.parameters()).device.type == "cuda"
+
     def test_resumed_ends_like_a_straight_run(self, six, tmp_path, monkeypatch):
         """Weights, batch normalisation's averages and AdamW's moments are in the checkpoint, and batches depend on their step alone."""
         straight = self.train(six, tmp_path / "straight")

@@ -19,12 +19,24 @@ from torch.nn import functional
 
 from xrdmatch import files
 from xrdmatch.errors import ModelError
-from xrdmatch.model import open_session
+from xrdmatch.model import Device, open_session
 from xrdmatch.ranks import BatchNorm
 
 INPUT, ACTIVATION = "pattern", "activation"  # names in the ONNX file, beside each network's `output`
 OPSET = 17
 PARITY = 1e-4  # largest difference allowed between torch and ONNX
+
+
+def pick_device(device: Device) -> torch.device:
+    """The torch device. Raises ModelError where CUDA is asked for and torch cannot use it."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"cannot train on CUDA: torch {torch.__version__} finds no usable GPU. Use --device cpu or auto")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def half_precision(device: torch.device) -> torch.dtype:
+    """bfloat16, whose range needs no scaling; float16 on a GPU before Ampere."""
+    return torch.bfloat16 if device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 class Network(nn.Module):  # type: ignore[misc]

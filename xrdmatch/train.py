@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xrdmatch import __version__, files
@@ -26,7 +27,7 @@ from xrdmatch.augment import AugmentedSet, Rows
 from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library import Library
 from xrdmatch.model import LIBRARY, NETWORK, Device, new_model, usable_cores, write_config
-from xrdmatch.network import Wang2020, check_parity, export_onnx
+from xrdmatch.network import Wang2020, check_parity, export_onnx, half_precision, pick_device
 from xrdmatch.pattern import Grid
 from xrdmatch.ranks import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.recipe import Recipe
@@ -37,6 +38,8 @@ Precision = Literal["float32", "bfloat16"]
 CHECKPOINT_MINUTES = 10.0  # longest time whose work a power cut can take
 PARITY_ROWS = 32  # validation patterns the exported network is checked with
 CHECKPOINT, LOG = "checkpoint.pt", "training.csv"
+#: Batches after which a GPU is asked for the loss: to ask after each would make it wait for the host.
+ASK = 20
 
 
 @dataclass(frozen=True)
@@ -84,17 +87,19 @@ def train_classifier(
     lr: float = 1e-3,
     seed: int = 0,
     validation: float = 0.2,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     resume: bool = False,
     device: Device = "auto",
     threads: int | None = None,
+    compiled: bool = False,
     recipe: Mapping[str, Any] | None = None,
     library: Library | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Train a classifier on the augmented set `source` and write the model folder.
 
-    validation: share of rows, drawn by `seed`, that is only measured on. precision: bfloat16 computes in half the bits, which is faster.
+    validation: share of rows, drawn by `seed`, that is only measured on. precision: bfloat16 computes in half the bits, which is faster;
+    by default it is taken on a GPU (float16 with scaled gradients where that has no units for it), float32 on a CPU. compiled: by torch.compile.
     resume: go on from the folder's checkpoint if there is one; epochs may differ, all else must be the same. threads: of the CPU, all by default;
     on a machine that is busy with other work, 1 is much faster than several that wait for each other.
     recipe: how measured patterns become input, stored in config.json; by default min-max scaling on the set's grid. library: the labels' structures.
@@ -103,12 +108,12 @@ def train_classifier(
     for and absent, the checkpoint does not fit, the folder holds an unfinished training, or the exported network differs from the trained one.
     Under torchrun each process takes a share of every batch; the first one writes.
     """
-    settings = Settings(network, batch, lr, seed, validation, precision)
+    where = pick_device(device)
+    settings = Settings(network, batch, lr, seed, validation, precision or ("bfloat16" if where.type == "cuda" else "float32"))
     if network not in NETWORKS or epochs < 1 or batch < 1 or not 0 < validation < 1:
         raise ValueError(
             f"a network of {', '.join(NETWORKS)}, epochs, batch >= 1 and 0 < validation < 1 are expected, got {settings}, {epochs} epochs"
         )
-    where = pick_device(device)
     ranks = ranks_of_environment()
     torch.set_num_threads(threads or max(1, usable_cores() // ranks.beside))
     torch.manual_seed(seed)
@@ -117,7 +122,7 @@ def train_classifier(
         steps = default_recipe(data) if recipe is None else dict(recipe)
         rows = Rows(data, validation, seed)
         with together(ranks, where), Interrupt(ranks) as interrupt:
-            run = Run.start(folder, settings, rows, where, ranks, resume, epochs)
+            run = Run.start(folder, settings, rows, where, ranks, resume, epochs, compiled)
             while run.epoch < epochs:
                 run.train(rows, epochs, interrupt, progress)
                 run.validate(rows, epochs, interrupt, progress)
@@ -146,11 +151,22 @@ class Run:
     saved: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def start(cls, folder: Path, settings: Settings, rows: Rows, device: torch.device, ranks: Ranks, resume: bool, epochs: int) -> Run:
+    def start(
+        cls, folder: Path, settings: Settings, rows: Rows, device: torch.device, ranks: Ranks, resume: bool, epochs: int, compiled: bool
+    ) -> Run:
         """A fresh run, or the one in the folder's checkpoint if there is one to resume."""
         network = NETWORKS[settings.network](len(rows.data.ids), rows.data.points).to(device)
         optimiser = torch.optim.Adam(network.parameters(), lr=settings.lr, eps=1e-7, fused=True)  # eps as in Keras
-        run = cls(folder, settings, sha256(rows.data.path), device, ranks, network, ranks.parallel(network), optimiser)
+        run = cls(
+            folder,
+            settings,
+            sha256(rows.data.path),
+            device,
+            ranks,
+            network,
+            ranks.parallel(torch.compile(network) if compiled else network),
+            optimiser,
+        )
         path = folder / CHECKPOINT
         if resume and path.is_file():
             run.restore(path)
@@ -166,28 +182,42 @@ class Run:
     def train(self, rows: Rows, epochs: int, interrupt: Interrupt, progress: Callable[[Progress], None] | None) -> None:
         """The rest of this epoch's batches."""
         self.network.train()
-        total = rows.batches(self.settings.batch)
-        clock = time.monotonic()
+        total, world = rows.batches(self.settings.batch), self.ranks.world
+        half = half_precision(self.device)
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "bfloat16" and half is torch.float16)
+        every = ask_after(self.device, self.ranks)
+        waiting, clock = torch.zeros((), device=self.device), time.monotonic()
         for number, (x, y) in enumerate(rows.training(self.epoch, self.settings.batch)):
             if number < self.batch:
                 clock = time.monotonic()
                 continue
-            weight, (own, labels) = self.ranks.share(torch.from_numpy(x).to(self.device), torch.from_numpy(y).long().to(self.device))
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            weight, (own, labels) = self.ranks.share(self.here(x), self.here(y).long())
+            with torch.autocast(self.device.type, dtype=half, enabled=self.settings.precision == "bfloat16"):
                 logits = self.parallel(own.float())
             loss = weight * self.network.loss(logits.float(), labels)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
-            (lost,) = interrupt.total(loss.item() / self.ranks.world)
+            scaler.scale(loss).backward()
+            scaler.step(self.optimiser)
+            scaler.update()
+            waiting += loss.detach() * (len(y) / world)
+            self.batch, self.seen = number + 1, self.seen + len(y)
+            if self.batch % every and self.batch < total and not interrupt.asked:
+                continue
+            (lost,) = interrupt.total(float(waiting))
+            self.loss += lost
+            waiting.zero_()
             now = time.monotonic()
             self.seconds, clock = self.seconds + now - clock, now
-            self.batch, self.loss, self.seen = number + 1, self.loss + lost * len(y), self.seen + len(y)
             if progress:
                 progress(Progress(self.epoch, epochs, self.batch, total, self.loss / self.seen, self.seen / self.seconds))
             if interrupt.asked or now - self.saved > 60 * CHECKPOINT_MINUTES:
                 self.save(epochs)
             interrupt.obey(self.folder / CHECKPOINT)
+
+    def here(self, array: NDArray[Any]) -> Tensor:
+        """An array on the device; the host does not wait until it has come to a GPU."""
+        values = torch.from_numpy(array)
+        return values.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else values
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self, rows: Rows, epochs: int, interrupt: Interrupt, progress: Callable[[Progress], None] | None) -> None:
@@ -197,8 +227,8 @@ class Run:
         for number, (x, y) in enumerate(rows.validation(4 * self.settings.batch)):
             if number % self.ranks.world != self.ranks.rank:
                 continue
-            labels = torch.from_numpy(y).long().to(self.device)
-            logits = self.network(torch.from_numpy(x).to(self.device).float())
+            labels = self.here(y).long()
+            logits = self.network(self.here(x).float())
             rank = (logits > logits.gather(1, labels[:, None])).sum(dim=1)
             sums += [len(y), float(self.network.loss(logits, labels)) * len(y), int((rank < 1).sum()), int((rank < 5).sum())]
             if interrupt.asked:
@@ -302,11 +332,9 @@ def training_alone(folder: Path, ranks: Ranks) -> Iterator[None]:
         raise ModelError(f"{folder}: cannot be written ({files.reason(error)}); choose another place") from error
 
 
-def pick_device(device: Device) -> torch.device:
-    """The torch device. Raises ModelError where CUDA is asked for and torch cannot use it."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"cannot train on CUDA: torch {torch.__version__} finds no usable GPU. Use --device cpu or auto")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+def ask_after(device: torch.device, ranks: Ranks) -> int:
+    """Batches after which the loss is asked for. A CPU has it at hand, and several processes have to agree after each batch."""
+    return ASK if device.type == "cuda" and ranks.alone else 1
 
 
 def default_recipe(data: AugmentedSet) -> dict[str, Any]:

@@ -26,14 +26,14 @@ from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library import Library
 from xrdmatch.lookup import Lookup
 from xrdmatch.model import NETWORK, Device, Model, new_model, usable_cores, write_encoder
-from xrdmatch.network import Encoder, check_parity, export_onnx
+from xrdmatch.network import Encoder, check_parity, export_onnx, half_precision, pick_device
 from xrdmatch.physics import Hardness, ideal_inputs, measured_like
 from xrdmatch.physics_torch import Lines, network_input
 from xrdmatch.physics_torch import ideal as ideal_on_device
 from xrdmatch.physics_torch import measured_like as measured_on_device
 from xrdmatch.ranks import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.recipe import Recipe
-from xrdmatch.train import CHECKPOINT, LOG, load_checkpoint, pick_device, save_checkpoint, sha256, training_alone, written
+from xrdmatch.train import CHECKPOINT, LOG, load_checkpoint, save_checkpoint, sha256, training_alone, written
 
 #: Share of groups that are never trained on.
 HELD_OUT = 0.03
@@ -185,11 +185,6 @@ def train_encoder(
             interrupt.obey(out / CHECKPOINT)
     encoder.eval()
     return encoder
-
-
-def half_precision(device: torch.device) -> torch.dtype:
-    """bfloat16, whose range needs no scaling; float16 on a GPU before Ampere."""
-    return torch.bfloat16 if device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def held_out(library: Library, recipe: Recipe, settings: Settings) -> NDArray[np.int64]:

@@ -48,14 +48,21 @@ def train(
     lr: Annotated[float, typer.Option("--lr", rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
     validation: Annotated[float, typer.Option("--validation", rich_help_panel=CLASSIFIER, help="Share of patterns held back.")] = 0.2,
     precision: Annotated[
-        Precision, typer.Option("--precision", rich_help_panel=CLASSIFIER, help="bfloat16 is faster where the processor has units for it.")
-    ] = Precision.float32,
+        Precision | None,
+        typer.Option(
+            "--precision",
+            rich_help_panel=CLASSIFIER,
+            help="bfloat16, the default on a GPU, is faster where there are units for it.",
+            show_default=False,
+        ),
+    ] = None,
     library: Annotated[
         Path | None, typer.Option("--library", metavar="LIB.h5", rich_help_panel=CLASSIFIER, help="The labels' structures; identify needs them.")
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, rich_help_panel=ENCODER, help="Training steps.")] = 9000,
     seed: shared.SeedOption = 0,
     device: shared.DeviceOption = shared.Device.auto,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first (torch.compile): a minute or so; for GPUs.")] = False,
     jobs: shared.JobsOption = None,
     quiet: shared.QuietOption = False,
 ) -> None:
@@ -70,10 +77,10 @@ def train(
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started; the others train and say nothing
     messages = shared.Messages(quiet or not first)
     kind = _network_for(source, network)
-    common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs}
+    common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs, "compiled": compiled}
     try:
         if kind is Network.wang2020:
-            own = {"epochs": epochs, "batch": batch or 128, "lr": lr, "validation": validation, "precision": precision.value}
+            own = {"epochs": epochs, "batch": batch or 128, "lr": lr, "validation": validation, "precision": precision and precision.value}
             _classifier(source, out, library, messages, **own, **common)
         else:
             _encoder(source, out, messages, steps=steps, batch=batch or 256, **common)

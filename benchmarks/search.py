@@ -1,0 +1,75 @@
+"""How long one query of the library takes, without the network and without verification: the goal is 5 ms over 19,447 entries.
+
+    python benchmarks/search.py [--model NAME|DIR] [--queries 50]
+
+A query is a vector against all vectors (one product, then the 200 largest), and the scan's lines against the strongest lines of all entries (the
+60 best). The naive twin goes over the entries one by one in Python; that it finds the same rows is checked. One thread, medians of processor time.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xrdmatch.match import RECIPE, coarse, prepare
+from xrdmatch.model import Model
+from xrdmatch.pattern import Pattern
+from xrdmatch.physics import measured_like
+from xrdmatch.verify import LOOKED_UP, RECALL, _largest
+
+
+def timed(function: Callable[..., Any], queries: list[Any]) -> tuple[float, list[Any]]:
+    """Median milliseconds of a query, and the answers."""
+    taken, answers = [], []
+    for query in queries:
+        start = time.process_time()
+        answers.append(function(*query))
+        taken.append(1e3 * (time.process_time() - start))
+    return statistics.median(taken), answers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model")
+    parser.add_argument("--queries", type=int, default=50)
+    given = parser.parse_args()
+    model = Model.load(given.model, "cpu")
+    vectors, lookup, rng = model.vectors, model.lookup, np.random.default_rng(0)
+    counts, mask = measured_like(model.library, rng.integers(len(model.library), size=given.queries), RECIPE.grid, rng)
+    scans = [Pattern(RECIPE.grid.two_theta[seen], values[seen], RECIPE.grid.wavelength) for values, seen in zip(counts, mask, strict=True)]
+    encoded = [(model.encode(model.recipe.apply(scan)[None])[0],) for scan in scans]
+    lines = [(plain.signal, plain.mask) for plain in (coarse(prepare(scan)) for scan in scans)]
+
+    def by_vector(query: np.ndarray) -> np.ndarray:
+        return _largest(query @ vectors.T, RECALL)
+
+    def by_lines(signal: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        return _largest(lookup.scores(signal, seen), LOOKED_UP)
+
+    def naive(query: np.ndarray) -> np.ndarray:
+        scored = sorted(((float(np.dot(query, vector)), row) for row, vector in enumerate(vectors)), reverse=True)
+        return np.array([row for _, row in scored[:RECALL]])
+
+    product, rows = timed(by_vector, encoded)
+    strongest, _ = timed(by_lines, lines)
+    slow, naive_rows = timed(naive, encoded[:5])
+    same = min(len(np.intersect1d(one, other)) / RECALL for one, other in zip(rows, naive_rows, strict=False))
+    print(f"{len(vectors)} entries, {len(scans)} queries")
+    print(f"the {RECALL} nearest vectors   {product:8.2f} ms")
+    print(f"the {LOOKED_UP} best by lines     {strongest:8.2f} ms")
+    print(f"together              {product + strongest:8.2f} ms, goal 5 ms")
+    print(f"one by one in Python  {slow:8.2f} ms: {slow / product:.0f} times the product; {100 * same:.0f} % of the rows are the same at least")
+
+
+if __name__ == "__main__":
+    main()
