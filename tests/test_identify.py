@@ -108,6 +108,15 @@ class TestAnswer:
             assert [match.id for match in other.matches] == [match.id for match in plain.matches]
             assert other.matches[0].probability == pytest.approx(plain.matches[0].probability, abs=1e-3)
 
+    def test_all_members_of_a_large_family_are_listed(self, told, library):
+        def alike(library):
+            many = library.subset(np.array([0] * 70 + [1, 2, 3, 4]))
+            family = np.array([0] * 70 + [1, 2, 3, 4], dtype=np.int32)
+            return replace(many, id=np.array([f"A{i}" for i in range(74)]), family=family, family_name=np.array(["one", "b", "c", "d", "e"]))
+
+        answer = told(0.9, library=alike).identify(made.scan(library, 0))
+        assert answer.matches[0].members == [f"A{i}" for i in range(70)]
+
     def test_top_limits_the_matches(self, tiny_model, library):
         for top in (1, 2, 5, 50):
             assert len(Identifier(tiny_model, "cpu", top=top).identify(made.scan(library, 0)).matches) == min(top, 5)

@@ -34,8 +34,6 @@ from xrdmatch.xray import CU_K_ALPHA
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
 #: Probability of the best family from which a second phase is looked for beside it, and of a second phase from which it is listed at all.
 FIRST, LISTED = 0.1, 0.005
-#: Members listed for a family.
-MEMBERS = 50
 
 
 @dataclass(frozen=True)
@@ -276,7 +274,7 @@ class Identifier:
             name=str(library.name[row]),
             formula=str(library.formula[row]),
             family=str(library.family_name[family]),
-            members=members[:MEMBERS],
+            members=members,
             similarity=round(float(fits.similarity[i]), 4),
             probability=round(probability, 4),
             shift=round(float(fits.shift[i]), 3),
