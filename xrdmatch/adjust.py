@@ -153,9 +153,11 @@ def _solved(base: NDArray[np.float32], slopes: NDArray[np.float32], signal: NDAr
     cosine = float(unit @ signal)
     normal = (basis @ basis.T).astype(float) * max(cosine, 0.1)
     slope = (basis @ (signal - cosine * unit)).astype(float)
-    price = np.concatenate([np.full(hard, cost), np.full(bent.size - hard, EASY)])
-    weight = 2.0 * price / (1.0 + bent**2)
+    weight = 2.0 / (1.0 + bent**2)
+    weight[:hard] *= cost
+    weight[hard:] *= EASY
     slope[:-1] -= weight * bent
-    normal[np.diag_indices(bent.size)] += weight
-    normal += np.eye(len(normal)) * 1e-9 * max(float(np.trace(normal)), 1e-12)
+    diagonal = normal.reshape(-1)[:: len(normal) + 1]  # a view
+    diagonal[:-1] += weight
+    diagonal += 1e-9 * max(float(diagonal.sum()), 1e-12)
     return np.asarray(np.clip(np.linalg.solve(normal, slope)[:-1], -_STRIDE, _STRIDE))

@@ -91,11 +91,12 @@ def evidence(
     expected = expected_signal(profile, float(fits.shift[i]), measured)
     highest = _highest(measured.signal, lines.reach)
     listed: dict[bool, list[HklLine]] = {True: [], False: []}
-    for j in np.flatnonzero(lines.heights > STRONG):
-        h, k, m = (int(value) for value in lines.hkl[j])
-        at = lines.index[j]
-        shows = highest[at] > max(SHOWN**measured.recipe.power * expected[at], 0.0)
-        listed[bool(shows)].append((h, k, m, round(float(lines.angles[j]), 3), round(float(lines.heights[j]), 1)))
+    strong = lines.heights > STRONG
+    at = lines.index[strong]
+    shows = highest[at] > np.maximum(SHOWN**measured.recipe.power * expected[at], 0.0)
+    columns = (values[strong].tolist() for values in (lines.hkl, lines.angles, lines.heights))
+    for (h, k, m), angle, height, seen in zip(*columns, shows.tolist(), strict=True):
+        listed[seen].append((h, k, m, round(angle, 3), round(height, 1)))
     peaks = strong_lines(measured, LEAST) if peaks is None else peaks
     extra = [angle for angle, height in peaks if height > STRONG and not claimed[round((angle - grid.start) / grid.step)]]
     return Evidence(round(explained, 4), listed[True], listed[False], extra, round(positions(lines, measured, peaks), 3))

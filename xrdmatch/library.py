@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -326,8 +327,13 @@ def tied_axes(cell: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def lattice_directions(cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Changes (p, 6) a cell may take and keep its lattice: rows of 0 and 1 over a, b, c, alpha, beta, gamma that go together."""
-    group, free = tied_axes(cell)
+    """Changes (p, 6) a cell may take and keep its lattice: rows of 0 and 1 over a, b, c, alpha, beta, gamma that go together. Read-only."""
+    return _directions(*cell.tolist())
+
+
+@lru_cache(maxsize=1024)  # a scan's candidates are asked for at every step of their adjustment
+def _directions(*cell: float) -> NDArray[np.float64]:
+    group, free = tied_axes(np.array(cell))
     lengths = [np.concatenate([group == axis, np.zeros(3)]) for axis in np.unique(group)]
     angles = [np.concatenate([np.zeros(3), np.eye(3)[axis]]) for axis in np.flatnonzero(free)]
-    return np.array(lengths + angles, dtype=float)
+    return read_only(lengths + angles)

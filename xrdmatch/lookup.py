@@ -7,6 +7,7 @@ ones as places on a grid with their weights, so that all entries are scored by o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +60,15 @@ class Lookup:
             fading = np.float32(1.0 - 0.1 * shift)
             spread[shift:] = np.maximum(spread[shift:], fading * signal[:-shift])
             spread[:-shift] = np.maximum(spread[:-shift], fading * signal[shift:])
-        weight = self.weight.astype(np.float32)
-        shown = np.einsum("nk,nk->n", weight, spread[self.place])
-        seen = np.einsum("nk,nk,nk->n", weight, weight, mask.astype(np.float32)[self.place])
+        weight, square = self._weights
+        shown = np.einsum("nk,nk->n", weight, spread.take(self.place))
+        seen = np.einsum("nk,nk->n", square, mask.astype(np.float32).take(self.place))
         return np.asarray(shown / np.sqrt(np.maximum(seen, 1e-6)))
+
+    @cached_property
+    def _weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        weight = self.weight.astype(np.float32)
+        return weight, weight**2
 
 
 def _strongest(library: Library, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
