@@ -143,17 +143,19 @@ class TestCluster:
         yield act
         assert len(killed) == 1
 
-    def test_any_work(self, four, kill, tmp_path):
-        results = ordered(noted, range(400), four, str(tmp_path), prepared, batch=4)
+    def test_any_work(self, four, kill, tmp_path, monkeypatch):
+        monkeypatch.setattr(workers, "FEWEST", 4)
+        results = ordered(noted, range(800), four, str(tmp_path), prepared, batch=4)
         first = [next(results) for _ in range(40)]
         kill()
-        assert first + list(results) == [number**2 for number in range(400)]
+        assert first + list(results) == [number**2 for number in range(800)]
         lines = said(tmp_path)
         assert len(lines) >= 4
-        assert {item for items in lines.values() for item in items} == set(range(400))
+        assert {item for items in lines.values() for item in items} == set(range(800))
 
     def test_simulate(self, four, kill, tmp_path, monkeypatch):
         monkeypatch.setattr("xrdmatch.build._BATCH", 2)
+        monkeypatch.setattr(workers, "FEWEST", 2)
         rng = np.random.default_rng(0)
         atoms = [f"C{i} C {x:.4f} {y:.4f} {z:.4f}" for i, (x, y, z) in enumerate(rng.random((60, 3)))]
         (tmp_path / "cifs").mkdir()
@@ -166,13 +168,15 @@ class TestCluster:
         assert [name for name, _ in report.failed] == ["S33.cif"]
         assert (tmp_path / "four.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
 
-    def test_augment(self, four, kill, library, tmp_path):
-        rows = np.arange(96) % len(library)
+    def test_augment(self, four, kill, library, tmp_path, monkeypatch):
+        monkeypatch.setattr(workers, "FEWEST", 2)
+        rows = np.arange(160) % len(library)
         for name, options in {"one": {}, "four": {"workers": four, "progress": kill}}.items():
-            write_physics(library, rows, tmp_path / f"{name}.h5", copies=16, **options)
+            write_physics(library, rows, tmp_path / f"{name}.h5", copies=8, **options)
         assert (tmp_path / "four.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
 
-    def test_identify(self, four, kill, tiny_model, library, tmp_path):
+    def test_identify(self, four, kill, tiny_model, library, tmp_path, monkeypatch):
+        monkeypatch.setattr(workers, "FEWEST", 1)
         for row in range(5):
             conftest.write_scan(tmp_path / f"{row}.xy", library, row)
         (tmp_path / "5.xy").write_text("no numbers\n")

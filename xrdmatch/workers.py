@@ -28,8 +28,8 @@ from xrdmatch.errors import XrdMatchError
 ADDRESS, LOCAL = re.compile(r"(tcp|tls)://[^/\s]+:\d+"), "local"
 #: Seconds in which a scheduler has to answer, and in which the first of its workers has to be there.
 ANSWER, ARRIVE = 10.0, 60.0
-#: Batches in flight for each worker.
-AHEAD = 3
+#: Batches in flight for each worker, and the fewest items in one for Dask, whose scheduler needs milliseconds for each.
+AHEAD, FEWEST = 3, 8
 #: One thread each: the workers are the parallel part.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -71,7 +71,7 @@ def ordered(
 ) -> Iterator[Result]:
     """function(state, item) of every item, in their order; `state` is what prepare(job) gives a worker once, by default `job` itself.
 
-    function and prepare: of a module, as other processes import them by name. batch: items a worker takes at a time.
+    function and prepare: of a module, as other processes import them by name. batch: items a worker takes at a time, at least.
     Raises XrdMatchError where workers are killed or out of reach; what `function` raises comes through.
     """
     task = _Task(function, prepare, job)
@@ -79,7 +79,7 @@ def ordered(
         state = task.state()
         yield from (function(state, item) for item in items)
         return
-    left = iter(items)
+    left, batch = iter(items), batch if workers.scheduler is None else max(batch, FEWEST)
     ahead: deque[Any] = deque()
     with _Processes(task, workers.jobs) if workers.scheduler is None else _Dask(task, workers) as engine:
         while part := list(islice(left, batch)):
