@@ -41,7 +41,7 @@ templates_path: list[str] = []
 CONTENTS = {
     "Use": ["/README", "tutorial", "figures", "pipelines", "python", "gpu", "faq", "citing"],
     "Look up": ["commands", "formats", "library", "library-families", "/CHANGELOG"],
-    "Understand": ["method", "models", "/models/README"],
+    "Understand": ["method", "models", "/models/README", "scaling"],
     "Take part": ["/CONTRIBUTING", "development"],
 }
 #: What the margin calls a page whose title is long, or is the project's name.

@@ -62,7 +62,13 @@ def prose(page):
 
 
 #: What a block may need, and the packages or the program that this means.
-NEEDS = {"torch": ("torch", "onnx"), "watchfiles": ("watchfiles",), "matplotlib": ("matplotlib",), "sklearn": ("sklearn",)}
+NEEDS = {
+    "distributed": ("distributed",),
+    "torch": ("torch", "onnx"),
+    "watchfiles": ("watchfiles",),
+    "matplotlib": ("matplotlib",),
+    "sklearn": ("sklearn",),
+}
 PROGRAMS = {"jq"}
 
 

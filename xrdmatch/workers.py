@@ -8,6 +8,7 @@ result is handed out once.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
@@ -28,8 +29,10 @@ from xrdmatch.errors import XrdMatchError
 ADDRESS, LOCAL = re.compile(r"(tcp|tls)://[^/\s]+:\d+"), "local"
 #: Seconds in which a scheduler has to answer, and in which the first of its workers has to be there.
 ANSWER, ARRIVE = 10.0, 60.0
-#: Batches in flight for each worker, and the fewest items in one for Dask, whose scheduler needs milliseconds for each.
-AHEAD, FEWEST = 3, 8
+#: Batches in flight for each worker.
+AHEAD = 3
+#: Fewest items in a batch for Dask, whose scheduler needs milliseconds for each, and batches whose results are fetched at once.
+FEWEST, FETCHED = 8, 8
 #: One thread each: the workers are the parallel part.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -182,10 +185,14 @@ class _Dask:
             raise XrdMatchError(f"--scheduler needs {error.name}, which is not installed: pip install 'xrdmatch[cluster]'") from error
         self.address = self.workers.scheduler
         with contextlib.ExitStack() as opened:
+            opened.enter_context(_quiet("distributed", "distributed.client", "tornado", "asyncio"))
             if self.address == LOCAL:
+                from multiprocessing import resource_tracker
+
+                resource_tracker.ensure_running()  # its start would let Ctrl-C through
                 with interrupt_held():  # the cluster's threads and their processes, those of later included, never see it
                     cluster = LocalCluster(
-                        n_workers=self.workers.jobs, threads_per_worker=1, memory_limit=None, dashboard_address=None, silence_logs="ERROR"
+                        n_workers=self.workers.jobs, threads_per_worker=1, memory_limit=None, dashboard_address=None, silence_logs="CRITICAL"
                     )
                 self.client = opened.enter_context(Client(opened.enter_context(cluster)))
             else:
@@ -202,6 +209,7 @@ class _Dask:
                     f"{self.address}: the scheduler has no workers, and none came in {ARRIVE:.0f} s; start some with 'dask worker {self.address}'"
                 ) from error
             self.common = self.client.submit(_same, self.task, key=f"xrdmatch-job-{self.task.key}")
+            self.fetching = ThreadPoolExecutor(FETCHED)
             self.opened = opened.pop_all()
         return self
 
@@ -209,16 +217,17 @@ class _Dask:
         """Threads of all workers, which come and go."""
         return max(1, int(sum(self.client.nthreads().values())))
 
-    def submit(self, items: list[Any]) -> Any:
+    def submit(self, items: list[Any]) -> Future[list[Any]]:
         self.number += 1
-        return self.client.submit(_work_there, self.common, items, __version__, key=f"xrdmatch-{self.task.key}-{self.number}")
+        future = self.client.submit(_work_there, self.common, items, __version__, key=f"xrdmatch-{self.task.key}-{self.number}")
+        return self.fetching.submit(future.result)  # a few at once, since each is several messages
 
-    def result(self, future: Any) -> list[Any]:
+    def result(self, future: Future[list[Any]]) -> list[Any]:
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
 
         try:
-            return list(future.result())
+            return future.result()
         except KilledWorker as error:
             raise XrdMatchError(f"{self.address}: one piece of work killed worker after worker, most likely for want of memory") from error
         except (CancelledError, CommClosedError) as error:
@@ -228,7 +237,22 @@ class _Dask:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         del self.common
+        self.fetching.shutdown(wait=False, cancel_futures=True)
         self.opened.close()
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keeps these loggers from telling at length what becomes one error here."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _same(task: _Task) -> _Task:
