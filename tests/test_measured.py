@@ -118,7 +118,6 @@ def test_one_phase_of_a_mixture_comes_first(part):
     assert 1 in judge(answer(row["file"]), row).ranks
 
 
-@pytest.mark.xfail(reason="the second phase's lines overlap those of the first, and both are swollen", strict=False)
 def test_both_phases_of_most_mixtures_are_found():
     whole = [all(judge(answer(row["file"]), row).ranks) for row in of_kind("mixture")]
     assert sum(whole) > len(whole) / 2

@@ -33,7 +33,7 @@ from xrdmatch.xray import CU_K_ALPHA
 #: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
 #: Probability of the best family from which a second phase is looked for beside it, and of a second phase from which it is listed at all.
-FIRST, LISTED = 0.1, 0.005
+FIRST, LISTED = 0.02, 0.005
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from xrdmatch.verify import recall, unusable, verify
 
 #: Share of the line intensity left unexplained from which a second phase is looked for.
 LEFT = 0.05
-#: Clear lines it needs: fewer than a scan of its own, since the first phase covers some.
-LINES = 2
+#: Clear lines it needs: fewer than a scan of its own, since the first phase covers some, and its probability knows how little is left.
+LINES = 1
 #: Families of the first phase's metal and linker that are looked at beside those that are recalled.
 SISTERS = 5
 
