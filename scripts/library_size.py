@@ -63,7 +63,8 @@ def size_of(text: str) -> str:
 def trained(folder: Path) -> str:
     """How long a classifier was trained, and on what."""
     made = json.loads((folder / "config.json").read_text(encoding="utf-8"))["provenance"]
-    return f"{made['settings']['epochs']} epochs of {made['data'].get('copies', '?')} copies"
+    epochs = made["settings"]["epochs"]
+    return f"{epochs} epoch{'s' if epochs > 1 else ''} of {made['data'].get('copies', '?')} copies"
 
 
 def read(path: Path) -> list[dict[str, str]]:
