@@ -72,6 +72,7 @@ def test_what_the_function_raises_comes_through():
         next(results)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_killed_process_is_said(tmp_path):
     results = ordered(noted, range(100), Workers(2), str(tmp_path), batch=2)
     next(results)
@@ -110,6 +111,7 @@ def test_an_unlikely_address(word):
     assert "tcp://HOST:PORT" in done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 class TestCluster:
     @pytest.fixture(scope="class")
     @classmethod

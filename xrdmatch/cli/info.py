@@ -15,7 +15,7 @@ from xrdmatch.cli import shared
 from xrdmatch.errors import XrdMatchError
 
 #: What decides how it runs and answers, and what the extras bring.
-PACKAGES = ("numpy", "h5py", "gemmi", "pymatgen", "typer", "rich", "matplotlib", "watchfiles", "torch", "onnx")
+PACKAGES = ("numpy", "h5py", "gemmi", "pymatgen", "typer", "rich", "matplotlib", "watchfiles", "distributed", "torch", "onnx")
 
 
 class Format(StrEnum):
