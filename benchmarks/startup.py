@@ -1,4 +1,4 @@
-"""How long whole processes take, beside a Python that does nothing.
+"""How long whole processes take, and how much memory, beside a Python that does nothing.
 
     python benchmarks/startup.py [--count 15]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,13 +29,16 @@ CALLS = {
 LIMITS = {"xrdmatch --help": 0.5, f"xrdmatch identify {SAMPLE}": 1.5}
 
 
-def seconds(arguments: list[str]) -> tuple[float, float]:
-    """Wall and processor time of one process, from its start to its end."""
+def spent(arguments: list[str]) -> tuple[float, float, float]:
+    """Wall and processor time (s) of one process, from its start to its end, and its largest memory (MB)."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
-    wall, after = time.perf_counter() - clock, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    clock = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall, process.returncode = time.perf_counter() - clock, os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 
 
 def main() -> None:
@@ -44,17 +46,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=15, help="processes of each kind")
     count = parser.parse_args().count
     for arguments in CALLS.values():
-        seconds(arguments)  # files come into the cache, and modules are compiled
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in CALLS}
+        spent(arguments)  # files come into the cache, and modules are compiled
+    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in CALLS}
     for _ in range(count):
         for name, arguments in CALLS.items():
-            times[name].append(seconds(arguments))
-    print(f"{'seconds, median':44}{'wall':>8}{'fastest':>9}{'cpu':>8}{'x bare':>8}   limit")
-    bare = statistics.median(cpu for _, cpu in times["python -c pass"])
+            times[name].append(spent(arguments))
+    print(f"{'seconds, median':44}{'wall':>8}{'fastest':>9}{'cpu':>8}{'x bare':>8}{'MB':>6}   limit")
+    bare = statistics.median(cpu for _, cpu, _ in times["python -c pass"])
     for name, values in times.items():
-        walls, cpu = [wall for wall, _ in values], statistics.median(cpu for _, cpu in values)
-        limit = f"{LIMITS[name]:g} s" if name in LIMITS else ""
-        print(f"{name:44}{statistics.median(walls):8.3f}{min(walls):9.3f}{cpu:8.3f}{cpu / bare:8.1f}   {limit}".rstrip())
+        walls, cpus, memory = zip(*values, strict=True)
+        cpu, limit = statistics.median(cpus), f"{LIMITS[name]:g} s" if name in LIMITS else ""
+        print(f"{name:44}{statistics.median(walls):8.3f}{min(walls):9.3f}{cpu:8.3f}{cpu / bare:8.1f}{max(memory):6.0f}   {limit}".rstrip())
 
 
 if __name__ == "__main__":

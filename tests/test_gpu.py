@@ -80,3 +80,41 @@ def test_rounding_of_another_device_does_not_change_an_answer(tiny_model, scans)
     for name in ("a.xy", "b.xy"):
         pattern = formats.read(scans / name)
         assert differences(identifier.identify(pattern), other.identify(pattern)) == []
+
+
+@pytest.mark.parametrize("number", [2, 27])
+def test_one_line_says_why_the_cpu_is_taken(tiny_model, scans, monkeypatch, capsys, number):
+    """Once a run, whatever the number of files and processes; not with --quiet, nor where the CPU was asked for."""
+    from xrdmatch.cli import main
+
+    monkeypatch.setattr(model, "cuda_obstacle", lambda: "the NVIDIA driver finds no GPU")
+    monkeypatch.setattr(model, "nvidia_driver", lambda: object())
+    monkeypatch.setenv("NO_COLOR", "1")
+    files = [str(scans / name) for name in ("a.xy", "b.xy")] * number
+    for options, lines in (([], 1), (["--quiet"], 0), (["--device", "cpu"], 0)):
+        if options and number > 2:
+            continue
+        monkeypatch.setattr("sys.argv", ["xrdmatch", "identify", *files[:number], "--model", str(tiny_model), "-f", "json", "--jobs", "2", *options])
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capsys.readouterr()
+        assert not end.value.code
+        assert len(told.out.splitlines()) == number
+        assert told.err.count("the NVIDIA driver finds no GPU") == lines
+        assert not lines or "warning: running on the CPU: the NVIDIA driver finds no GPU; --device cpu silences this" in told.err
+
+
+def test_asked_for_cuda_where_there_is_none(tiny_model, scans, monkeypatch, capsys):
+    from xrdmatch.cli import main
+
+    if model.cuda_obstacle() is None:
+        pytest.skip("CUDA runs here")
+    monkeypatch.setattr("sys.argv", ["xrdmatch", "identify", str(scans / "a.xy"), "--model", str(tiny_model), "--device", "cuda"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr()
+    assert end.value.code == 1
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert "cannot run on CUDA: " in told.err
+    assert "Use --device cpu or auto" in told.err

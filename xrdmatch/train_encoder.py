@@ -57,7 +57,7 @@ class Settings:
 class Stream:
     """Batches of training patterns by their step, made on the device that trains.
 
-    One step is always the same for one seed and device, so that a resumed run goes on where it stopped.
+    One step is always the same for one seed and device (on a GPU to rounding), so that a resumed run goes on where it stopped.
     """
 
     def __init__(

@@ -135,7 +135,7 @@ class Messages:
     def fallback(self, model: Model) -> None:
         """Say once why the network runs on the CPU of a machine with an NVIDIA driver."""
         if model.session.fallback:
-            self.warn(f"running on the CPU: {model.session.fallback} (--device cpu silences this)")
+            self.warn(f"running on the CPU: {model.session.fallback}; --device cpu silences this")
 
     def error(self, text: str) -> None:
         _tagged("error", "red", text)
