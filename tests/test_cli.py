@@ -503,7 +503,7 @@ def test_a_noise_source_has_to_cover_half_of_the_grid(run, tiny_model, scans, tm
     code, _, err = run("augment", tiny_model / "library.h5", "-o", tmp_path / "set.h5", "--noise", scans / "short.xy", "--noise", scans / "part.xy")
     assert code == 0
     assert "short.xy: covers" in err
-    assert "noise from 1 scans" in err
+    assert "noise from 1 scan\n" in err
     code, _, err = run("augment", tiny_model / "library.h5", "-o", tmp_path / "set.h5", "--noise", scans / "short.xy")
     assert code == 1
     assert "none of the noise sources" in err
@@ -586,12 +586,12 @@ def test_augment_by_physics_and_mixed(run, tiny_model, scans, tmp_path):
 
     library, out = tiny_model / "library.h5", tmp_path / "set.h5"
     code, _, err = run("augment", library, "-o", out, "--method", "physics", "--copies", 4, "--level", "hard", "--blank", scans / "a.xy")
-    assert (code, "20 patterns of 5 structures, blanks from 1 scans" in err) == (0, True), err
+    assert (code, "20 patterns of 5 structures, blanks from 1 scan\n" in err) == (0, True), err
     with AugmentedSet(out) as data:
         assert data.provenance["level"]["counts"] == [1.3, 3.7]
         assert data.provenance["blanks"] == ["a.xy"]
     code, _, err = run("augment", library, "-o", out, "--method", "mix", "--copies", 4, "--noise", scans / "a.xy")
-    assert (code, "20 patterns of 5 structures, noise from 1 scans" in err) == (0, True), err
+    assert (code, "20 patterns of 5 structures, noise from 1 scan\n" in err) == (0, True), err
     for wrong in (
         ("--method", "physics", "--noise", scans),
         ("--method", "shuffle"),
