@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -13,6 +14,9 @@ from xrdmatch.physics import ideal_inputs, measured_like
 from xrdmatch.recipe import Recipe
 from xrdmatch.simulate import D_MAX, D_MIN
 from xrdmatch.xray import inverse_d_squared, reciprocal_metric
+
+# In the background of a shell Ctrl-C is ignored, and would be by the processes that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: id, name, formula and cell of the made-up structures.
 STRUCTURES = (
