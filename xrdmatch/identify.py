@@ -189,8 +189,11 @@ class Identifier:
         result.notes.extend(filter(None, [preflight.cut_off(self.model.library, ranking.fits, 0, measured, scan)]))
         verdict, reason = self._decide(ranking.matches, len(clear_lines(measured)))  # of all families: how many are shown must not change it
         matches = self._shown(ranking, measured, self.top, scan)
-        if beside is not None:
-            matches = _with_second(matches, self._shown(beside, beside.measured, self.top, scan))
+        # Where nothing fits well, what else may be there alone is of more use than what is unlikely beside it.
+        least = LISTED if matches[0].probability >= NAMED else NAMED
+        listed = sum(match.probability >= least for match in beside.matches) if beside is not None else 0
+        if beside is not None and listed:
+            matches = _with_second(matches, self._shown(beside, beside.measured, min(listed, self.top), scan))
             reason += "".join(
                 f"; {match.name or match.family} explains a further {100 * match.share:.0f} % of the line intensity: a mixture"
                 for match in matches
@@ -308,10 +311,9 @@ class Identifier:
 def _with_second(matches: list[Match], beside: list[Match]) -> list[Match]:
     """As many matches as there were: the best, then by probability the others and what may be there together with it; each family once."""
     first = matches[0]
-    least = LISTED if first.probability >= NAMED else NAMED  # where nothing fits well, what else may be there alone is of more use
     ranked, families, number = [first], {first.family}, len(matches)
     chances = [(match.probability, match) for match in matches[1:]]
-    chances += [(first.probability * match.probability, match) for match in beside if match.probability >= least]
+    chances += [(first.probability * match.probability, match) for match in beside]
     for _, match in sorted(chances, key=lambda chance: -chance[0]):
         if match.family not in families and len(ranked) < number:
             families.add(match.family)
