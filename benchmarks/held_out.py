@@ -61,6 +61,8 @@ class Level:
     counts: tuple[float, float]  # log10 of the strongest line
     start: tuple[float, float]
     stop: tuple[float, float]
+    grains: tuple[float, float] | None = None  # crystallites that give a line, log-uniform: its height is Gamma distributed; None for many
+    slits: float = 0.0  # share of scans with slits that open with the angle, so that the counts grow as sin(theta)
 
 
 LEVELS = {
@@ -68,6 +70,8 @@ LEVELS = {
     "middle": Level(0.7, 0.002, 0.05, 0.03, 0.05, 0.2, (0.04, 0.12), (25, 200), 0.0015, 0.10, 0.15, (2.5, 4.5), (2.5, 6.0), (35.0, 60.0)),
     "hard": Level(1.0, 0.004, 0.2, 0.06, 0.10, 0.4, (0.06, 0.25), (8, 80), 0.004, 0.30, 0.6, (1.8, 3.5), (3.0, 8.0), (30.0, 50.0)),
 }
+#: A sample of few large crystallites, as natural minerals and recrystallised powders are: line heights say little, places all the more.
+COARSE = replace(LEVELS["middle"], texture=0.4, grains=(1.0, 12.0), slits=0.3)
 
 
 def with_guests(structure: Structure, load: float, rng: Rng) -> Structure:
@@ -129,6 +133,9 @@ def drawn(hkl: np.ndarray, squared: np.ndarray, cell: np.ndarray, x: np.ndarray,
     """Profile on the angles `x`, strongest point 1: line by line, K-alpha doublet, Lorentz-polarisation, overall B."""
     s = inverse_d(hkl, cell)
     weight = squared * np.exp(-rng.uniform(1.0, 8.0) * s**2 / 2) * textured(hkl, cell, level, rng)
+    if level.grains is not None:
+        number = np.exp(rng.uniform(*np.log(level.grains)))
+        weight *= rng.gamma(number, 1.0 / number, weight.size)
     width, size = rng.uniform(*level.width), 10 * np.exp(rng.uniform(*np.log(level.size)))
     strain, eta = level.microstrain * rng.random(), rng.uniform(0.2, 0.9)
     zero, shift, skew = rng.normal(0, level.zero), rng.normal(0, level.displacement), rng.uniform(0.0, 0.6)
@@ -163,6 +170,9 @@ def scan(structure: Structure, other: Structure, level: Level, rng: Rng, mixed: 
     elif rng.random() < 0.5:
         second = reflections(other)
         profile += level.impurity * rng.random() * drawn(second.hkl, second.intensity, other.cell, x, level, rng)
+    if level.slits and rng.random() < level.slits:
+        profile *= np.sin(np.radians(x / 2))
+        profile /= profile.max()
     q = 4 * np.pi * np.sin(np.radians(x / 2)) / MEAN
     air, flat = rng.exponential(0.05), rng.exponential(0.03)
     halo = rng.exponential(level.halo) * np.exp(-0.5 * ((q - rng.uniform(1.1, 2.0)) / rng.uniform(0.2, 0.5)) ** 2)

@@ -26,7 +26,8 @@ from xrdmatch.match import coarse, prepare
 from xrdmatch.model import Model
 from xrdmatch.verify import LOOKED_UP, RECALL, recall, unusable
 
-WAYS = (f"network, {RECALL}", f"strongest lines, {LOOKED_UP}", "both")
+ALONE = 200  # entries of the network by itself, for comparison
+WAYS = (f"network, {ALONE}", f"network, {RECALL}", f"strongest lines, {LOOKED_UP}", f"both, {RECALL} and {LOOKED_UP}")
 
 
 def found(model: Model, path: Path, row: int) -> np.ndarray | None:
@@ -37,11 +38,11 @@ def found(model: Model, path: Path, row: int) -> np.ndarray | None:
         return None
     inputs = model.recipe.apply(pattern.pattern, sigma=pattern.sigma, passed=pattern.passed)
     plain = coarse(measured)
-    network = np.argsort(-model.scores(inputs[None])[0], kind="stable")[:RECALL]
+    network = np.argsort(-model.scores(inputs[None])[0], kind="stable")[:ALONE]
     lines = np.argsort(-model.lookup.scores(plain.signal, plain.mask), kind="stable")[:LOOKED_UP]
     both = recall(model, inputs, measured)[0]
     family = model.library.family
-    return np.array([[row in rows, family[row] in family[rows]] for rows in (network, lines, both)])
+    return np.array([[row in rows, family[row] in family[rows]] for rows in (network, network[:RECALL], lines, both)])
 
 
 def part(model_name: str | None, rows: list[tuple[Path, str]]) -> list[np.ndarray | None]:

@@ -159,7 +159,6 @@ def asked_file(source: Path) -> Path:
 
 def product(path: Path, number: int) -> list[dict[str, Any]]:
     """`identify` over the library's first entries, as it is: brute force in memory by vectors and by lines, then the comparison with the scan."""
-    from xrdmatch import verify
     from xrdmatch.identify import Identifier
     from xrdmatch.library import Library
     from xrdmatch.lookup import Lookup
@@ -195,7 +194,6 @@ def product(path: Path, number: int) -> list[dict[str, Any]]:
     whole = timed("whole", identifier.identify)
     grid = Recipe().grid
     right = 0
-    assert verify.RECALL == TOP
     for row in parents(shipped, 0, SIZES[0])[rng.choice(SIZES[0], 24, replace=False)]:
         counts, mask = measured_like(shipped, np.array([row]), grid, rng)
         answer = whole(Pattern(grid.two_theta[mask[0]], counts[0][mask[0]], grid.wavelength, "scan"))

@@ -3,23 +3,27 @@
     python scripts/calibrate_model.py mof-encoder full.h5 2019-ASR.tar.xz 2019-FSR.tar.xz 2014.tar.xz
 
 Training calibrates on scans that it makes of reflections alone, the same way it makes the encoder's training patterns: there the encoder looks better
-than it is. These scans are made otherwise. The weights are fitted on one half of the structures the encoder never saw; the figures are of a third as
-many scans of the other half. The probability of a second phase is fitted on scans of one phase, of two, and of two of the same metal and linker, in
-equal parts, half as many as for the first.
+than it is. These scans are made otherwise: at three levels of hardness, and of few large crystallites, in equal parts. The weights are fitted on one
+half of the structures the encoder never saw; the figures are of a third as many scans of the other half. The probability of a second phase is fitted
+on scans of one phase, of two, and of two of the same metal and linker, in equal parts, fewer than for the first.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from itertools import chain
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, product
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import numpy as np
-from held_out import LEVELS, MEAN, Partners, mixtures, partners, scans, structures
+from held_out import COARSE, LEVELS, MEAN, mixtures, partners, scans, structures
 
 from xrdmatch.calibrate import Trial, quality, taken_on, taken_through, weights_of
 from xrdmatch.calibration import Calibration
@@ -28,32 +32,34 @@ from xrdmatch.library import Library
 from xrdmatch.model import Model, write_config
 from xrdmatch.pattern import Pattern
 
-Structures = dict[str, bytes]
+CONDITIONS = {**LEVELS, "coarse": COARSE}
+#: Halves of the structures the encoder never saw.
+LEARN, CHECK = 0, 1
 
 
-def trials(model: Model, wanted: dict[str, bytes], number: int, seed: int) -> list[Trial]:
-    """Scans of the three levels in equal parts, mixed; every third with its framework taken out of the library."""
+def trials(given: argparse.Namespace, condition: str, part: int, number: int) -> list[Trial]:
+    """`number` scans under one condition, every third with its framework taken out of the library."""
+    model, library = Model.load(given.model, "cpu"), Library.load(given.library)
     index = model.library.index()
-    results = []
-    for level, hardness in LEVELS.items():
-        for i, (name, angles, counts) in enumerate(scans(wanted, hardness, number // 3, seed)):
-            found = taken_through(model, Pattern(angles, counts, MEAN, name), index[name], i % 3 == 0)
-            results += [found] if found else []
-        print(f"{level}: {len(results)} scans", flush=True)
-    return [results[i] for i in np.random.default_rng(seed).permutation(len(results))]
+    made = scans(structures(library, given.sources, part), CONDITIONS[condition], number, given.seed)
+    found = (taken_through(model, Pattern(x, counts, MEAN, name), index[name], i % 3 == 0) for i, (name, x, counts) in enumerate(made))
+    return [one for one in found if one]
 
 
-def trials_beside(model: Model, weights: Calibration, library: Library, wanted: Structures, others: Partners, number: int, seed: int) -> list[Trial]:
-    """Scans of the three levels, of one phase, of any two and of two sisters, in equal parts."""
-    index, kinship, results = model.library.index(), Kinship(model.library), []
-    for level, hardness in LEVELS.items():
-        alone = (((name,), x, counts) for name, x, counts in scans(wanted, hardness, number // 9, seed + 1))
-        mixed = [mixtures(library, others, wanted, kind, hardness, number // 9, seed) for kind in ("any", "sister")]
-        for names, x, counts in chain(alone, (((name, other), x, counts) for name, other, x, counts in chain(*mixed))):
-            found = taken_on(model, kinship, weights, Pattern(x, counts, MEAN), [index[name] for name in names])
-            results += [found] if found else []
-        print(f"{level}: {len(results)} scans with something beside the first phase", flush=True)
-    return [results[i] for i in np.random.default_rng(seed).permutation(len(results))]
+def trials_beside(given: argparse.Namespace, condition: str, part: int, number: int, weights: Calibration) -> list[Trial]:
+    """`number` scans of one phase, as many of any two, and of two sisters, under one condition."""
+    model, library, level = Model.load(given.model, "cpu"), Library.load(given.library), CONDITIONS[condition]
+    wanted = structures(library, given.sources, part)
+    others = partners(library, given.sources, wanted, given.seed)
+    index, kinship = model.library.index(), Kinship(model.library)
+
+    def made() -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray]]:
+        yield from (((name,), x, counts) for name, x, counts in scans(wanted, level, number, given.seed + 1))
+        for kind in ("any", "sister"):
+            yield from (((name, other), x, counts) for name, other, x, counts in mixtures(library, others, wanted, kind, level, number, given.seed))
+
+    found = (taken_on(model, kinship, weights, Pattern(x, counts, MEAN), [index[name] for name in names]) for names, x, counts in made())
+    return [one for one in found if one]
 
 
 def main() -> None:
@@ -61,24 +67,33 @@ def main() -> None:
     arguments.add_argument("model", type=Path)
     arguments.add_argument("library", type=Path, help="the library the encoder was trained on (.h5)")
     arguments.add_argument("sources", type=Path, nargs="+", help="the structure files it was made of")
-    arguments.add_argument("--number", type=int, default=3600)
+    arguments.add_argument("--number", type=int, default=4800)
     arguments.add_argument("--seed", type=int, default=3)
+    arguments.add_argument("--jobs", type=int, default=1)
     given = arguments.parse_args()
-    model, library = Model.load(given.model, "cpu"), Library.load(given.library)
-    learn, check = (structures(library, given.sources, part) for part in (0, 1))
-    weights = weights_of(trials(model, learn, given.number, given.seed))
-    figures = quality(weights, trials(model, check, given.number // 3, given.seed))
-    fits = {"calibration": weights.to_json()}
-    for wanted, number in ((learn, given.number // 2), (check, given.number // 6)):
-        found = trials_beside(model, weights, library, wanted, partners(library, given.sources, wanted, given.seed), number, given.seed)
-        if wanted is learn:
-            beside = weights_of(found)
-            fits["calibration_beside"] = beside.to_json()
-        else:
-            figures |= {f"beside_{name}": value for name, value in quality(beside, found).items()}
-    kept = {name: value for name, value in model.config.get("metrics", {}).items() if not name.startswith(("simulated", "calibration", "beside"))}
-    write_config(given.model, {**model.config, **fits, "metrics": {**kept, **figures}})
-    print(json.dumps({**fits, **figures}, indent=1))
+    parts = list(product((LEARN, CHECK), CONDITIONS))
+    numbers = {LEARN: given.number // len(CONDITIONS), CHECK: given.number // (3 * len(CONDITIONS))}
+    with ProcessPoolExecutor(given.jobs) as pool:
+
+        def run(function: Callable[..., list[Trial]], share: int, *more: Calibration) -> dict[int, list[Trial]]:
+            """The trials of each half, over all conditions."""
+            runs = [(part, pool.submit(function, given, condition, part, numbers[part] // share, *more)) for part, condition in parts]
+            return {half: list(chain(*(one.result() for part, one in runs if part == half))) for half in numbers}
+
+        weights, figures = fitted(run(trials, 1), "")
+        beside, further = fitted(run(trials_beside, 8, weights), "beside_")
+    fits, config = {"calibration": weights.to_json(), "calibration_beside": beside.to_json()}, Model.load(given.model, "cpu").config
+    old = ("simulated", "calibration", "beside")
+    metrics = {name: value for name, value in config.get("metrics", {}).items() if not name.startswith(old)} | figures | further
+    write_config(given.model, {**config, **fits, "metrics": metrics})
+    print(json.dumps({**fits, **figures, **further}, indent=1))
+
+
+def fitted(made: dict[int, list[Trial]], prefix: str) -> tuple[Calibration, dict[str, float]]:
+    """Weights fitted on the one half, and their figures on the other."""
+    weights = weights_of(made[LEARN])
+    print(f"{prefix}fitted on {len(made[LEARN])} scans", flush=True)
+    return weights, {f"{prefix}{name}": value for name, value in quality(weights, made[CHECK]).items()}
 
 
 if __name__ == "__main__":

@@ -17,15 +17,16 @@ from xrdmatch.model import Model
 from xrdmatch.physics import EASY
 
 
-def candidate(similarity, recalled=0.5, explained=0.8, missing=0, extra=0, plain=0.5, bend=0.3, positions=4.0):
+def candidate(similarity, recalled=0.5, explained=0.8, missing=0, extra=0, shift=0.1):
     line = (1, 0, 0, 10.0, 50.0)
-    return Candidate(similarity, recalled, Evidence(explained, [line] * 5, [line] * missing, [12.0] * extra, positions), plain, bend)
+    found = Evidence(explained, [line] * 5, [line] * missing, [12.0] * extra, 4.0)
+    return Candidate(similarity, recalled, found, plain=0.5, bend=0.3, presence=0.6, shift=shift, members=3)
 
 
-def made_up(number, seed, weights=(30.0, 0.0, 0.0, 6.0, -8.0, 0.0, 0.0, 0.0, 0.0), bias=-18.0):
+def made_up(number, seed, weights=(30.0, 0.0, 0.0, 6.0, -8.0, *[0.0] * 7), bias=-18.0):
     """Trials whose right answer is drawn from the very model that is fitted."""
     rng = np.random.default_rng(seed)
-    true = Calibration(np.array(weights), np.array([bias, weights[0], weights[4], weights[5], weights[8], 0.0]))
+    true = Calibration(np.array(weights), np.array([bias, weights[0], weights[4], weights[5], weights[8], weights[9], 0.0]))
     results = []
     for _ in range(number):
         some = [
@@ -44,8 +45,9 @@ def fitted(results):
 
 class TestFeatures:
     def test_candidate(self):
-        values = candidate(0.9, 0.7, 0.6, missing=5, extra=15).features()
-        np.testing.assert_allclose(values, [0.9, -np.log(0.1), 0.7, 0.6, 0.5, 0.75, 0.5, 0.3, 10.0 * np.tanh(0.2)])
+        expected = [0.9, -np.log(0.1), 0.7, 0.6, 0.5, 0.75, 0.5, 0.3, 10.0 * np.tanh(0.2), 0.6, 0.1, np.log(3.0)]
+        for shift in (0.1, -0.1):
+            np.testing.assert_allclose(candidate(0.9, 0.7, 0.6, missing=5, extra=15, shift=shift).features(), expected)
 
     def test_are_finite_at_the_edges(self):
         for similarity in (0.0, 1.0, 1.0001):

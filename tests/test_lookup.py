@@ -19,7 +19,7 @@ def naive_scores(lookup, signal, mask):
     for place, weight in zip(lookup.place.astype(int), lookup.weight.astype(float), strict=True):
         shown, seen = 0.0, 0.0
         for at, share in zip(place, weight, strict=True):
-            near = [(1.0 - 0.1 * abs(shift)) * signal[at + shift] for shift in range(-3, 4) if 0 <= at + shift < signal.size]
+            near = [(1.0 - 0.1 * abs(shift)) * np.sqrt(signal[at + shift]) for shift in range(-3, 4) if 0 <= at + shift < signal.size]
             shown += share * max(near)
             seen += share**2 * mask[at]
         scores.append(shown / np.sqrt(max(seen, 1e-6)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import made
 import numpy as np
 import pytest
 
 from xrdmatch.adjust import adjust
-from xrdmatch.match import Fits, blurred, candidate_profiles, coarse, compare, prepare, similarity, strained
+from xrdmatch.match import Fits, blurred, candidate_profiles, coarse, compare, prepare, presence, similarity, strained
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.recipe import Recipe
 
@@ -103,9 +105,32 @@ class TestProfiles:
         score, shift = similarity(profiles, measured)
         points = measured.recipe.grid.two_theta
         for profile, cosine, moved in zip(profiles, score, shift, strict=True):
-            tried = [np.interp(points - 0.02 * k, points, profile, 0.0, 0.0) @ measured.signal / np.linalg.norm(profile) for k in range(-12, 13)]
+            tried = [np.interp(points - 0.02 * k, points, profile, 0.0, 0.0) @ measured.signal / np.linalg.norm(profile) for k in range(-18, 19)]
             assert cosine == pytest.approx(max(tried), abs=1e-4)
-            assert moved == pytest.approx(0.02 * (int(np.argmax(tried)) - 12), abs=1e-6)
+            assert moved == pytest.approx(0.02 * (int(np.argmax(tried)) - 18), abs=1e-6)
+
+    def test_presence_is_of_places_not_of_heights(self, library):
+        """Line heights drawn at random lower the similarity of the right entry; where its lines are, still tells it from all others."""
+        rng = np.random.default_rng(11)
+        for row in ROWS:
+            grainy = replace(library, intensity=(library.intensity * rng.gamma(1.0, 1.0, library.intensity.size)).astype(library.intensity.dtype))
+            measured = prepare(made.scan(grainy, row, fwhm=0.1))
+            profiles = candidate_profiles(library, ROWS, measured)
+            shows, similar = presence(profiles, measured), similarity(profiles, measured)[0]
+            assert shows.argmax() == row
+            lead = [np.sort(values)[-1] - np.sort(values)[-2] for values in (shows, similar)]
+            assert shows[row] > 0.6
+            np.testing.assert_array_less(shows, 1.0)
+            assert lead[0] > 0.1
+
+    def test_presence_by_its_formula(self, library):
+        measured = prepare(made.scan(library, 2))
+        profiles = candidate_profiles(library, ROWS, measured)
+        scan = measured.lines.astype(float) ** 0.125
+        for profile, found in zip(profiles.astype(float), presence(profiles, measured), strict=True):
+            drawn = (profile**2) ** 0.125
+            tried = [np.roll(np.pad(drawn, 20), k)[20:-20] @ scan / np.linalg.norm(drawn) / np.linalg.norm(scan) for k in range(-18, 19)]
+            assert found == pytest.approx(max(tried), abs=1e-4)
 
     def test_another_power_and_grid(self, library):
         recipe = Recipe(grid=Grid(4.0, 40.0, 0.03), smooth=0.09, background=2.0, power=0.35)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from xrdmatch import phases
+from xrdmatch import verify as verifying
 from xrdmatch.calibrate import RATIO, taken_on, trials_beside
 from xrdmatch.calibration import FEATURES_BESIDE, GATE_BESIDE, Calibration, Candidate, fit
 from xrdmatch.chemistry import Kinship
@@ -89,21 +90,17 @@ def test_only_what_is_allowed(model, kinship, library):
 
 
 def test_sisters_are_looked_at_though_nothing_recalls_them(model, library, monkeypatch):
-    """Without recall for others, the sister is what is left to look at; and it is marked."""
-    measured = prepare(made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4))
-    usual = phases.recall
-
-    def one(*given):
-        rows, near = usual(*given)
-        keep = rows == 3
-        return rows[keep], near[keep]
-
-    monkeypatch.setattr(phases, "recall", one)
+    """Where only one family is verified, the sister is looked at beside it, and marked; the network recalls one entry, which is another."""
+    measured = prepare(made.mixed(made.scan(library, 0, 1), made.scan(library, 1, 2), 0.4))
+    usual = phases.verify
+    monkeypatch.setattr(phases, "verify", lambda *given: usual(*given[:4], given[4] if len(given) > 4 else 1))
+    monkeypatch.setattr(verifying, "RECALL", 1)
+    monkeypatch.setattr(verifying, "LOOKED_UP", 1)
     kin = Kinship(library)
     monkeypatch.setattr(kin, "sisters", lambda family: np.array([4]))
     rest = phases.beside(model, kin, first_of(library, measured, 0), measured)
     assert rest is not None
-    assert rest.fits.rows.tolist() == [3, 4]
+    assert rest.fits.rows.tolist() == [1, 4]
     assert [candidate.sister for candidate in rest.candidates] == [False, True]
 
 
@@ -124,7 +121,7 @@ def test_without_the_second_the_scan_is_that_of_the_first(model, kinship, librar
 
 class TestCalibration:
     def candidate(self, similarity, sister=False):
-        return Candidate(similarity, 0.5, Evidence(0.6, positions=5.0), similarity, 0.1, sister)
+        return Candidate(similarity, 0.5, Evidence(0.6, positions=5.0), similarity, 0.1, sister=sister)
 
     def test_weights_of_a_second_phase(self):
         """A sister and what fits are learned; a large rest makes any of them likelier."""
@@ -153,7 +150,7 @@ class TestCalibration:
         assert probabilities[0] > 0.9 > 0.1 > none
 
     def test_weights_of_a_first_phase_are_none_of_a_second(self):
-        with pytest.raises(ModelError, match="10 and 8"):
+        with pytest.raises(ModelError, match=f"{FEATURES_BESIDE} and {GATE_BESIDE}"):
             Calibration.from_json(Calibration.from_json(None).to_json(), beside=True)
 
     def test_what_lies_beside_a_known_first(self, model, kinship, library):

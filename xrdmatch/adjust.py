@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from xrdmatch.library import Library, lattice_directions
 from xrdmatch.match import START_B, Fits, Floats, Measured, blurred, candidate_profiles, shifted, similarity
 
-#: Widths in degrees by which the rounds are blurred; sharp ones also adjust line width and B.
-BLURS = (0.4, 0.15, 0.0, 0.0)
+#: Widths in degrees by which the first rounds are blurred; then sharp rounds, which also adjust line width and B, and how many candidates are left.
+BLURS, ROUNDS, MARGIN = (0.4, 0.15), 2, 0.2
 #: A usual strain of a cell length (relative) and a usual change of a cell angle (degrees).
 STRAIN, ANGLE = 0.004, 0.4
 #: Similarity that a bend of size x costs: COST ln(1 + x^2), x in usual strains.
 COST = 0.01
 #: Usual changes of ln(width) and of B (angstrom^2), and what they cost, as above.
 WIDTH, FALL, EASY = 0.25, 2.0, 0.0005
-#: Largest strain, change of an angle (degrees), line width and B that adjustment may reach.
-MAX_STRAIN, MAX_ANGLE, WIDTHS, MAX_B = 0.04, 2.5, (0.04, 1.5), (-2.0, 14.0)
+#: Largest strain, change of an angle (degrees), line width and B that adjustment may reach. A negative B stands for slits that open with the angle,
+#: and for a small sample that the beam misses at low angles: both grow as sin(theta), fivefold from 10 to 50 degrees.
+MAX_STRAIN, MAX_ANGLE, WIDTHS, MAX_B = 0.04, 2.5, (0.04, 1.5), (-10.0, 14.0)
 #: Steps a cell is polished by.
 POLISH = 3
 #: Size of the step slopes are taken with, in usual changes; and the longest step of a round.
@@ -45,21 +46,28 @@ def _amounts(strain: NDArray[np.float64], way: NDArray[np.float64]) -> NDArray[n
 
 
 def adjust(library: Library, fits: Fits, measured: Measured) -> Fits:
-    """Candidates with cell, width and B brought closest to the scan, within the symmetry of their lattices; best first."""
+    """Candidates with cell, width and B brought closest to the scan, within the symmetry of their lattices; best first.
+
+    The sharp rounds are spent on the `SHARP` that are best after the blurred ones.
+    """
     if fits.rows.size == 0:
         return fits
     ways = [lattice_directions(library.cell[row]) for row in fits.rows]
-    now, drawn = _scored(library, fits, measured)
-    best = now
+    best, _ = _scored(library, fits, measured)
+    now = best
     for blur in BLURS:
-        if blur:
-            now = _step(library, now, blurred(measured, blur), ways, blur)
-            continue
-        if now is not best:
-            now, drawn = _scored(library, now, measured)
-        best = _better(best, now, ways)
-        now = _step(library, now, measured, ways, blur, base=drawn)
-    best = _better(best, _scored(library, now, measured)[0], ways)
+        now = _step(library, now, blurred(measured, blur), ways, blur)
+    now, drawn = _scored(library, now, measured)
+    best = _better(best, now, ways)
+    order = np.argsort(COST * bend(best.strain, ways) - best.similarity, kind="stable")
+    worth = best.similarity[order] - COST * bend(best.strain, ways)[order]
+    kept = max(1, int((worth >= worth[0] - MARGIN).sum()))
+    ahead, behind = order[:kept], best.take(order[kept:])
+    best, now, drawn, near = best.take(ahead), now.take(ahead), drawn[ahead], [ways[i] for i in ahead]
+    for _ in range(ROUNDS):
+        now, drawn = _scored(library, _step(library, now, measured, near, 0.0, base=drawn), measured)
+        best = _better(best, now, near)
+    best, ways = best.joined(behind), [ways[i] for i in order]
     return best.take(np.argsort(COST * bend(best.strain, ways) - best.similarity, kind="stable"))
 
 

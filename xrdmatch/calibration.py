@@ -26,38 +26,43 @@ class Candidate:
     evidence: Evidence
     plain: float = 0.0  # similarity before anything but the shift was adjusted
     bend: float = 0.0  # how far the cell was bent for it (`adjust.bend`)
+    presence: float = 0.0  # agreement in which lines show, whatever their heights (`match.presence`)
+    shift: float = 0.0  # degrees
+    members: int = 1  # structures of the family: what has been published often is what a scan often is of
     sister: bool = False  # of a second phase: made of the same metal and linker as the first
 
     def features(self) -> NDArray[np.float64]:
-        """(9,): similarity, its log distance from 1, the network's cosine, share explained, shares of strong lines missing and extra, similarity
-        as the library has it, bend, and the weight of the positions, which beyond a few tens says no more.
+        """(12,): similarity, its log distance from 1, the network's cosine, share explained, shares of strong lines missing and extra, similarity
+        as the library has it, bend, the weight of the positions, which beyond a few tens says no more, presence, size of the shift, and ln of the
+        family's size.
         """
         found, missing, extra = len(self.evidence.matched), len(self.evidence.missing), len(self.evidence.extra)
         distance = -np.log(max(1.0 - self.similarity, 1e-3))
         shares = missing / max(1, found + missing), extra / max(1, found + extra)
         positions = 10.0 * np.tanh(self.evidence.positions / 20.0)
-        return np.array([self.similarity, distance, self.recalled, self.evidence.explained, *shares, self.plain, self.bend, positions])
+        found_so = self.similarity, distance, self.recalled, self.evidence.explained, *shares, self.plain, self.bend, positions
+        return np.array([*found_so, self.presence, abs(self.shift), np.log(self.members)])
 
     def features_beside(self) -> NDArray[np.float64]:
-        """(10,): the same of a second phase, and whether it is a sister of the first."""
+        """(13,): the same of a second phase, and whether it is a sister of the first."""
         return np.append(self.features(), float(self.sister))
 
 
 #: Numbers of weights: of a candidate and of the gate, for the first phase and for a second one.
-FEATURES, GATE = 9, 6
-FEATURES_BESIDE, GATE_BESIDE = 10, 8
-#: What the gate sees of the best candidate: similarity, shares missing and extra, positions. Not the network's cosine nor anything of the scan:
-#: what those mean for unlike crystals and scans, the simulated ones cannot tell.
-_SEEN = (0, 4, 5, 8)
-#: Features that can only speak against a candidate: shares missing and extra, bend.
-_AGAINST = (4, 5, 7)
+FEATURES, GATE = 12, 7
+FEATURES_BESIDE, GATE_BESIDE = 13, 9
+#: What the gate sees of the best candidate: distance of the similarity from 1, bend, positions, presence, shift. Not the network's cosine, nor
+#: anything of the scan: what those mean for unlike crystals and scans, the simulated ones cannot tell.
+_SEEN = (1, 7, 8, 9, 10)
+#: Features that can only speak against a candidate: shares missing and extra, bend, size of the shift.
+_AGAINST = (4, 5, 7, 10)
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Weights of the candidates' features (9,), and of the gate (6,): a constant, four features of the best candidate, ln of its share.
+    """Weights of the candidates' features (12,), and of the gate (7,): a constant, five features of the best candidate, ln of its share.
 
-    For a second phase (10,) and (8,): the gate also sees whether the best is a sister, and ln of the share of the scan that the first phase left.
+    For a second phase (13,) and (9,): the gate also sees whether the best is a sister, and ln of the share of the scan that the first phase left.
     """
 
     candidate: NDArray[np.float64]
@@ -81,7 +86,7 @@ class Calibration:
         sizes = (FEATURES_BESIDE, GATE_BESIDE) if beside else (FEATURES, GATE)
         if data is None:
             gate = np.zeros(sizes[1])
-            gate[0], gate[1] = -32.0, 40.0
+            gate[0], gate[1] = 8.0 * np.log(1.0 - 0.8), 8.0
             return cls(40.0 * np.eye(sizes[0])[0], gate)
         try:
             weights = cls(np.array(data["candidate"], dtype=float), np.array(data["gate"], dtype=float))
@@ -96,14 +101,14 @@ class Calibration:
 
 
 def stacked(candidates: Sequence[Candidate], left: float | None = None) -> NDArray[np.float64]:
-    """Features (k, 9) of the candidates of a first phase, or (k, 10) of a second one, for which `left` is known."""
+    """Features (k, 12) of the candidates of a first phase, or (k, 13) of a second one, for which `left` is known."""
     return np.stack([candidate.features() if left is None else candidate.features_beside() for candidate in candidates])
 
 
 def gate_row(
     features: NDArray[np.float64], weights: NDArray[np.float64], left: float | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares (k,) of candidates with `features` (k, 9 or 10), and what the gate sees (6 or 8,)."""
+    """Shares (k,) of candidates with `features` (k, 12 or 13), and what the gate sees (7 or 9,)."""
     scores = features @ weights
     share = np.exp(scores - scores.max())
     share /= share.sum()
@@ -113,7 +118,7 @@ def gate_row(
 
 
 def fit(candidates: Sequence[NDArray[np.float64]], right: NDArray[np.int64], left: Sequence[float | None] | None = None) -> Calibration:
-    """Weights of greatest likelihood. candidates: one (k_i, 9) array a scan, or (k_i, 10) of a second phase; right: (n,) right candidate, k_i for
+    """Weights of greatest likelihood. candidates: one (k_i, 12) array a scan, or (k_i, 13) of a second phase; right: (n,) right candidate, k_i for
     none; left: of second phases, as in `probabilities`.
     """
     found = right < np.array([len(rows) for rows in candidates])

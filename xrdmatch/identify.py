@@ -32,8 +32,8 @@ from xrdmatch.xray import CU_K_ALPHA
 
 #: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
-#: Probability of the best family from which a second phase is looked for beside it, and of a second phase from which it is listed at all.
-FIRST, LISTED = 0.02, 0.005
+#: Probability of the best family from which a second phase is looked for beside it.
+FIRST = 0.02
 
 
 @dataclass(frozen=True)
@@ -188,17 +188,12 @@ class Identifier:
             ranking = self._again(ranking, beside, measured)
         result.notes.extend(filter(None, [preflight.cut_off(self.model.library, ranking.fits, 0, measured, scan)]))
         verdict, reason = self._decide(ranking.matches, len(clear_lines(measured)))  # of all families: how many are shown must not change it
-        matches = self._shown(ranking, measured, self.top, scan)
-        # Where nothing fits well, what else may be there alone is of more use than what is unlikely beside it.
-        least = LISTED if matches[0].probability >= NAMED else NAMED
-        listed = sum(match.probability >= least for match in beside.matches) if beside is not None else 0
-        if beside is not None and listed:
-            matches = _with_second(matches, self._shown(beside, beside.measured, min(listed, self.top), scan))
-            reason += "".join(
-                f"; {match.name or match.family} explains a further {100 * match.share:.0f} % of the line intensity: a mixture"
-                for match in matches
-                if match.is_second
-            )
+        matches = self._listed(ranking, beside, measured, scan)
+        reason += "".join(
+            f"; {match.name or match.family} explains a further {100 * match.share:.0f} % of the line intensity: a mixture"
+            for match in matches
+            if match.is_second
+        )
         return replace(result, verdict=verdict, reason=reason, matches=matches, seconds=round(time.perf_counter() - clock, 4))
 
     def _ranked(self, inputs: NDArray[np.float32], measured: Measured) -> _Ranking:
@@ -245,6 +240,16 @@ class Identifier:
     @cached_property
     def kinship(self) -> Kinship:
         return Kinship(self.model.library)
+
+    def _listed(self, ranking: _Ranking, beside: _Ranking | None, measured: Measured, scan: Pattern) -> list[Match]:
+        """The first matches, and those of a second phase that rank among them."""
+        matches = self._shown(ranking, measured, self.top, scan)
+        if beside is None:
+            return matches
+        some = beside.matches[: self.top]
+        families = {match.family for match in _with_second(ranking.matches[: self.top], some) if match.phase == 2}
+        number = max((place for place, match in enumerate(some, 1) if match.family in families), default=0)
+        return _with_second(matches, self._shown(beside, beside.measured, number, scan)) if number else matches
 
     def _shown(self, ranking: _Ranking, measured: Measured, number: int, scan: Pattern) -> list[Match]:
         """The first matches with their lines and evidence as they lie in the scan."""

@@ -53,8 +53,13 @@ class Lookup:
         return Lookup(np.concatenate([self.place, other.place]), np.concatenate([self.weight, other.weight]))
 
     def scores(self, signal: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """How much of each entry's lines a scan shows, (n,): cosine-like, of its signal (m,) on `GRID` (square-root scale) and its measured range."""
+        """How much of each entry's lines a scan shows, (n,): cosine-like up to a factor of the scan's, of its signal (m,) on `GRID` (square-root
+        scale) and its measured range.
+
+        Of the scan the root is taken once more: heights differ more from sample to sample than places.
+        """
         reach = round(NEAR / GRID.step)
+        signal = np.sqrt(signal)
         spread = signal.copy()
         for shift in range(1, reach + 1):
             fading = np.float32(1.0 - 0.1 * shift)

@@ -21,8 +21,8 @@ from xrdmatch.xray import lorentz_polarisation_of_sine, reciprocal_metric
 
 #: Grid and treatment of the comparison: finer than the encoder's, since here positions decide.
 RECIPE = Recipe(grid=Grid(2.0, 50.0, 0.02), smooth=0.10, background=2.0, gate=3.0, power=0.5)
-#: Largest zero shift or displacement looked for, degrees.
-MAX_SHIFT = 0.24
+#: Largest zero shift and displacement looked for, degrees: a sample half a millimetre off a circle of 180 mm radius shifts by 0.32.
+MAX_SHIFT = 0.36
 #: Overall Debye-Waller B of candidates before adjustment, angstrom^2.
 START_B = 2.0
 #: Candidates drawn at a time.
@@ -170,6 +170,15 @@ def similarity(profiles: NDArray[np.float32], measured: Measured) -> tuple[Float
     return cosines[np.arange(len(best)), best].astype(float), shifts[best] * measured.recipe.grid.step
 
 
+def presence(profiles: NDArray[np.float32], measured: Measured) -> Floats:
+    """Cosine (k,) of the fourth roots of both signals at the best shift: nearly, which lines show, whatever their heights.
+
+    Texture, guests and coarse grains change heights, and leave places alone.
+    """
+    lines = replace(measured, signal=unit(np.sqrt(np.sqrt(measured.signal))))
+    return similarity(np.sqrt(np.sqrt(profiles)), lines)[0]
+
+
 def shifted(values: NDArray[np.float32], points: int) -> NDArray[np.float32]:
     """A signal (m,) moved by so many points of its grid; what comes in from outside is 0."""
     moved = np.zeros_like(values)
@@ -180,9 +189,9 @@ def shifted(values: NDArray[np.float32], points: int) -> NDArray[np.float32]:
     return moved
 
 
-def compare(library: Library, rows: NDArray[np.int64], measured: Measured) -> Fits:
-    """All candidates as they stand in the library, best first; only the shift is adjusted."""
-    score, shift = similarity(candidate_profiles(library, rows, measured), measured)
+def compare(library: Library, rows: NDArray[np.int64], measured: Measured, profiles: NDArray[np.float32] | None = None) -> Fits:
+    """All candidates as they stand in the library, best first; only the shift is adjusted. profiles: their signals, where they have been drawn."""
+    score, shift = similarity(candidate_profiles(library, rows, measured) if profiles is None else profiles, measured)
     n = len(rows)
     fits = Fits(np.asarray(rows), score, shift, np.zeros((n, 6)), np.full(n, measured.fwhm), np.full(n, START_B))
     return fits.take(np.argsort(-fits.similarity, kind="stable"))

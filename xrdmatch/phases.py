@@ -46,16 +46,16 @@ def beside(model: Model, kinship: Kinship, first: Fits, measured: Measured, allo
     inputs = model.recipe.apply(scan, sigma=0.0)
     own = library.family == library.family[first.rows[0]]
     others = ~own if allowed is None else allowed & ~own
-    rows, near = recall(model, inputs, measured_rest, others)
+    sisters = kinship.sisters(int(library.family[first.rows[0]]))
+    rows, near = recall(model, inputs, measured_rest, others, sisters[others[sisters]])
     if rows.size == 0:
         return None
     fits, candidates = verify(library, rows, near, measured_rest)
-    sisters = kinship.sisters(int(library.family[first.rows[0]]))
     candidates = [replace(candidate, sister=bool(row in sisters)) for row, candidate in zip(fits.rows, candidates, strict=True)]
-    sisters = sisters[others[sisters] & ~np.isin(library.family[sisters], library.family[fits.rows])]
-    if sisters.size:
-        more, further = verify(library, sisters, model.scores(inputs[None])[0][sisters], measured_rest, SISTERS)
-        fits, candidates = fits.joined(more), candidates + [replace(candidate, sister=True) for candidate in further]
+    further = np.isin(rows, sisters) & ~np.isin(library.family[rows], library.family[fits.rows])
+    if further.any():
+        more, found = verify(library, rows[further], near[further], measured_rest, SISTERS)
+        fits, candidates = fits.joined(more), candidates + [replace(candidate, sister=True) for candidate in found]
     return Rest(measured_rest, left, fits, candidates)
 
 

@@ -11,15 +11,15 @@ from xrdmatch.adjust import adjust, bend
 from xrdmatch.calibration import Candidate
 from xrdmatch.evidence import LEAST, evidence, strong_lines
 from xrdmatch.library import Library, lattice_directions
-from xrdmatch.match import Fits, Measured, candidate_profiles, coarse, compare
+from xrdmatch.match import Fits, Measured, candidate_profiles, coarse, compare, presence
 from xrdmatch.model import Model
 
 #: Six letters, two digits where a structure was determined again.
 REFCODE = re.compile(r"[A-Z]{6}(\d\d)?(_|$)")
 #: Entries recalled by the network, and by their strongest lines, to be compared with the scan.
-RECALL, LOOKED_UP = 200, 60
-#: Families whose best entry is adjusted, and what a network's cosine counts beside the similarity when they are chosen.
-VERIFY, NETWORK = 12, 0.6
+RECALL, LOOKED_UP = 100, 160
+#: Families whose best entry is adjusted, and what a network's cosine and the similarity count beside the presence of lines when they are chosen.
+VERIFY, NETWORK, SIMILAR = 12, 0.7, 0.3
 #: Angular span (degrees at Cu) below which a scan is not enough to tell frameworks apart.
 SHORTEST = 8.0
 #: A scan needs this many lines, each this many noise levels high, to be called crystalline, and this many for a framework to be named.
@@ -29,11 +29,16 @@ FILM, FILM_NEAR, FILM_WIDTH = (5.55, 14.4), 0.3, 0.4
 
 
 def recall(
-    model: Model, inputs: NDArray[np.float32], measured: Measured, allowed: NDArray[np.bool_] | None = None
+    model: Model,
+    inputs: NDArray[np.float32],
+    measured: Measured,
+    allowed: NDArray[np.bool_] | None = None,
+    also: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Library rows (k,) that may be in the scan, each once, and what the network says of each: cosine of an encoder, probability of a classifier.
 
-    inputs: (channels, m), the scan as the model's recipe makes it. allowed: (n,) rows of the library that may be named, by default all.
+    inputs: (channels, m), the scan as the model's recipe makes it. allowed: (n,) rows of the library that may be named, by default all. also: rows
+    that an encoder's come last with, wherever they stand.
     """
     scores = model.scores(inputs[None])[0]
     if model.kind == "classifier":
@@ -47,7 +52,8 @@ def recall(
         scores, lines = (np.where(allowed, values, np.float32(-np.inf)) for values in (scores, lines))
     rows = _largest(scores, RECALL)
     looked_up = _largest(lines, LOOKED_UP)
-    rows = np.concatenate([rows, looked_up[~np.isin(looked_up, rows)]])
+    for more in (looked_up, also) if also is not None else (looked_up,):
+        rows = np.concatenate([rows, more[~np.isin(more, rows)]])
     rows = rows[np.isfinite(scores[rows])]
     return rows, scores[rows]
 
@@ -63,21 +69,31 @@ def verify(
 ) -> tuple[Fits, list[Candidate]]:
     """Compare recalled rows with the scan, keep the best of each family, adjust the best `number`; with each one's evidence."""
     near = dict(zip(rows.tolist(), recalled.tolist(), strict=True))
-    fits = _familiar_first(library, compare(library, rows, coarse(measured)))
-    _, first = np.unique(library.family[fits.rows], return_index=True)
-    fits = fits.take(np.sort(first))
-    worth = fits.similarity + NETWORK * np.array([near[row] for row in fits.rows.tolist()])
-    fits = fits.take(np.argsort(-worth, kind="stable")[:number])
+    fits = _likely(library, rows, near, coarse(measured), number)
     plain = dict(zip(fits.rows.tolist(), fits.similarity.tolist(), strict=True))
     fits = adjust(library, fits, measured)
     bends = bend(fits.strain, [lattice_directions(library.cell[row]) for row in fits.rows])
     profiles = candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b)
-    peaks = strong_lines(measured, LEAST)
+    peaks, shows = strong_lines(measured, LEAST), presence(profiles, measured)
     candidates = []
     for i, row in enumerate(fits.rows.tolist()):
         found = evidence(library, fits, i, measured, profiles[i], peaks)
-        candidates.append(Candidate(float(fits.similarity[i]), near[row], found, plain[row], float(bends[i])))
+        members = library.members(int(library.family[row])).size
+        state = float(fits.similarity[i]), near[row], found, plain[row], float(bends[i])
+        candidates.append(Candidate(*state, float(shows[i]), float(fits.shift[i]), members))
     return fits, candidates
+
+
+def _likely(library: Library, rows: NDArray[np.int64], near: dict[int, float], measured: Measured, number: int) -> Fits:
+    """The best entry of each family, unadjusted, of the `number` families that are worth most; near: what the network says of each row."""
+    profiles = candidate_profiles(library, rows, measured)
+    fits = compare(library, rows, measured, profiles)
+    shows = dict(zip(rows.tolist(), presence(profiles, measured).tolist(), strict=True))
+    fits = _familiar_first(library, fits)
+    _, first = np.unique(library.family[fits.rows], return_index=True)
+    fits = fits.take(np.sort(first))
+    worth = [shows[row] + NETWORK * near[row] for row in fits.rows.tolist()] + SIMILAR * fits.similarity
+    return fits.take(np.argsort(-worth, kind="stable")[:number])
 
 
 def _familiar_first(library: Library, fits: Fits) -> Fits:
