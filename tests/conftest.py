@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it; before NumPy reads it
+
 import numpy as np
 import pytest
 
