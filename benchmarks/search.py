@@ -2,8 +2,8 @@
 
     python benchmarks/search.py [--model NAME|DIR] [--queries 50]
 
-A query is a vector against all vectors (one product, then the 200 largest), and the scan's lines against the strongest lines of all entries (the
-60 best). The naive twin goes over the entries one by one in Python; that it finds the same rows is checked. One thread, medians of processor time.
+A query is a vector against all vectors (one product, then the 100 largest), and the scan's lines against the strongest lines of all entries (the
+160 best). The naive twin goes over the entries one by one in Python; that it finds the same rows is checked. One thread, medians of processor time.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ def candidate(similarity, recalled=0.5, explained=0.8, missing=0, extra=0, shift
     return Candidate(similarity, recalled, found, plain=0.5, bend=0.3, presence=0.6, shift=shift, members=3)
 
 
-def made_up(number, seed, weights=(30.0, 0.0, 0.0, 6.0, -8.0, *[0.0] * 7), bias=-18.0):
+def made_up(number, seed, weights=(30.0, 0.0, 0.0, 6.0, -8.0, *[0.0] * 7), gate=(-18.0, 30.0, -8.0, 0.0, 0.0, 0.0, 0.0)):
     """Trials whose right answer is drawn from the very model that is fitted."""
     rng = np.random.default_rng(seed)
-    true = Calibration(np.array(weights), np.array([bias, weights[0], weights[4], weights[5], weights[8], weights[9], 0.0]))
+    true = Calibration(np.array(weights), np.array(gate))
     results = []
     for _ in range(number):
         some = [
