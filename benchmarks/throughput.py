@@ -88,7 +88,7 @@ def parts(files: list[Path], device: Any) -> None:
     identify, verify = (importlib.import_module(f"xrdmatch.{name}") for name in ("identify", "verify"))  # xrdmatch.identify is the function
     model = Model.load(None, device)
     model.threads = 1
-    identifier = identify.Identifier(model)
+    identifier = identify.Identifier(model, detail=False)
     identifier.identify(formats.read(files[0]))  # what is loaded when first used
     read = timed("read the file", formats.read)
     identify.denoise = timed("filter, noise, background", identify.denoise)

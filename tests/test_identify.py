@@ -117,6 +117,15 @@ class TestAnswer:
         answer = told(0.9, library=alike).identify(made.scan(library, 0))
         assert answer.matches[0].members == [f"A{i}" for i in range(70)]
 
+    def test_without_detail_the_answer_is_the_same(self, identifier, tiny_model, library):
+        short = Identifier(tiny_model, "cpu", detail=False)
+        for scan in (made.scan(library, 0), made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)):
+            full, plain = ({**one.identify(scan, file="scan.xy").to_json(), "seconds": 0.0} for one in (identifier, short))
+            assert full == plain
+            brief = short.identify(scan)
+            assert brief.pattern is brief.measured is None
+            assert all(match.lines is match.evidence is None for match in brief.matches)
+
     def test_top_limits_the_matches(self, tiny_model, library):
         for top in (1, 2, 5, 50):
             assert len(Identifier(tiny_model, "cpu", top=top).identify(made.scan(library, 0)).matches) == min(top, 5)

@@ -126,6 +126,18 @@ def test_stacked_lines(three):
     assert three.stacked_lines(np.empty(0, dtype=int))[0].size == 0
 
 
+def test_members_of_a_family(three):
+    family = np.array([2, 0, 2], dtype=np.int32)
+    library = replace(three, family=family, family_name=np.array(["a", "b", "c"]))
+    assert [library.members(i).tolist() for i in range(3)] == [[1], [], [0, 2]]
+
+
+@pytest.mark.parametrize("names", [["HKUST-1", "ZIF-8", ""], ["\u00c5ngstr\u00f6m", "ZIF-8", "\u03b3-CD"]])
+def test_names_come_back(three, tmp_path, names):
+    replace(three, name=np.array(names)).save(tmp_path / "named.h5")
+    assert Library.load(tmp_path / "named.h5").name.tolist() == names
+
+
 def test_weak_lines_survive_single_file_precision():
     made = Entry("A", "C", np.array([10.0, 10, 10, 90, 90, 90]), np.ones((3, 3), np.int16), np.array([4e7, 4e4, 40.0]))
     np.testing.assert_allclose(Library.from_entries([made]).entry(0).intensity, [1000, 1, 1e-3], rtol=1e-3)

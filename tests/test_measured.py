@@ -37,7 +37,9 @@ NAMED = {"KE-174b": "one strong, broad line at 3.4 degrees and two weak ones, al
 ONE_PHASE_FIRST = ("PXRD_S-8", "PXRD_S-10", "PXRD_S-11", "PXRD_S-12")
 #: Minerals whose own structure is in the joined library and once came behind another, and still do.
 SECOND = ("Al2Fe3_SiO4_3_230", "BeAlSiO2_1", "MgB3H15O13_1", "NaMg3Al6Si6B3O31_160")
-MENDED = ("CaCu2SiH2O5_1", "CaGeH6CSO6_1", "CaSiH10CSO9_1", "Fe2PO4F_15", "KFeS3_1", "PPb2ClO3_1")
+MENDED = ("CaCu2SiH2O5_1", "CaGeH6CSO6_1", "CaSiH10CSO9_1", "Fe2PO4F_15", "KFeS3_1", "Na3CaCuSi4_HO6_2_1", "PPb2ClO3_1")
+#: Minerals whose labelled structure has its strong lines where the scan has none, and none where the scan has its strongest.
+UNLIKE = ("FeS_160", "Zn_191")
 
 
 def _here() -> str:
@@ -151,7 +153,12 @@ def with_minerals():
 
 
 @pytest.mark.parametrize(
-    "name", [*MENDED, *(pytest.param(name, marks=pytest.mark.xfail(reason="a like structure fits as well", strict=False)) for name in SECOND)]
+    "name",
+    [
+        *MENDED,
+        *(pytest.param(name, marks=pytest.mark.xfail(reason="a like structure fits as well", strict=False)) for name in SECOND),
+        *(pytest.param(name, marks=pytest.mark.xfail(reason="the labelled structure is not that of the scan", strict=False)) for name in UNLIKE),
+    ],
 )
 def test_a_mineral_that_was_misidentified(name):
     """Scans of unlike crystals, of which an earlier version named another."""

@@ -92,8 +92,8 @@ def test_only_what_is_allowed(model, kinship, library):
 def test_sisters_are_looked_at_though_nothing_recalls_them(model, library, monkeypatch):
     """Where only one family is verified, the sister is looked at beside it, and marked; the network recalls one entry, which is another."""
     measured = prepare(made.mixed(made.scan(library, 0, 1), made.scan(library, 1, 2), 0.4))
-    usual = phases.verify
-    monkeypatch.setattr(phases, "verify", lambda *given: usual(*given[:4], given[4] if len(given) > 4 else 1))
+    monkeypatch.setattr(phases, "ADJUSTED", 1)
+    monkeypatch.setattr(verifying, "VERIFY", 1)
     monkeypatch.setattr(verifying, "RECALL", 1)
     monkeypatch.setattr(verifying, "LOOKED_UP", 1)
     kin = Kinship(library)

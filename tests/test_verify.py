@@ -6,6 +6,7 @@ import made
 import numpy as np
 import pytest
 
+from xrdmatch import verify as verifying
 from xrdmatch.denoise import denoise
 from xrdmatch.match import compare, prepare
 from xrdmatch.pattern import Pattern
@@ -94,7 +95,6 @@ def test_verify_keeps_the_best_of_each_family(library):
         assert len(fits.rows) == len(candidates) == 3
         assert sorted(both.family[fits.rows].tolist()) == [0, 1, 2]
         assert fits.rows[0] == row
-        assert (np.diff(fits.similarity) <= 0).all()
         plain = compare(both, ROWS, measured)
         leaders = {both.family[other]: other for other in plain.rows[::-1].tolist()}
         assert set(fits.rows.tolist()) == set(leaders.values())
@@ -103,7 +103,48 @@ def test_verify_keeps_the_best_of_each_family(library):
             assert candidate.similarity == pytest.approx(fits.similarity[i])
 
 
-def test_verify_adjusts_no_more_than_it_is_told(library):
-    fits, candidates = verify(library, ROWS, np.ones(5, dtype=np.float32), prepare(made.scan(library, 4)), 2)
-    assert len(fits.rows) == len(candidates) == 2
-    assert fits.rows[0] == 4
+@pytest.fixture
+def adjusted(monkeypatch):
+    """Rows that verify has adjusted, call by call."""
+    asked = []
+    usual = verifying.adjust
+    monkeypatch.setattr(verifying, "adjust", lambda library, fits, measured: asked.append(fits.rows.tolist()) or usual(library, fits, measured))
+    return asked
+
+
+class TestWhatIsAdjusted:
+    def verified(self, library, behind, monkeypatch, **given):
+        monkeypatch.setattr(verifying, "BEHIND", behind)
+        return verify(library, ROWS, np.ones(5, dtype=np.float32), prepare(made.scan(library, 4)), **given)
+
+    def test_what_comes_near_the_first(self, library, adjusted, monkeypatch):
+        fits, candidates = self.verified(library, 0.0, monkeypatch)
+        assert adjusted == [[4]]
+        assert fits.rows[0] == 4
+        assert sorted(fits.rows.tolist()) == ROWS.tolist()
+        assert len(candidates) == 5
+        assert (fits.strain[1:] == 0.0).all()
+        assert [candidate.similarity for candidate in candidates[1:]] == [candidate.plain for candidate in candidates[1:]]
+
+    def test_all_where_all_come_near(self, library, adjusted, monkeypatch):
+        fits, _ = self.verified(library, 9.0, monkeypatch)
+        assert sorted(adjusted[0]) == ROWS.tolist()
+        assert (np.diff(fits.similarity) <= 0).all()
+
+    def test_no_more_than_told(self, library, adjusted, monkeypatch):
+        fits, _ = self.verified(library, 9.0, monkeypatch, most=2)
+        assert len(adjusted[0]) == 2
+        assert sorted(fits.rows.tolist()) == ROWS.tolist()
+
+    def test_those_that_are_asked_for_as_well(self, library, adjusted, monkeypatch):
+        monkeypatch.setattr(verifying, "ALSO", 1)
+        fits, _ = self.verified(library, 0.0, monkeypatch, also=np.array([0, 2, 4]))
+        assert adjusted[0][0] == 4
+        assert len(adjusted[0]) == 2
+        assert adjusted[0][1] in (0, 2)
+        assert sorted(fits.rows.tolist()) == ROWS.tolist()
+
+    def test_those_beyond_the_verified_as_well(self, library, monkeypatch):
+        monkeypatch.setattr(verifying, "VERIFY", 1)
+        assert self.verified(library, 0.0, monkeypatch)[0].rows.tolist() == [4]
+        assert self.verified(library, 0.0, monkeypatch, also=np.array([1]))[0].rows.tolist() == [4, 1]

@@ -48,7 +48,7 @@ def _amounts(strain: NDArray[np.float64], way: NDArray[np.float64]) -> NDArray[n
 def adjust(library: Library, fits: Fits, measured: Measured) -> Fits:
     """Candidates with cell, width and B brought closest to the scan, within the symmetry of their lattices; best first.
 
-    The sharp rounds are spent on the `SHARP` that are best after the blurred ones.
+    The sharp rounds are spent on those that come within `MARGIN` of the best after the blurred ones.
     """
     if fits.rows.size == 0:
         return fits
@@ -112,19 +112,26 @@ def _step(
 ) -> Fits:
     """One least-squares step of every candidate. base: their signals in `target`, where they have been drawn."""
     fwhm = np.hypot(fits.fwhm, blur)
-    if base is None:
-        base = candidate_profiles(library, fits.rows, target, fits.strain, fwhm, fits.b)
-    _, shift = similarity(base, target)
     owner, strain, width, b = _nudged(fits, fwhm, ways, sharp=blur == 0.0)
-    slopes = candidate_profiles(library, fits.rows[owner], target, strain, width, b)
-    slopes = (slopes - base[owner]) / np.float32(_SLOPE)
+    if base is None:  # drawn together with its slopes: one call costs less than two
+        rows = np.concatenate([fits.rows, fits.rows[owner]])
+        states = np.concatenate([fits.strain, strain]), np.concatenate([fwhm, width]), np.concatenate([fits.b, b])
+        drawn = candidate_profiles(library, rows, target, *states)
+        base, slopes = drawn[: len(ways)], drawn[len(ways) :]
+    else:
+        slopes = candidate_profiles(library, fits.rows[owner], target, strain, width, b)
+    _, shift = similarity(base, target)
     points = np.rint(shift / target.recipe.grid.step).astype(int)
     moved = replace(fits, strain=fits.strain.copy(), fwhm=fits.fwhm.copy(), b=fits.b.copy())
+    parts = np.searchsorted(owner, np.arange(len(ways) + 1))
     for i, way in enumerate(ways):
+        own = slopes[parts[i] : parts[i + 1]]
+        own -= base[i]
+        own /= np.float32(_SLOPE)
         signal = shifted(target.signal, -points[i])
         bent = _amounts(fits.strain[i], way)
         soft = [] if blur else [np.log(fits.fwhm[i] / target.fwhm) / WIDTH, (fits.b[i] - START_B) / FALL]
-        step = _solved(base[i], slopes[owner == i], signal, np.concatenate([bent, soft]), len(way), COST if cost is None else cost)
+        step = _solved(base[i], own, signal, np.concatenate([bent, soft]), len(way), COST if cost is None else cost)
         change = fits.strain[i] + (step[: len(way), None] * way * _UNITS).sum(axis=0)
         moved.strain[i] = np.clip(change, -_LIMITS, _LIMITS)
         if blur == 0.0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ _OXYGEN = 1.5
 #: What caps a metal or balances its charge, and the relative difference up to which amounts of the linker's atoms a metal atom are the same.
 _CAPS = frozenset(("H", "D", "O", "F", "Cl", "Br", "I"))
 _ALIKE = 0.1
+
+_SYMBOL = re.compile(r"[A-Z][a-z]?")
 
 Metals = tuple[str, ...]
 
@@ -41,7 +44,7 @@ def metals_of(formula: str) -> Metals:
 def holding(library: Library, elements: Sequence[str] | None = None, exclude: Sequence[str] = ()) -> NDArray[np.bool_]:
     """(n,) which entries hold no element but `elements` (hydrogen, which X-rays hardly see, is always let in) and none of `exclude`."""
     kinds, of = np.unique(library.formula, return_inverse=True)
-    sets = [set(re.findall(r"[A-Z][a-z]?", formula)) for formula in kinds.tolist()]
+    sets = [set(_SYMBOL.findall(formula)) for formula in kinds.tolist()]
     known = set(elements or ()) | {"H"}
     fit = np.array([(elements is None or found <= known) and not found & set(exclude) for found in sets], dtype=bool)
     return np.asarray(fit[of]) if len(library) else np.empty(0, dtype=bool)
@@ -59,22 +62,24 @@ class Kinship:
     def __init__(self, library: Library) -> None:
         self._library = library
         kinds, self._of = np.unique(library.formula, return_inverse=True)
-        self._metals = [frozenset(metals_of(kind)) for kind in kinds.tolist()]
-        self._linker = [_linker(kind) for kind in kinds.tolist()]
+        self._kinds: list[str] = kinds.tolist()
+        self._of_metals: dict[frozenset[str], list[int]] = {}
+        for kind, formula in enumerate(self._kinds):
+            self._of_metals.setdefault(frozenset(_SYMBOL.findall(formula)) - _NON_METALS, []).append(kind)
 
     def sisters(self, family: int) -> NDArray[np.int64]:
         """Rows of other families whose metals are among those of `family`, and whose linkers a metal atom are those of one of its members."""
         library = self._library
-        own = sorted(set(self._of[library.members(family)].tolist()))
-        metals = frozenset[str]().union(*(self._metals[kind] for kind in own))
-        linkers = [self._linker[kind] for kind in own]
-        like = [
-            bool(found) and found <= metals and any(_same(linker, other) for other in linkers)
-            for found, linker in zip(self._metals, self._linker, strict=True)
-        ]
-        return np.flatnonzero(np.array(like, dtype=bool)[self._of] & (library.family != family))
+        own = {self._kinds[kind] for kind in self._of[library.members(family)].tolist()}
+        metals = frozenset[str]().union(*(metals_of(formula) for formula in own))
+        linkers = {tuple(sorted(linker.items())): linker for linker in map(_linker, own)}.values()
+        near = chain(*(kinds for found, kinds in self._of_metals.items() if found and found <= metals))
+        like = np.zeros(len(self._kinds), dtype=bool)
+        like[[kind for kind in near if any(_same(_linker(self._kinds[kind]), other) for other in linkers)]] = True
+        return np.flatnonzero(like[self._of] & (library.family != family))
 
 
+@lru_cache(maxsize=65536)
 def _linker(formula: str) -> dict[str, float]:
     """Atoms a metal atom, without the metals and what caps or charges them: hydrogen, oxygen, halogens."""
     return {symbol: amount for symbol, amount in composition(formula).items() if symbol not in _CAPS and symbol in _NON_METALS}
@@ -97,7 +102,7 @@ def undecided(library: Library, families: int | Sequence[int]) -> str:
     pores hold. Members that differ in solvent alone say nothing.
     """
     wanted = [families] if isinstance(families, (int, np.integer)) else list(families)
-    groups = _by_metals(library, np.flatnonzero(np.isin(library.family, wanted)).tolist())
+    groups = _by_metals(library, np.sort(np.concatenate([library.members(family) for family in set(wanted)])).tolist())
     kinds = {metals: _kinds(library, rows) for metals, rows in groups.items()}
     same = "same pattern" if len(wanted) == 1 else "too alike for this scan"
     several = any(len(names) > 1 and any(library.name[row] for row in groups[metals]) for metals, names in kinds.items())
@@ -131,7 +136,7 @@ def _labels(kinds: dict[Metals, dict[str, list[int]]], several: bool) -> Iterato
     for place in range(3 if several else 1):
         for metals, names in kinds.items():
             for name in list(names)[place : place + 1]:
-                said = re.findall(r"[A-Z][a-z]?", name)
+                said = _SYMBOL.findall(name)
                 yield name if all(metal in said for metal in metals) else f"{name} ({', '.join(metals)})"
 
 

@@ -152,14 +152,16 @@ def strong_lines(measured: Measured, strong: float = STRONG) -> list[tuple[float
 
 def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     """Largest value (m,) within `reach` points."""
-    padded = np.pad(values, reach)
-    highest = padded[: values.size].copy()
-    for start in range(1, 2 * reach + 1):
-        np.maximum(highest, padded[start : start + values.size], out=highest)
+    highest = values.copy()
+    for away in range(1, reach + 1):
+        np.maximum(highest[away:], values[:-away], out=highest[away:])
+        np.maximum(highest[:-away], values[away:], out=highest[:-away])
     return highest
 
 
 def _near(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """True within `reach` points of a True."""
-    total = np.cumsum(np.pad(flags, (reach + 1, reach)))
+    total = np.zeros(flags.size + 2 * reach + 1, dtype=np.int32)
+    np.cumsum(flags, out=total[reach + 1 : reach + 1 + flags.size])
+    total[reach + 1 + flags.size :] = total[reach + flags.size]
     return np.asarray(total[2 * reach + 1 :] > total[: -2 * reach - 1])

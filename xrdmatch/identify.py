@@ -140,11 +140,14 @@ class Identifier:
         top: int = 5,
         elements: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
+        detail: bool = True,
     ) -> None:
-        """top: matches an answer lists at most. elements: the only ones a structure may hold, beside hydrogen; exclude: those it may not."""
+        """top: matches an answer lists at most. elements: the only ones a structure may hold, beside hydrogen; exclude: those it may not.
+        detail: whether answers carry their scan, and matches their lines and evidence, which pictures and pages need; without it they come sooner.
+        """
         self.model = model if isinstance(model, Model) else Model.load(model, device)
         self.model.ready()
-        self.top = top
+        self.top, self.detail = top, detail
         self.calibration = Calibration.from_json(self.model.config.get("calibration"))
         self.calibration_beside = Calibration.from_json(self.model.config.get("calibration_beside"), beside=True)
         self.allowed = holding(self.model.library, elements, exclude) if elements is not None or exclude else None
@@ -173,8 +176,8 @@ class Identifier:
                 *([] if known else [f"the file does not tell its wavelength: Cu K-alpha ({CU_K_ALPHA:.4f} A) was assumed; set --wavelength"]),
                 *pattern.meta.get("notes", ()),
             ],
-            pattern=filtered.pattern,
-            measured=scan,
+            pattern=filtered.pattern if self.detail else None,
+            measured=scan if self.detail else None,
         )
         measured = prepare(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
         why = unusable(measured)
@@ -257,6 +260,9 @@ class Identifier:
         first = polished(library, ranking.fits.take(np.array([0])), measured)  # the one that will be looked at closely
         shown = []
         for i, match in enumerate(ranking.matches[:number]):
+            if not self.detail:
+                shown.append(replace(match, evidence=None))
+                continue
             cell = library.cell[ranking.fits.rows[i]]
             found = evidence_in_scan(match.evidence, wavelength, cell) if match.evidence else None
             shown.append(replace(match, evidence=found, lines=index(library, ranking.fits if i else first, i, scan)))
@@ -272,10 +278,10 @@ class Identifier:
         return rows[first[order]], total[order]
 
     def _match(self, i: int, fits: Fits, probability: float, candidate: Candidate, left: float = 0.0) -> Match:
-        """left: of a second phase, the share of the scan's line intensity that it was compared with."""
+        """left: of a second phase, the share of the scan's line intensity that it was compared with. Members and note are of those that are shown."""
         library, row = self.model.library, int(fits.rows[i])
         family = int(library.family[row])
-        members = [str(library.id[j]) for j in library.members(family)]
+        members = library.id[library.members(family)].tolist() if i < self.top else []
         return Match(
             rank=i + 1,
             id=str(library.id[row]),
@@ -289,7 +295,7 @@ class Identifier:
             doi=str(library.doi[row]),
             strain=(round(float(fits.strain[i, 0]), 4), round(float(fits.strain[i, 1]), 4), round(float(fits.strain[i, 2]), 4)),
             fwhm=round(float(fits.fwhm[i]), 3),
-            note=undecided(library, family) if len(members) > 1 and i < self.top else "",  # those that are shown
+            note=undecided(library, family) if len(members) > 1 else "",
             phase=2 if left else 1,
             share=round(left * candidate.evidence.explained, 4),
             evidence=candidate.evidence,

@@ -7,6 +7,7 @@ square roots. The best few then have their cell, width and fall-off with angle a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,13 @@ class Measured:
     level: float
     loud: float
     recipe: Recipe = RECIPE
+
+    @cached_property
+    def moved(self) -> NDArray[np.float32]:
+        """(shifts, m): the signal moved by every shift that is looked for, to the left first."""
+        reach = round(MAX_SHIFT / self.recipe.grid.step)
+        padded = np.concatenate([np.zeros(reach, np.float32), self.signal, np.zeros(reach, np.float32)])
+        return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, self.signal.size))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +146,16 @@ def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain
     # Single precision places a line to 0.001 degrees, far inside a step of the grid, in half the time.
     at, counts = library.stacked_lines(rows)
     metric = reciprocal_metric(strained(library.cell[rows], strain)).astype(np.float32)
-    own = np.repeat(metric[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]].T, counts, axis=1)
-    h, k, m = library.hkl[at].T.astype(np.float32)
+    owner = np.repeat(np.arange(len(rows)), counts)
+    own = metric[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]].T.take(owner, axis=1)
+    h, k, m = library.hkl.T.take(at, axis=1).astype(np.float32)
     squared = (h * own[0] + k * own[3] + m * own[4]) * h + (h * own[3] + k * own[1] + m * own[5]) * k + (h * own[4] + k * own[5] + m * own[2]) * m
     sine_squared = np.clip(np.float32(0.25 * grid.wavelength**2) * squared, np.float32(1e-5), np.float32(0.99))
     angles = np.degrees(np.float32(2.0) * np.arcsin(np.sqrt(sine_squared)))
-    areas = library.intensity[at] * np.exp(np.repeat(np.float32(-0.5) * b.astype(np.float32), counts) * squared)
+    areas = library.intensity[at] * np.exp((np.float32(-0.5) * b.astype(np.float32))[owner] * squared)
     areas *= lorentz_polarisation_of_sine(sine_squared)
     areas[angles < grid.start - 1.0] = 0.0
-    profiles = draw_rows(angles, areas, np.repeat(np.arange(len(rows)), counts), fwhm, grid)
+    profiles = draw_rows(angles, areas, owner, fwhm, grid)
     seen = np.flatnonzero(measured.mask)
     if seen.size:  # beyond its range the scan was continued by its end points before its background was taken; so are the candidates
         profiles[:, : seen[0]] = profiles[:, seen[:1]]
@@ -154,20 +163,17 @@ def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain
     profiles -= opening(profiles, max(3, round(measured.recipe.background / grid.step)) | 1)
     profiles *= measured.mask
     profiles /= np.maximum(profiles.max(axis=1, keepdims=True), 1e-12)
-    visible = (profiles - np.float32(measured.floor)).clip(min=0.0)
-    return np.asarray(np.sqrt(visible) if measured.recipe.power == 0.5 else visible ** np.float32(measured.recipe.power))
+    profiles -= np.float32(measured.floor)
+    np.maximum(profiles, 0.0, out=profiles)
+    return np.sqrt(profiles, out=profiles) if measured.recipe.power == 0.5 else np.asarray(profiles ** np.float32(measured.recipe.power))
 
 
 def similarity(profiles: NDArray[np.float32], measured: Measured) -> tuple[Floats, Floats]:
     """Cosine (k,) of candidate signals with the measured one at the best shift, and that shift (k,) in degrees."""
-    reach = round(MAX_SHIFT / measured.recipe.grid.step)
-    shifts = np.arange(-reach, reach + 1)
-    # (shifts, m): the signal moved by each, to the left first
-    moved = np.lib.stride_tricks.sliding_window_view(np.pad(measured.signal, reach), measured.signal.size)
     length = np.sqrt(np.einsum("km,km->k", profiles, profiles))
-    cosines = profiles @ np.ascontiguousarray(moved).T / np.maximum(length, 1e-9)[:, None]
+    cosines = profiles @ measured.moved.T / np.maximum(length, 1e-9)[:, None]
     best = cosines.argmax(axis=1)
-    return cosines[np.arange(len(best)), best].astype(float), shifts[best] * measured.recipe.grid.step
+    return cosines[np.arange(len(best)), best].astype(float), (best - len(measured.moved) // 2) * measured.recipe.grid.step
 
 
 def presence(profiles: NDArray[np.float32], measured: Measured) -> Floats:

@@ -19,8 +19,8 @@ from xrdmatch.verify import recall, unusable, verify
 LEFT = 0.05
 #: Clear lines it needs: fewer than a scan of its own, since the first phase covers some, and its probability knows how little is left.
 LINES = 1
-#: Families of the first phase's metal and linker that are looked at beside those that are recalled.
-SISTERS = 5
+#: Families that are adjusted to what is left, beside the best few of the first phase's metal and linker.
+ADJUSTED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +50,8 @@ def beside(model: Model, kinship: Kinship, first: Fits, measured: Measured, allo
     rows, near = recall(model, inputs, measured_rest, others, sisters[others[sisters]])
     if rows.size == 0:
         return None
-    fits, candidates = verify(library, rows, near, measured_rest)
+    fits, candidates = verify(library, rows, near, measured_rest, ADJUSTED, sisters)
     candidates = [replace(candidate, sister=bool(row in sisters)) for row, candidate in zip(fits.rows, candidates, strict=True)]
-    further = np.isin(rows, sisters) & ~np.isin(library.family[rows], library.family[fits.rows])
-    if further.any():
-        more, found = verify(library, rows[further], near[further], measured_rest, SISTERS)
-        fits, candidates = fits.joined(more), candidates + [replace(candidate, sister=True) for candidate in found]
     return Rest(measured_rest, left, fits, candidates)
 
 

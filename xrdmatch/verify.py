@@ -11,15 +11,19 @@ from xrdmatch.adjust import adjust, bend
 from xrdmatch.calibration import Candidate
 from xrdmatch.evidence import LEAST, evidence, strong_lines
 from xrdmatch.library import Library, lattice_directions
-from xrdmatch.match import Fits, Measured, candidate_profiles, coarse, compare, presence
+from xrdmatch.match import Fits, Floats, Measured, candidate_profiles, coarse, compare, presence
 from xrdmatch.model import Model
 
 #: Six letters, two digits where a structure was determined again.
 REFCODE = re.compile(r"[A-Z]{6}(\d\d)?(_|$)")
 #: Entries recalled by the network, and by their strongest lines, to be compared with the scan.
 RECALL, LOOKED_UP = 100, 160
-#: Families whose best entry is adjusted, and what a network's cosine and the similarity count beside the presence of lines when they are chosen.
+#: Families that are verified at least, and what a network's cosine and the similarity count beside the presence of lines when they are chosen.
 VERIFY, NETWORK, SIMILAR = 12, 0.7, 0.3
+#: How far behind the best a family may be in that worth for its best entry to be adjusted, and how many at most are.
+BEHIND, ADJUSTED = 0.25, 36
+#: Families that are adjusted beside these where they were asked for.
+ALSO = 5
 #: Angular span (degrees at Cu) below which a scan is not enough to tell frameworks apart.
 SHORTEST = 8.0
 #: A scan needs this many lines, each this many noise levels high, to be called crystalline, and this many for a framework to be named.
@@ -65,27 +69,38 @@ def _largest(values: NDArray[np.float32], number: int) -> NDArray[np.int64]:
 
 
 def verify(
-    library: Library, rows: NDArray[np.int64], recalled: NDArray[np.float32], measured: Measured, number: int = VERIFY
+    library: Library,
+    rows: NDArray[np.int64],
+    recalled: NDArray[np.float32],
+    measured: Measured,
+    most: int = ADJUSTED,
+    also: NDArray[np.int64] | None = None,
 ) -> tuple[Fits, list[Candidate]]:
-    """Compare recalled rows with the scan, keep the best of each family, adjust the best `number`; with each one's evidence."""
+    """Compare recalled rows with the scan, keep the best of each family, and adjust those that come near the first, `most` of them at most, and the
+    best few of the rows `also`; with each one's evidence. Where fewer come near, further ones make up `VERIFY`, as they stand in the library.
+    """
     near = dict(zip(rows.tolist(), recalled.tolist(), strict=True))
-    fits = _likely(library, rows, near, coarse(measured), number)
+    fits, worth = _likely(library, rows, near, coarse(measured))
+    close = min(most, int((worth >= worth.max(initial=0.0) - BEHIND).sum()))
+    extra = close + np.flatnonzero(np.isin(fits.rows[close:], also))[:ALSO] if also is not None else np.empty(0, np.int64)
+    adjusted = np.concatenate([np.arange(close), extra])
+    further = np.setdiff1d(np.arange(min(fits.rows.size, VERIFY)), adjusted)
     plain = dict(zip(fits.rows.tolist(), fits.similarity.tolist(), strict=True))
-    fits = adjust(library, fits, measured)
+    fits = adjust(library, fits.take(adjusted), measured).joined(fits.take(further))
     bends = bend(fits.strain, [lattice_directions(library.cell[row]) for row in fits.rows])
     profiles = candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b)
     peaks, shows = strong_lines(measured, LEAST), presence(profiles, measured)
     candidates = []
     for i, row in enumerate(fits.rows.tolist()):
         found = evidence(library, fits, i, measured, profiles[i], peaks)
-        members = library.members(int(library.family[row])).size
+        members = int(library.members(int(library.family[row])).size)
         state = float(fits.similarity[i]), near[row], found, plain[row], float(bends[i])
         candidates.append(Candidate(*state, float(shows[i]), float(fits.shift[i]), members))
     return fits, candidates
 
 
-def _likely(library: Library, rows: NDArray[np.int64], near: dict[int, float], measured: Measured, number: int) -> Fits:
-    """The best entry of each family, unadjusted, of the `number` families that are worth most; near: what the network says of each row."""
+def _likely(library: Library, rows: NDArray[np.int64], near: dict[int, float], measured: Measured) -> tuple[Fits, Floats]:
+    """The best entry of each family, unadjusted, and what it is worth (k,), most first. near: what the network says of each row."""
     profiles = candidate_profiles(library, rows, measured)
     fits = compare(library, rows, measured, profiles)
     shows = dict(zip(rows.tolist(), presence(profiles, measured).tolist(), strict=True))
@@ -93,7 +108,8 @@ def _likely(library: Library, rows: NDArray[np.int64], near: dict[int, float], m
     _, first = np.unique(library.family[fits.rows], return_index=True)
     fits = fits.take(np.sort(first))
     worth = [shows[row] + NETWORK * near[row] for row in fits.rows.tolist()] + SIMILAR * fits.similarity
-    return fits.take(np.argsort(-worth, kind="stable")[:number])
+    order = np.argsort(-worth, kind="stable")
+    return fits.take(order), worth[order]
 
 
 def _familiar_first(library: Library, fits: Fits) -> Fits:

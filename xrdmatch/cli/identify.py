@@ -93,6 +93,7 @@ def identify(
     sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, asked)
     verdicts: list[str] = []
     rows = PLOT if len(files) == 1 and watch is None else 1
+    detail = verbose or format is Format.table or bool(sinks.sinks)
     with (
         sinks,
         _results(output, format, verbose, watch is not None, rows) as (stream, write),
@@ -101,7 +102,7 @@ def identify(
         on_screen = format is Format.table and stream.isatty()
         own = inputs.results_in(output, stream)
         arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
-        identifier = Identifier(model, device.value, top, wanted, unwanted)
+        identifier = Identifier(model, device.value, top, wanted, unwanted, detail)
         messages.fallback(identifier.model)
         with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
             workers = min(jobs or usable_cores(), 16)
@@ -109,7 +110,7 @@ def identify(
             if scheduler is not None or (workers > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths):
                 session = identifier.model.session
                 where = device.value if scheduler is not None else "cpu"
-                job = pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index, where)
+                job = pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index, where, detail=detail)
                 results = pool.answers(files, Workers(workers, scheduler), job, None if session.provider == CPU or scheduler is not None else session)
             else:
                 read = inputs.patterns(files, workers, range_index)

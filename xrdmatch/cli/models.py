@@ -235,7 +235,7 @@ def evaluate(
     if training is not None and not names:
         raise typer.BadParameter("--training goes with --baselines")
     total = len(read_labels(labels))
-    identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value)
+    identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value, detail=False)
     messages.fallback(identifier.model)
     others: list[Compared] = []
     with shared.output_stream(output) as stream:  # before the work: a place that cannot be written costs no half hour

@@ -39,6 +39,7 @@ class Job:
     range_index: int | None
     device: Any = "cpu"
     ticket: Ticket | None = None  # to the parent's session; without one a worker opens its own
+    detail: bool = True  # whether answers carry what pictures, pages and evidence need
     folder: str = ""  # what paths are relative to, where a worker may have been started elsewhere
 
 
@@ -83,7 +84,7 @@ def _prepare(job: Job) -> tuple[Identifier, Job]:
         from xrdmatch.cli.serving import Remote
 
         model.session = Remote(job.ticket)
-    return Identifier(model, job.device, job.top, job.elements, job.exclude), job
+    return Identifier(model, job.device, job.top, job.elements, job.exclude, job.detail), job
 
 
 def _answer(state: tuple[Identifier, Job], file: tuple[str, str]) -> Identification:
