@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -28,3 +29,20 @@ def test_processes_give_what_one_gives(tiny_model, scans):
     assert "error" in {answer["verdict"] for answer in several}
     assert "Traceback" not in together.stderr
     assert "ignored" not in together.stderr
+
+
+def test_a_broken_library_is_one_error(tiny_model, scans, tmp_path):
+    """With many files it is the workers that load it."""
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    (broken / "library.h5").write_bytes(b"no library")
+    file = next(path for path in sorted(scans.iterdir()) if path.suffix == ".xy")
+    told = []
+    for number in (1, pool.FEWEST + 3):
+        done, answers = lines(broken, [file] * number, 2)
+        assert done.returncode == 1
+        assert answers == []
+        told.append([line for line in done.stderr.splitlines() if "error" in line])
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
+    assert "library.h5" in told[0][0]

@@ -97,6 +97,18 @@ def test_strangers_and_workers_that_vanish_are_survived():
         serving.Remote(ticket)  # nobody serves any more
 
 
+def test_the_answer_of_a_worker_that_vanished_reaches_no_other():
+    """Its connection's number is the next one's while its request is being run."""
+    session = Doubling()
+    session.go.set()
+    with serving.serving(session) as ticket:
+        for _ in range(1000):
+            gone = serving.Remote(ticket)
+            gone._connection.send((np.zeros((1, 1, 3), dtype=np.float32), None))
+            gone._connection.close()
+            np.testing.assert_array_equal(serving.Remote(ticket).run(np.ones((2, 1, 3))), 2 * np.ones((2, 1, 3)))
+
+
 def test_workers_that_share_a_session_answer_as_one_process_does(tiny_model, scans):
     """The path of a GPU, with a session on the CPU."""
     from xrdmatch.identify import Identifier

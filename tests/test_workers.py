@@ -20,7 +20,7 @@ from xrdmatch import workers
 from xrdmatch.augment import write_physics
 from xrdmatch.build import build
 from xrdmatch.cli import pool
-from xrdmatch.errors import XrdMatchError
+from xrdmatch.errors import LibraryError, XrdMatchError
 from xrdmatch.workers import Workers, ordered
 
 LOCALHOST = "127.0.0.1"
@@ -40,6 +40,10 @@ def noted(job, item):
 
 def said(folder):
     return {int(path.name): [int(line) for line in path.read_text().split()] for path in Path(folder).iterdir()}
+
+
+def never_ready(job):
+    raise LibraryError("nothing to load")
 
 
 def refuses(job, item):
@@ -70,6 +74,12 @@ def test_what_the_function_raises_comes_through():
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_why_a_worker_cannot_begin_comes_through(jobs):
+    with pytest.raises(LibraryError, match="nothing to load"):
+        list(ordered(refuses, range(9), Workers(jobs), None, never_ready))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")

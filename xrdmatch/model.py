@@ -15,6 +15,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -263,9 +264,12 @@ class Model:
 
     def ready(self) -> None:
         """Load everything now, so that what is wrong with the folder or the device shows before the first scan. Raises ModelError or LibraryError."""
-        if len(self.library) == 0:
-            raise ModelError(f"{self.path}: the model's library is empty")
-        _ = self.session, self.vectors if self.kind == "encoder" else self.label_rows
+        with ThreadPoolExecutor(1) as beside:  # the library is unpacked without Python's lock: the network is opened meanwhile
+            opened = beside.submit(lambda: self.session)
+            if len(self.library) == 0:
+                raise ModelError(f"{self.path}: the model's library is empty")
+            opened.result()
+        _ = self.vectors if self.kind == "encoder" else self.label_rows
 
     @cached_property
     def session(self) -> Session:

@@ -142,11 +142,17 @@ def _start(task: _Task) -> None:
     global _task, _state
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _task, _state = task, task.state()
+    _task = task
+    try:
+        _state = task.state()
+    except XrdMatchError as error:  # raised here it would break the pool without a word of why
+        _state = error
 
 
 def _work(items: list[Any]) -> list[Any]:
     assert _task is not None
+    if isinstance(_state, XrdMatchError):
+        raise _state
     return [_task.function(_state, item) for item in items]
 
 

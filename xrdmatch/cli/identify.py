@@ -74,8 +74,7 @@ def identify(
     Exit code 1 where a file could not be read; the others are still identified.
     """
     from xrdmatch import report
-    from xrdmatch.identify import Identifier
-    from xrdmatch.model import CPU, usable_cores
+    from xrdmatch.model import CPU, Model, usable_cores
     from xrdmatch.workers import Workers
 
     paths = paths or []
@@ -102,23 +101,24 @@ def identify(
         on_screen = format is Format.table and stream.isatty()
         own = inputs.results_in(output, stream)
         arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
-        identifier = Identifier(model, device.value, top, wanted, unwanted, detail)
-        messages.fallback(identifier.model)
+        loaded, workers = Model.load(model, device.value), Workers(min(jobs or usable_cores(), 16), scheduler)
+        many = scheduler is not None or (workers.jobs > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths)
+        if not many:  # else each worker loads the model, and this process needs its session alone
+            loaded.ready()
+        messages.fallback(loaded)
+        where = device.value if scheduler is not None else "cpu"
+        job = pool.Job(model, top, wanted, unwanted, wavelength, filter_mode.value, range_index, where, detail=detail)
         with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
-            workers = min(jobs or usable_cores(), 16)
-            mode = filter_mode.value
-            if scheduler is not None or (workers > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths):
-                session = identifier.model.session
-                where = device.value if scheduler is not None else "cpu"
-                job = pool.Job(model, top, wanted, unwanted, wavelength, mode, range_index, where, detail=detail)
-                results = pool.answers(files, Workers(workers, scheduler), job, None if session.provider == CPU or scheduler is not None else session)
-            else:
-                read = inputs.patterns(files, workers, range_index)
-                results = (pool.answer(identifier, path, pattern, wavelength, mode) for path, pattern in read)
+            come: Iterator[watching.Read] = iter(())
             if arrivals is not None:
                 messages.note(f"watching {watch}; Ctrl-C ends")
                 come = arrivals.patterns(stop)
-                results = chain(results, (pool.answer(identifier, path, pattern, wavelength, mode) for path, pattern in come))
+            if many:
+                results = pool.answers(files, workers, job, None if loaded.session.provider == CPU or scheduler is not None else loaded.session)
+                if arrivals is not None:
+                    results = chain(results, pool.here(come, loaded, job))
+            else:
+                results = pool.here(chain(inputs.patterns(files, workers.jobs, range_index), come), loaded, job)
             for result in _told(results, messages):
                 if not (on_screen and result.verdict == "error"):  # standard error has said it on the same screen
                     write(result)

@@ -19,7 +19,7 @@ from xrdmatch.workers import Workers, ordered
 if TYPE_CHECKING:
     from xrdmatch.cli.serving import Ticket
     from xrdmatch.identify import Identification, Identifier
-    from xrdmatch.model import Session
+    from xrdmatch.model import Model, Session
     from xrdmatch.pattern import Pattern
 
 #: Files from which starting processes, each with a model of its own, pays.
@@ -55,6 +55,14 @@ def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, 
         return error_result(path, str(error), identifier.model.name)
     except Exception as error:  # a defect must not stop a batch
         return error_result(path, str(inputs.defect(path, error)), identifier.model.name)
+
+
+def here(scans: Iterable[tuple[str, Pattern | XrdMatchError]], model: Model, job: Job) -> Iterator[Identification]:
+    """The answers for (path, pattern) by this process, in their order."""
+    from xrdmatch.identify import Identifier
+
+    identifier = Identifier(model, model.device, job.top, job.elements, job.exclude, job.detail)
+    yield from (answer(identifier, path, pattern, job.wavelength, job.mode) for path, pattern in scans)
 
 
 def answers(files: Iterable[tuple[str, str]], workers: Workers, job: Job, session: Session | None = None) -> Iterator[Identification]:

@@ -52,7 +52,8 @@ class Remote(Session):
         return result
 
 
-Request = tuple[Connection, NDArray[np.float32], str | None]
+#: Where the answer goes, the patterns, the output asked for.
+Request = tuple[queue.SimpleQueue[Any], NDArray[np.float32], str | None]
 
 
 @contextlib.contextmanager
@@ -86,10 +87,15 @@ def _accept(listener: Listener, waiting: queue.SimpleQueue[Request | None], ende
 
 
 def _listen(connection: Connection, waiting: queue.SimpleQueue[Request | None]) -> None:
-    """One worker's requests; each waits for its answer before the next, so one is in flight."""
+    """One worker's requests; each waits for its answer before the next, so one is in flight.
+
+    No other thread touches the connection: one that sent while this one closes it could write to the next worker's, which gets the same number.
+    """
+    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with contextlib.suppress(OSError, EOFError), connection:
         while True:
-            waiting.put((connection, *connection.recv()))
+            waiting.put((answer, *connection.recv()))
+            connection.send(answer.get())
 
 
 def _run(session: Session, waiting: queue.SimpleQueue[Request | None]) -> None:
@@ -115,6 +121,5 @@ def _answer(session: Session, requests: list[Request], output: str | None) -> No
         results = np.split(session.run(np.concatenate([patterns for _, patterns, _ in requests]), output), ends)
     except ModelError as error:
         results = [error] * len(requests)
-    for (connection, _, _), result in zip(requests, results, strict=True):
-        with contextlib.suppress(OSError):  # its worker was killed
-            connection.send(result)
+    for (answer, _, _), result in zip(requests, results, strict=True):
+        answer.put(result)
