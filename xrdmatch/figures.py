@@ -169,7 +169,7 @@ def _tick_axes(axes: Axes, named: Sequence[Match], view: Overlay) -> None:
         said = f"{title(match)}{' · second phase' if match.is_second else f' · {100 * match.probability:.0f} %'}"
         text = axes.annotate(said, (0.995, base + 0.98), xycoords=("axes fraction", "data"), ha="right", va="top", fontsize=TEXT - 1.5, color=colour)
         text.set_parse_math(False)
-    axes.set_ylim(-len(named) + 1 - 0.25, 1.0)
+    axes.set_ylim(-len(named) + 1 - 0.25, 1.15)
     axes.set_yticks([])
 
 
