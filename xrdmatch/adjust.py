@@ -59,9 +59,9 @@ def adjust(library: Library, fits: Fits, measured: Measured) -> Fits:
         now = _step(library, now, blurred(measured, blur), ways, blur)
     now, drawn = _scored(library, now, measured)
     best = _better(best, now, ways)
-    order = np.argsort(COST * bend(best.strain, ways) - best.similarity, kind="stable")
-    worth = best.similarity[order] - COST * bend(best.strain, ways)[order]
-    kept = max(1, int((worth >= worth[0] - MARGIN).sum()))
+    worth = best.similarity - COST * bend(best.strain, ways)
+    order = np.argsort(-worth, kind="stable")
+    kept = int((worth >= worth.max() - MARGIN).sum())
     ahead, behind = order[:kept], best.take(order[kept:])
     best, now, drawn, near = best.take(ahead), now.take(ahead), drawn[ahead], [ways[i] for i in ahead]
     for _ in range(ROUNDS):

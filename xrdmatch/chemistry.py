@@ -38,7 +38,7 @@ def composition(formula: str) -> dict[str, float]:
 
 def metals_of(formula: str) -> Metals:
     """Metals of a formula, sorted."""
-    return tuple(sorted(symbol for symbol in composition(formula) if symbol not in _NON_METALS))
+    return tuple(sorted(set(_SYMBOL.findall(formula)) - _NON_METALS))
 
 
 def holding(library: Library, elements: Sequence[str] | None = None, exclude: Sequence[str] = ()) -> NDArray[np.bool_]:
@@ -65,7 +65,7 @@ class Kinship:
         self._kinds: list[str] = kinds.tolist()
         self._of_metals: dict[frozenset[str], list[int]] = {}
         for kind, formula in enumerate(self._kinds):
-            self._of_metals.setdefault(frozenset(_SYMBOL.findall(formula)) - _NON_METALS, []).append(kind)
+            self._of_metals.setdefault(frozenset(metals_of(formula)), []).append(kind)
 
     def sisters(self, family: int) -> NDArray[np.int64]:
         """Rows of other families whose metals are among those of `family`, and whose linkers a metal atom are those of one of its members."""
