@@ -22,7 +22,7 @@ import numpy as np
 
 from xrdmatch import formats
 from xrdmatch.denoise import denoise
-from xrdmatch.match import coarse, prepare
+from xrdmatch.match import prepare
 from xrdmatch.model import Model
 from xrdmatch.verify import LOOKED_UP, RECALL, recall, unusable
 
@@ -37,7 +37,7 @@ def found(model: Model, path: Path, row: int) -> np.ndarray | None:
     if unusable(measured):
         return None
     inputs = model.recipe.apply(pattern.pattern, sigma=pattern.sigma, passed=pattern.passed)
-    plain = coarse(measured)
+    plain = measured.coarse
     network = np.argsort(-model.scores(inputs[None])[0], kind="stable")[:ALONE]
     lines = np.argsort(-model.lookup.scores(plain.signal, plain.mask), kind="stable")[:LOOKED_UP]
     both = recall(model, inputs, measured)[0]

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from xrdmatch.match import RECIPE, coarse, prepare
+from xrdmatch.match import RECIPE, prepare
 from xrdmatch.model import Model
 from xrdmatch.pattern import Pattern
 from xrdmatch.physics import measured_like
@@ -48,7 +48,7 @@ def main() -> None:
     counts, mask = measured_like(model.library, rng.integers(len(model.library), size=given.queries), RECIPE.grid, rng)
     scans = [Pattern(RECIPE.grid.two_theta[seen], values[seen], RECIPE.grid.wavelength) for values, seen in zip(counts, mask, strict=True)]
     encoded = [(model.encode(model.recipe.apply(scan)[None])[0],) for scan in scans]
-    lines = [(plain.signal, plain.mask) for plain in (coarse(prepare(scan)) for scan in scans)]
+    lines = [(plain.signal, plain.mask) for plain in (prepare(scan).coarse for scan in scans)]
 
     def by_vector(query: np.ndarray) -> np.ndarray:
         return _largest(query @ vectors.T, RECALL)

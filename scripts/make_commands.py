@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from xrdmatch.cli import app
+from xrdmatch.cli.app import app
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 

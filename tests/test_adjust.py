@@ -24,7 +24,7 @@ def fitted(library, pattern, rows=ROWS):
 
 def misplaced(library, fits, measured, row, **truth):
     """Largest distance in degrees of the adjusted strong lines from where the scan has them."""
-    lines = adjusted_lines(library, fits, 0, measured)
+    lines = adjusted_lines(library, fits, measured)[0]
     zero = truth.pop("zero", 0.0)
     angles = made.angles_of(library, row, **truth)[0] + zero
     strong = lines.heights > 10.0

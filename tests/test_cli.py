@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from xrdmatch import __version__
-from xrdmatch.cli import inputs, main
+from xrdmatch.cli import inputs
+from xrdmatch.cli.app import main
 from xrdmatch.library import Library
 
 SALT = """data_{name}
@@ -391,7 +392,7 @@ def test_start_up_imports_only_what_it_needs(args, banned, tiny_model, scans):
     args = [{"SCAN": str(scans / "a.xy"), "MODEL": str(tiny_model)}.get(arg, arg) for arg in args]
     code = f"""import sys
 sys.argv = ["xrdmatch", *{args!r}]
-from xrdmatch.cli import main
+from xrdmatch.cli.app import main
 try:
     main()
 except SystemExit as stop:

@@ -212,3 +212,14 @@ def test_opening_agrees_with_its_naive_twin(points, size):
     values = np.random.default_rng(size).normal(size=size)
     expected = -minimum_filter(-minimum_filter(values, points), points)
     np.testing.assert_array_equal(d.opening(values, points), expected)
+
+
+def test_around_agrees_with_its_naive_twin():
+    rng = np.random.default_rng(5)
+    for size in (1, 2, 7, 40):
+        for share in (0.0, 0.1, 0.5, 1.0):
+            flags = rng.random(size) < share
+            for at in range(size):
+                before = [place for place in range(at) if flags[place]]
+                after = [place for place in range(at + 1, size) if flags[place]]
+                assert d.around(flags, at) == (before[-1] if before else -1, after[0] if after else size)

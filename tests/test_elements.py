@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xrdmatch.chemistry import holding
-from xrdmatch.cli import app
+from xrdmatch.cli.app import app
 from xrdmatch.errors import LibraryError
 from xrdmatch.identify import Identifier
 

@@ -11,7 +11,7 @@ import conftest
 import numpy as np
 import pytest
 
-from xrdmatch.cli import main
+from xrdmatch.cli.app import main
 from xrdmatch.errors import LibraryError
 from xrdmatch.evaluate import Evaluation, Row, Score, evaluate, fits, judge, read_labels, wilson
 from xrdmatch.identify import Identification, Identifier, Match

@@ -15,8 +15,8 @@ from xrdmatch.pattern import Pattern
 
 
 def seen(library, fits, measured, i=0):
-    profile = candidate_profiles(library, fits.rows[[i]], measured, fits.strain[[i]], fits.fwhm[[i]], fits.b[[i]])[0]
-    return evidence(library, fits, i, measured, profile)
+    one = fits.take(np.array([i]))
+    return evidence(library, one, measured, candidate_profiles(library, one.rows, measured, one.strain, one.fwhm, one.b))[0]
 
 
 class TestEvidence:
@@ -26,7 +26,7 @@ class TestEvidence:
 
     def prominent(self, library, row, fits, measured, least=25.0):
         """Indices into the entry's lines of strong ones that no other line covers."""
-        lines = adjusted_lines(library, fits, 0, measured)
+        lines = adjusted_lines(library, fits, measured)[0]
         own = {tuple(hkl): i for i, hkl in enumerate(library.hkl[library.offsets[row] : library.offsets[row + 1]].tolist())}
         found = []
         for i in np.flatnonzero(lines.heights > least):
@@ -57,6 +57,12 @@ class TestEvidence:
                     assert fits.similarity[0] < whole.similarity[0] - 0.01
         assert len(missed) >= 15
         assert np.mean(missed) > 0.5
+
+    def test_of_many_is_that_of_each(self, library):
+        for row in ROWS:
+            fits, measured = fitted(library, self.short(library, row))
+            profiles = candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b)
+            assert evidence(library, fits, measured, profiles) == [seen(library, fits, measured, i) for i in range(len(ROWS))]
 
     def test_a_foreign_line_is_extra(self, library):
         rng = np.random.default_rng(8)
@@ -112,10 +118,11 @@ class TestEvidence:
             assert weights[row] == max(weights.values())
         everywhere = Lines(np.zeros((2401, 3), np.int16), measured.recipe.grid.two_theta, np.full(2401, 50.0), np.arange(2401), 4)
         peaks = strong_lines(measured, 5.0)
-        assert abs(positions(everywhere, measured, peaks)) < 1.0
+        assert abs(positions([everywhere], measured, peaks)[0]) < 1.0
         nowhere = Lines(np.zeros((0, 3), np.int16), np.empty(0), np.empty(0), np.empty(0, dtype=int), 4)
-        assert positions(nowhere, measured, peaks) < -1.0
-        assert positions(nowhere, measured, []) == 0.0
+        assert positions([nowhere], measured, peaks)[0] < -1.0
+        assert positions([nowhere], measured, []).tolist() == [0.0]
+        assert positions([], measured, peaks).size == 0
 
 
 class TestStrongLines:

@@ -201,7 +201,7 @@ class TestCommand:
 
         out = tmp_path / "a.png"
         block = "import sys; sys.modules['torch'] = sys.modules['onnx'] = sys.modules['sklearn'] = None; sys.argv = ['xrdmatch', *sys.argv[1:]]; "
-        code = block + "from xrdmatch.cli import main; main()"
+        code = block + "from xrdmatch.cli.app import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", code, "explain", scans / "a.xy", "-o", out, "--model", tiny_model], capture_output=True, text=True, check=False
         )

@@ -85,7 +85,7 @@ def test_rounding_of_another_device_does_not_change_an_answer(tiny_model, scans)
 @pytest.mark.parametrize("number", [2, 27])
 def test_one_line_says_why_the_cpu_is_taken(tiny_model, scans, monkeypatch, capsys, number):
     """Once a run, whatever the number of files and processes; not with --quiet, nor where the CPU was asked for."""
-    from xrdmatch.cli import main
+    from xrdmatch.cli.app import main
 
     monkeypatch.setattr(model, "cuda_obstacle", lambda: "the NVIDIA driver finds no GPU")
     monkeypatch.setattr(model, "nvidia_driver", lambda: object())
@@ -105,7 +105,7 @@ def test_one_line_says_why_the_cpu_is_taken(tiny_model, scans, monkeypatch, caps
 
 
 def test_asked_for_cuda_where_there_is_none(tiny_model, scans, monkeypatch, capsys):
-    from xrdmatch.cli import main
+    from xrdmatch.cli.app import main
 
     if model.cuda_obstacle() is None:
         pytest.skip("CUDA runs here")

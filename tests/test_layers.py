@@ -90,7 +90,8 @@ def test_heavy_libraries_have_one_door(path):
     ("module", "absent"),
     [
         ("xrdmatch", "numpy onnxruntime scipy h5py gemmi pymatgen torch matplotlib rich typer"),
-        ("xrdmatch.cli", "numpy onnxruntime scipy h5py gemmi pymatgen torch matplotlib"),
+        ("xrdmatch.cli.app", "numpy onnxruntime scipy h5py gemmi pymatgen torch matplotlib"),
+        ("xrdmatch.cli.pool", "numpy onnxruntime scipy h5py gemmi pymatgen torch matplotlib typer rich"),  # which workers begin with
         ("xrdmatch.identify", "scipy gemmi pymatgen torch matplotlib typer"),
     ],
 )

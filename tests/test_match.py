@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xrdmatch.adjust import adjust
-from xrdmatch.match import Fits, blurred, candidate_profiles, coarse, compare, prepare, presence, similarity, strained
+from xrdmatch.match import Fits, blurred, candidate_profiles, compare, prepare, presence, similarity, strained
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.recipe import Recipe
 
@@ -163,9 +163,9 @@ def test_strained_cells_change_lengths_by_shares_and_angles_by_degrees():
 @pytest.mark.parametrize("row", ROWS)
 def test_coarse_and_blurred_scans_rank_as_the_fine_one_does(library, row):
     measured = prepare(made.scan(library, row, zero=0.04))
-    for other in (coarse(measured), blurred(measured, 0.3)):
+    for other in (measured.coarse, blurred(measured, 0.3)):
         assert other.recipe.grid.step == pytest.approx(2 * measured.recipe.grid.step)
         assert other.signal.shape == other.mask.shape == (other.recipe.grid.size,)
         assert np.linalg.norm(other.signal) == pytest.approx(1.0, abs=1e-5)
         assert compare(library, ROWS, other).rows[0] == row
-    assert (blurred(measured, 0.3).lines > 0).sum() > (coarse(measured).lines > 0).sum()
+    assert (blurred(measured, 0.3).lines > 0).sum() > (measured.coarse.lines > 0).sum()

@@ -99,7 +99,7 @@ def test_without_matplotlib_the_message_says_what_to_install(run, tiny_model, sc
 
 def test_matplotlib_is_imported_only_where_a_figure_is_asked_for(tiny_model, scans):
     code = (
-        "import sys; from xrdmatch.cli import app\n"
+        "import sys; from xrdmatch.cli.app import app\n"
         f"app(['identify', {str(scans / 'a.xy')!r}, '--model', {str(tiny_model)!r}, '--quiet'], standalone_mode=False)\n"
         "print('loaded', *(name for name in ('matplotlib', 'scipy', 'pymatgen', 'torch') if name in sys.modules))"
     )

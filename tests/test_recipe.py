@@ -8,7 +8,7 @@ import pytest
 
 from xrdmatch.errors import ModelError
 from xrdmatch.pattern import Grid, Pattern
-from xrdmatch.recipe import Recipe, fill_outside, noise_sigma, opening, running_mean
+from xrdmatch.recipe import Recipe, fill_outside, noise_sigma, opening, running_mean, smeared_noise
 
 GRID = Grid(5, 45, 0.04)
 RECIPES = {"search": Recipe(grid=GRID), "minmax": Recipe(kind="minmax", grid=GRID), "linear": Recipe(grid=GRID, power=1.0, gate=0.0)}
@@ -157,3 +157,19 @@ def test_a_grid_in_a_models_configuration_that_would_fill_the_memory_is_refused(
     stored["grid"]["step"] = 1e-9
     with pytest.raises(ModelError, match="at most 1000000"):
         Recipe.from_json(stored)
+
+
+def test_smeared_noise_agrees_with_its_naive_twin():
+    """Of two scans asked for by turns, so that what is kept of one is never taken for the other."""
+    for _ in range(2):
+        for pattern in (scan(1), scan(2, counts=300.0)):
+            for width, percentile in ((0.1, 25.0), (0.1, 50.0), (0.2, 25.0)):
+                points = max(1, round(width / pattern.step)) | 1
+                smooth = np.convolve(np.pad(pattern.intensity, points // 2, mode="edge"), np.full(points, 1.0 / points), "valid")
+                bends = [
+                    abs(smooth[i] - 0.5 * (smooth[i - 2 * points] + smooth[i + 2 * points])) for i in range(2 * points, smooth.size - 2 * points)
+                ]
+                middles = [np.median(part) for part in np.array_split(bends, 24)]
+                wanted = np.percentile(middles, percentile) / 0.67449 / np.sqrt(1.5)
+                assert smeared_noise(pattern, width, percentile) == pytest.approx(wanted, rel=1e-3)
+    assert smeared_noise(scan(stop=8.0), 0.1) == 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import made
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from xrdmatch import verify as verifying
 from xrdmatch.denoise import denoise
 from xrdmatch.match import compare, prepare
 from xrdmatch.pattern import Pattern
-from xrdmatch.verify import LINES_NEEDED, SHORTEST, unusable, verify
+from xrdmatch.verify import BY_LINES, LINES_NEEDED, NETWORK, PROMISING, SHORTEST, SIMILAR, VERIFY, promising, unusable, verify
 
 POINTS = np.arange(4.0, 45.0, 0.02)
 ROWS = np.arange(5)
@@ -148,3 +150,36 @@ class TestWhatIsAdjusted:
         monkeypatch.setattr(verifying, "VERIFY", 1)
         assert self.verified(library, 0.0, monkeypatch)[0].rows.tolist() == [4]
         assert self.verified(library, 0.0, monkeypatch, also=np.array([1]))[0].rows.tolist() == [4, 1]
+
+
+class TestPromising:
+    """Which of the recalled entries are drawn at all."""
+
+    def kept(self, scores, lines, family=None):
+        rows = np.arange(len(scores))[::-1]
+        library = SimpleNamespace(family=np.arange(len(scores)) if family is None else family)
+        return set(promising(library, rows, np.asarray(scores, np.float32), np.asarray(lines, np.float32)).tolist())
+
+    def test_those_near_the_best_by_both(self):
+        rng = np.random.default_rng(1)
+        scores, lines = rng.uniform(0.0, 1.0, 300), np.zeros(300)
+        worth = NETWORK * scores + SIMILAR * lines
+        near = set(np.flatnonzero(worth >= worth.max() - PROMISING + 1e-6).tolist())
+        assert near <= self.kept(scores, lines)
+        assert len(self.kept(scores, lines)) <= len(near) + BY_LINES + VERIFY
+
+    def test_the_best_by_lines_whatever_the_network_says(self):
+        scores, lines = np.r_[np.full(200, 0.9), np.full(60, -0.5)], np.r_[np.zeros(200), np.linspace(0.1, 0.5, 60)]
+        assert set(range(260 - BY_LINES, 260)) <= self.kept(scores, lines)
+
+    def test_as_many_families_as_are_verified(self):
+        """A family of many members must not be all that is looked at."""
+        scores = np.r_[np.full(100, 1.0), np.linspace(0.1, 0.0, 50)]
+        family = np.r_[np.zeros(100, int), np.arange(1, 51)]
+        kept = self.kept(scores, np.r_[np.full(100, 1.0), np.zeros(50)], family)
+        assert set(range(100)) <= kept
+        assert len({int(family[row]) for row in kept}) == VERIFY
+        assert set(range(100, 99 + VERIFY)) <= kept
+
+    def test_of_none_none(self):
+        assert self.kept([], []) == set()

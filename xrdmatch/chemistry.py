@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,15 @@ _SYMBOL = re.compile(r"[A-Z][a-z]?")
 Metals = tuple[str, ...]
 
 
-def composition(formula: str) -> dict[str, float]:
+@lru_cache(maxsize=65536)
+def composition(formula: str) -> Mapping[str, float]:
     """Atoms a metal atom of a formula such as `C6 H2 Cu O4`; a formula without metal is taken as it is."""
     amounts = {symbol: float(amount or 1) for symbol, amount in re.findall(r"([A-Z][a-z]?)([\d.]*)", formula)}
     metal = sum(amount for symbol, amount in amounts.items() if symbol not in _NON_METALS) or 1.0
-    return {symbol: amount / metal for symbol, amount in amounts.items()}
+    return MappingProxyType({symbol: amount / metal for symbol, amount in amounts.items()})
 
 
+@lru_cache(maxsize=65536)
 def metals_of(formula: str) -> Metals:
     """Metals of a formula, sorted."""
     return tuple(sorted(set(_SYMBOL.findall(formula)) - _NON_METALS))

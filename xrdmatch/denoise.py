@@ -207,10 +207,7 @@ def _widths(lines: FloatArray, clear: NDArray[np.bool_]) -> FloatArray:
     for top in order[clear[order]]:
         if taken[top]:
             continue
-        below = lines < 0.5 * lines[top]
-        before, after = np.flatnonzero(below[:top]), np.flatnonzero(below[top:])
-        left = int(before[-1]) if before.size else -1
-        right = int(top + after[0]) if after.size else lines.size
+        left, right = around(lines < 0.5 * lines[top], int(top))
         taken[max(0, 2 * left - top) : 2 * right - top + 1] = True
         if left < 0 or right == lines.size:
             continue  # cut by the end of the scan
@@ -221,6 +218,14 @@ def _widths(lines: FloatArray, clear: NDArray[np.bool_]) -> FloatArray:
         if len(found) == LINES:
             break
     return np.array(found)
+
+
+def around(flags: NDArray[np.bool_], at: int) -> tuple[int, int]:
+    """The nearest True before and after a point of `flags` (n,); -1 and n where there is none."""
+    before, after = flags[:at][::-1], flags[at + 1 :]
+    left = int(before.argmax()) if before.size else 0  # the first True: the rest is not looked at
+    right = int(after.argmax()) if after.size else 0
+    return at - 1 - left if before.size and before[left] else -1, at + 1 + right if after.size and after[right] else flags.size
 
 
 def low_pass(intensity: ArrayLike, fwhm: float) -> tuple[FloatArray, float]:

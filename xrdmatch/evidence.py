@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.library import Library
 from xrdmatch.match import Fits, Floats, Measured, shifted, strained, unit
-from xrdmatch.xray import inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric
+from xrdmatch.xray import lorentz_polarisation_of_sine, reciprocal_metric
 
 #: Height from which a line is strong, and from which a candidate's line may explain a measured one, percent of the candidate's strongest.
 STRONG, WEAK = 10.0, 0.5
@@ -63,59 +64,73 @@ class Lines:
         return self.flags(size, WEAK, 2 * self.reach)
 
 
-def adjusted_lines(library: Library, fits: Fits, i: int, measured: Measured) -> Lines:
-    """Where candidate `i` of `fits` has its lines, as adjusted."""
-    grid, row = measured.recipe.grid, int(fits.rows[i])
-    part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
-    squared = inverse_d_squared(library.hkl[part], reciprocal_metric(strained(library.cell[row], fits.strain[i])))
+def adjusted_lines(library: Library, fits: Fits, measured: Measured) -> list[Lines]:
+    """Where each candidate of `fits` has its lines, as adjusted."""
+    grid = measured.recipe.grid
+    at, counts = library.stacked_lines(fits.rows)
+    owner = np.repeat(np.arange(counts.size), counts)
+    hkl, metric = library.hkl[at], reciprocal_metric(strained(library.cell[fits.rows], fits.strain))
+    squared = np.einsum("ni,nij,nj->n", hkl.astype(float), metric[owner], hkl.astype(float))
     sine_squared = np.clip(0.25 * grid.wavelength**2 * squared, 1e-5, 0.99)
-    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared))) + fits.shift[i]
-    areas = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation_of_sine(sine_squared)
+    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared))) + fits.shift[owner]
+    areas = library.intensity[at].astype(float) * np.exp(-0.5 * fits.b[owner] * squared) * lorentz_polarisation_of_sine(sine_squared)
     index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
     inside = (index >= 0) & (index < grid.size)
     inside[inside] = measured.mask[index[inside]]
-    heights = 100.0 * areas[inside] / max(areas[inside].max(initial=0.0), 1e-300)
-    reach = max(2, round(0.75 * max(float(fits.fwhm[i]), 0.08) / grid.step))
-    return Lines(library.hkl[part][inside], angles[inside], heights, index[inside], reach)
+    ends = np.cumsum(counts).tolist()
+    found = []
+    for first, last, fwhm in zip([0, *ends], ends, fits.fwhm.tolist(), strict=False):
+        kept = first + np.flatnonzero(inside[first:last])
+        heights = 100.0 * areas[kept] / max(areas[kept].max(initial=0.0), 1e-300)
+        found.append(Lines(hkl[kept], angles[kept], heights, index[kept], max(2, round(0.75 * max(fwhm, 0.08) / grid.step))))
+    return found
 
 
-def evidence(
-    library: Library, fits: Fits, i: int, measured: Measured, profile: NDArray[np.float32], peaks: list[tuple[float, float]] | None = None
-) -> Evidence:
-    """For candidate `i` of `fits`, whose signal as adjusted is `profile` (m,). peaks: `strong_lines` of the scan from LEAST on, where known."""
+def evidence(library: Library, fits: Fits, measured: Measured, profiles: NDArray[np.float32]) -> list[Evidence]:
+    """For each candidate of `fits`, whose signals as adjusted are `profiles` (k, m)."""
     grid = measured.recipe.grid
-    lines = adjusted_lines(library, fits, i, measured)
-    claimed = lines.claimed(grid.size)
-    total = float((measured.signal**2).sum())
-    explained = float((measured.signal[claimed] ** 2).sum()) / total if total > 0 else 0.0
-    expected = expected_signal(profile, float(fits.shift[i]), measured)
-    highest = _highest(measured.signal, lines.reach)
+    peaks = strong_lines(measured, LEAST)
+    strong = [(angle, round((angle - grid.start) / grid.step)) for angle, height in peaks if height > STRONG]
+    power = measured.signal**2
+    total = max(float(power.sum()), 1e-30)
+    of_all = adjusted_lines(library, fits, measured)
+    highest = {reach: _highest(measured.signal, reach) for reach in {lines.reach for lines in of_all}}
+    found = []
+    for i, (lines, weight) in enumerate(zip(of_all, positions(of_all, measured, peaks).tolist(), strict=True)):
+        claimed = lines.claimed(grid.size)
+        expected = expected_signal(profiles[i], float(fits.shift[i]), measured)
+        matched, missing = _listed(lines, highest[lines.reach], SHOWN**measured.recipe.power * expected)
+        extra = [angle for angle, at in strong if not claimed[at]]
+        found.append(Evidence(round(float(power[claimed].sum()) / total, 4), matched, missing, extra, round(weight, 3)))
+    return found
+
+
+def _listed(lines: Lines, seen: NDArray[np.float32], least: NDArray[np.float32]) -> tuple[list[HklLine], list[HklLine]]:
+    """The strong ones of a candidate's lines where the scan shows more than the `least` signal (m,), and those where it shows less."""
     listed: dict[bool, list[HklLine]] = {True: [], False: []}
     strong = lines.heights > STRONG
     at = lines.index[strong]
-    shows = highest[at] > np.maximum(SHOWN**measured.recipe.power * expected[at], 0.0)
     columns = (values[strong].tolist() for values in (lines.hkl, lines.angles, lines.heights))
-    for (h, k, m), angle, height, seen in zip(*columns, shows.tolist(), strict=True):
-        listed[seen].append((h, k, m, round(angle, 3), round(height, 1)))
-    peaks = strong_lines(measured, LEAST) if peaks is None else peaks
-    extra = [angle for angle, height in peaks if height > STRONG and not claimed[round((angle - grid.start) / grid.step)]]
-    return Evidence(round(explained, 4), listed[True], listed[False], extra, round(positions(lines, measured, peaks), 3))
+    for (h, k, m), angle, height, shows in zip(*columns, (seen[at] > np.maximum(least[at], 0.0)).tolist(), strict=True):
+        listed[shows].append((h, k, m, round(angle, 3), round(height, 1)))
+    return listed[True], listed[False]
 
 
-def positions(lines: Lines, measured: Measured, peaks: list[tuple[float, float]]) -> float:
-    """ln of the likelihood ratio of hits and misses: a hit counts the less, the more of the neighbourhood the candidate's lines cover."""
+def positions(candidates: Sequence[Lines], measured: Measured, peaks: list[tuple[float, float]]) -> Floats:
+    """ln of the likelihood ratio (k,) of each candidate's hits and misses: a hit counts the less, the more of the neighbourhood its lines cover."""
     grid = measured.recipe.grid
     strongest = sorted(peaks, key=lambda peak: -peak[1])[:WEIGHED]
-    if not strongest:
-        return 0.0
-    near = lines.flags(grid.size, PLAIN, max(2, round(0.5 * max(measured.fwhm, 0.12) / grid.step)))
+    if not strongest or not candidates:
+        return np.zeros(len(candidates))
+    reach = max(2, round(0.5 * max(measured.fwhm, 0.12) / grid.step))
+    near = np.stack([lines.flags(grid.size, PLAIN, reach) for lines in candidates])
     at = np.array([round((angle - grid.start) / grid.step) for angle, _ in strongest])
     half = round(0.5 * AROUND / grid.step)
     first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, grid.size)
-    inside, seen = (np.concatenate([[0], np.cumsum(flags)]) for flags in (near & measured.mask, measured.mask))
-    chance = np.clip((inside[last] - inside[first]) / np.maximum(seen[last] - seen[first], 1), 0.01, 0.99)
+    inside, seen = (np.pad(np.cumsum(flags, axis=1), ((0, 0), (1, 0))) for flags in (near & measured.mask, measured.mask[None]))
+    chance = np.clip((inside[:, last] - inside[:, first]) / np.maximum(seen[:, last] - seen[:, first], 1), 0.01, 0.99)
     found = (1.0 - FOREIGN) + FOREIGN * chance
-    return float(np.where(near[at], np.log(found / chance), np.log((1.0 - found) / (1.0 - chance))).sum())
+    return np.asarray(np.where(near[:, at], np.log(found / chance), np.log((1.0 - found) / (1.0 - chance))).sum(axis=1))
 
 
 def expected_signal(profile: NDArray[np.float32], shift: float, measured: Measured) -> NDArray[np.float32]:

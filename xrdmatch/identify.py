@@ -68,6 +68,12 @@ class Match:
         """Whether this is a second phase that is more likely there than not."""
         return self.phase == 2 and self.probability >= NAMED
 
+    def to_json(self, evidence: bool = False) -> dict[str, Any]:
+        """Plain values, with the lines of the `evidence` where these are asked for."""
+        data = {name: value for name, value in vars(self).items() if name not in ("lines", "evidence")}
+        data["members"] = list(self.members)
+        return {**data, "evidence": asdict(self.evidence) if self.evidence else None} if evidence else data
+
 
 @dataclass(frozen=True)
 class Identification:
@@ -106,12 +112,9 @@ class Identification:
 
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values, as the command line prints them; `evidence` adds each match's lines."""
-        plain = replace(self, pattern=None, measured=None, matches=[replace(match, lines=None) for match in self.matches])
-        data = {name: value for name, value in asdict(plain).items() if name not in ("pattern", "measured")}
-        for match in data["matches"]:
-            del match["lines"]
-            if not evidence:
-                del match["evidence"]
+        data = {name: value for name, value in vars(self).items() if name not in ("pattern", "measured")}
+        data["notes"] = list(self.notes)
+        data["matches"] = [match.to_json(evidence) for match in self.matches]
         return data
 
 
@@ -180,7 +183,8 @@ class Identifier:
             measured=scan if self.detail else None,
         )
         measured = prepare(filtered.pattern, sigma=filtered.sigma, passed=filtered.passed)
-        why = unusable(measured)
+        clear = clear_lines(measured)
+        why = unusable(measured, clear=clear)
         result.notes.extend(preflight.notes(filtered, measured, scan))
         if why:
             return replace(result, reason=why, seconds=round(time.perf_counter() - clock, 4))
@@ -190,7 +194,7 @@ class Identifier:
         if beside is not None and beside.matches[0].probability >= NAMED:
             ranking = self._again(ranking, beside, measured)
         result.notes.extend(filter(None, [preflight.cut_off(self.model.library, ranking.fits, 0, measured, scan)]))
-        verdict, reason = self._decide(ranking.matches, len(clear_lines(measured)))  # of all families: how many are shown must not change it
+        verdict, reason = self._decide(ranking.matches, len(clear))  # of all families: how many are shown must not change it
         matches = self._listed(ranking, beside, measured, scan)
         reason += "".join(
             f"; {match.name or match.family} explains a further {100 * match.share:.0f} % of the line intensity: a mixture"

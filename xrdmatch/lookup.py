@@ -6,8 +6,9 @@ ones as places on a grid with their weights, so that all entries are scored by o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ KEPT, GRID = 24, Grid(2.0, 50.0, 0.04)
 MERGED, NEAR = 0.12, 0.12
 #: Overall Debye-Waller B, angstrom^2.
 B = 3.0
+#: Sum of squares of weights that counts as none.
+_NOTHING = np.float32(1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +68,25 @@ class Lookup:
             fading = np.float32(1.0 - 0.1 * shift)
             spread[shift:] = np.maximum(spread[shift:], fading * signal[:-shift])
             spread[:-shift] = np.maximum(spread[:-shift], fading * signal[shift:])
-        weight, square = self._weights
-        shown = np.einsum("nk,nk->n", weight, spread.take(self.place))
-        seen = np.einsum("nk,nk->n", square, mask.astype(np.float32).take(self.place))
-        return np.asarray(shown / np.sqrt(np.maximum(seen, 1e-6)))
+        return np.asarray(np.einsum("nk,nk->n", self._weights, spread.take(self.place, mode="clip")) * self._scales(mask.tobytes()))
 
     @cached_property
-    def _weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        weight = self.weight.astype(np.float32)
-        return weight, weight**2
+    def _weights(self) -> NDArray[np.float32]:
+        return self.weight.astype(np.float32)
+
+    @cached_property
+    def _scales(self) -> Callable[[bytes], NDArray[np.float32]]:
+        """1 / length (n,) of each entry's weights within a measured range (the bytes of its mask), 0 where it has no line there.
+
+        The last few are kept: scans of a folder mostly share their range.
+        """
+
+        @lru_cache(maxsize=4)
+        def scales(mask: bytes) -> NDArray[np.float32]:
+            square = np.einsum("nk,nk->n", self._weights**2, np.frombuffer(mask, np.uint8).astype(np.float32).take(self.place))
+            return np.where(square > _NOTHING, 1.0 / np.sqrt(np.maximum(square, _NOTHING)), np.float32(0.0))
+
+        return scales
 
 
 def _strongest(library: Library, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

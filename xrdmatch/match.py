@@ -17,8 +17,8 @@ from xrdmatch.denoise import line_width, noise_sigma
 from xrdmatch.library import Library
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.profile import draw_rows
-from xrdmatch.recipe import Recipe, opening, smeared_noise
-from xrdmatch.xray import lorentz_polarisation_of_sine, reciprocal_metric
+from xrdmatch.recipe import Recipe, continued, opening, smeared_noise
+from xrdmatch.xray import lorentz_polarisation_of_sine, reciprocal_components
 
 #: Grid and treatment of the comparison: finer than the encoder's, since here positions decide.
 RECIPE = Recipe(grid=Grid(2.0, 50.0, 0.02), smooth=0.10, background=2.0, gate=3.0, power=0.5)
@@ -58,6 +58,15 @@ class Measured:
         reach = round(MAX_SHIFT / self.recipe.grid.step)
         padded = np.concatenate([np.zeros(reach, np.float32), self.signal, np.zeros(reach, np.float32)])
         return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, self.signal.size))
+
+    @cached_property
+    def coarse(self) -> Measured:
+        """The scan on a grid of twice the step, for a first look."""
+        grid = self.recipe.grid
+        ends = continued(self.lines, 1)
+        lines = (0.25 * ends[:-2] + 0.5 * self.lines + 0.25 * ends[2:])[::2]
+        recipe = replace(self.recipe, grid=replace(grid, step=2.0 * grid.step))
+        return replace(self, lines=lines, signal=unit(lines**recipe.power), mask=self.mask[::2], recipe=recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,18 +116,9 @@ def strained(cells: Floats, strain: Floats) -> Floats:
     return np.asarray(np.concatenate([cells[..., :3] * (1.0 + strain[..., :3]), cells[..., 3:] + strain[..., 3:]], axis=-1))
 
 
-def coarse(measured: Measured) -> Measured:
-    """The scan on a grid of twice the step, for a first look."""
-    grid = measured.recipe.grid
-    ends = np.pad(measured.lines, 1, mode="edge")
-    lines = (0.25 * ends[:-2] + 0.5 * measured.lines + 0.25 * ends[2:])[::2]
-    recipe = replace(measured.recipe, grid=replace(grid, step=2.0 * grid.step))
-    return replace(measured, lines=lines, signal=unit(lines**recipe.power), mask=measured.mask[::2], recipe=recipe)
-
-
 def blurred(measured: Measured, fwhm: float) -> Measured:
     """The scan on the coarse grid with its lines widened by a Gaussian of `fwhm` degrees."""
-    plain = coarse(measured)
+    plain = measured.coarse
     step = plain.recipe.grid.step
     x = np.arange(-round(1.5 * fwhm / step), round(1.5 * fwhm / step) + 1) * step
     shape = np.exp(-4.0 * np.log(2.0) * (x / fwhm) ** 2)
@@ -145,12 +145,11 @@ def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain
     grid = measured.recipe.grid
     # Single precision places a line to 0.001 degrees, far inside a step of the grid, in half the time.
     at, counts = library.stacked_lines(rows)
-    metric = reciprocal_metric(strained(library.cell[rows], strain)).astype(np.float32)
     owner = np.repeat(np.arange(len(rows)), counts)
-    own = metric[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]].T.take(owner, axis=1)
+    own = reciprocal_components(strained(library.cell[rows], strain)).T.astype(np.float32).take(owner, axis=1)
     h, k, m = library.hkl.T.take(at, axis=1).astype(np.float32)
     squared = (h * own[0] + k * own[3] + m * own[4]) * h + (h * own[3] + k * own[1] + m * own[5]) * k + (h * own[4] + k * own[5] + m * own[2]) * m
-    sine_squared = np.clip(np.float32(0.25 * grid.wavelength**2) * squared, np.float32(1e-5), np.float32(0.99))
+    sine_squared = (np.float32(0.25 * grid.wavelength**2) * squared).clip(np.float32(1e-5), np.float32(0.99))
     angles = np.degrees(np.float32(2.0) * np.arcsin(np.sqrt(sine_squared)))
     areas = library.intensity[at] * np.exp((np.float32(-0.5) * b.astype(np.float32))[owner] * squared)
     areas *= lorentz_polarisation_of_sine(sine_squared)

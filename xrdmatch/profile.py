@@ -22,7 +22,7 @@ _PAD = 64
 
 def _length(grid: Grid) -> int:
     """Points of a row in Fourier space."""
-    return -(-(grid.size + 2 * _PAD) // 128) * 128
+    return -(-(grid.size + 2 * _PAD) // 160) * 160  # which has few and small prime factors
 
 
 def draw_rows(angles: NDArray[Any], areas: NDArray[Any], row: NDArray[np.int64], widths: NDArray[np.float64], grid: Grid, eta: float = 0.5) -> Floats:
@@ -81,9 +81,10 @@ def _sticks(
     share = position - low
     flat = lane * length + low
     own = area if blend is None else area * (1.0 - blend)
-    upper = own * share
-    total = np.bincount(flat, own - upper, lanes * length)
-    total[1:] += np.bincount(flat, upper, lanes * length)[:-1]
+    both = np.empty((2, flat.size))
+    np.multiply(own, share, out=both[1])
+    np.subtract(own, both[1], out=both[0])
+    total = np.bincount(np.concatenate([flat, flat + 1]), both.ravel(), lanes * length)
     if blend is not None and blend.any():
         flat = np.minimum(flat + length, lanes * length - 2)
         total += np.bincount(flat, area * (1.0 - share) * blend, lanes * length)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -141,24 +142,29 @@ def smeared_noise(pattern: Pattern, width: float, percentile: float = 25.0) -> f
 
     Unlike differences of neighbours it sees noise that is correlated from point to point; the quietest quarter of the scan leaves out the lines.
     """
+    middles = _bends(pattern, width)
+    return float(np.percentile(middles, percentile) / (0.674490 * np.sqrt(1.5))) if middles.size else 0.0
+
+
+@lru_cache(maxsize=1)  # a scan is asked for two percentiles in a row
+def _bends(pattern: Pattern, width: float) -> Floats:
+    """Median size of the bends in each of 24 stretches; none of a scan too short for that."""
     points = max(1, round(width / pattern.step)) | 1
     lag = 2 * points
     if pattern.intensity.size < BLOCKS * lag:
-        return 0.0
+        return np.empty(0, np.float32)
     smooth = running_mean(pattern.intensity.astype(np.float32), points)
     bends = np.abs(smooth[lag:-lag] - 0.5 * (smooth[2 * lag :] + smooth[: -2 * lag]))
     size, longer = divmod(bends.size, BLOCKS)  # blocks of two lengths, as np.array_split makes them
     edge = longer * (size + 1)
-    middles = [np.median(part, axis=1) for part in (bends[:edge].reshape(longer, size + 1), bends[edge:].reshape(-1, size))]
-    quiet = np.percentile(np.concatenate(middles), percentile)
-    return float(quiet / (0.674490 * np.sqrt(1.5)))
+    return np.concatenate([np.median(part, axis=1) for part in (bends[:edge].reshape(longer, size + 1), bends[edge:].reshape(-1, size))])
 
 
 def running_mean(values: Floats, points: int) -> Floats:
     """Mean over an odd number of `points` along the last axis; the ends are continued by their last value."""
     if points <= 1:
         return values
-    padded = _continued(values, points // 2)
+    padded = continued(values, points // 2)
     total = padded[..., : values.shape[-1]].astype(np.float32)
     for shift in range(1, points):
         total += padded[..., shift : shift + values.shape[-1]]
@@ -173,7 +179,7 @@ def opening(values: Floats, window: int) -> Floats:
 
 def _sliding(values: Floats, window: int, pick: np.ufunc) -> Floats:
     """Sliding minimum or maximum in log2(window) passes: a window of 2k is picked from two windows of k."""
-    result, span = _continued(values, window // 2), 1
+    result, span = continued(values, window // 2), 1
     spare = np.empty_like(result)  # the passes write into two arrays by turns: memory that is at hand is faster than new memory
     while span < window:
         shift = min(span, window - span)
@@ -184,7 +190,7 @@ def _sliding(values: Floats, window: int, pick: np.ufunc) -> Floats:
     return result
 
 
-def _continued(values: Floats, points: int) -> Floats:
+def continued(values: Floats, points: int) -> Floats:
     """Rows (..., m) with `points` more at either end, which repeat the end's value: what np.pad does slowly."""
     size = values.shape[-1]
     padded = np.empty((*values.shape[:-1], size + 2 * points), dtype=values.dtype)

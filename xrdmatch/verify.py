@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.adjust import adjust, bend
 from xrdmatch.calibration import Candidate
-from xrdmatch.evidence import LEAST, evidence, strong_lines
+from xrdmatch.denoise import around
+from xrdmatch.evidence import evidence, strong_lines
 from xrdmatch.library import Library, lattice_directions
-from xrdmatch.match import Fits, Floats, Measured, candidate_profiles, coarse, compare, presence
+from xrdmatch.match import Fits, Floats, Measured, candidate_profiles, compare, presence
 from xrdmatch.model import Model
 
 #: Six letters, two digits where a structure was determined again.
 REFCODE = re.compile(r"[A-Z]{6}(\d\d)?(_|$)")
 #: Entries recalled by the network, and by their strongest lines, to be compared with the scan.
 RECALL, LOOKED_UP = 100, 160
+#: Of these, those this near the best in what the two say together are compared, and so many of the best by lines, of whatever the network thinks.
+PROMISING, BY_LINES = 0.4, 24
 #: Families that are verified at least, and what a network's cosine and the similarity count beside the presence of lines when they are chosen.
 VERIFY, NETWORK, SIMILAR = 12, 0.7, 0.3
 #: How far behind the best a family may be in that worth for its best entry to be adjusted, and how many at most are.
@@ -50,16 +54,31 @@ def recall(
         if allowed is not None:
             top = top[allowed[model.label_rows[top]]]
         return model.label_rows[top], scores[top]
-    plain = coarse(measured)
+    plain = measured.coarse
     lines = model.lookup.scores(plain.signal, plain.mask)
     if allowed is not None:
         scores, lines = (np.where(allowed, values, np.float32(-np.inf)) for values in (scores, lines))
-    rows = _largest(scores, RECALL)
-    looked_up = _largest(lines, LOOKED_UP)
-    for more in (looked_up, also) if also is not None else (looked_up,):
-        rows = np.concatenate([rows, more[~np.isin(more, rows)]])
-    rows = rows[np.isfinite(scores[rows])]
+    rows = _joined(_largest(scores, RECALL), _largest(lines, LOOKED_UP))
+    rows = promising(model.library, rows[np.isfinite(scores[rows])], scores, lines)
+    if also is not None:
+        rows = _joined(rows, also)
     return rows, scores[rows]
+
+
+def promising(library: Library, rows: NDArray[np.int64], scores: NDArray[np.float32], lines: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Of recalled rows (k,) those worth a look at their reflections, `VERIFY` families at least: drawing them is most of the work."""
+    worth = NETWORK * scores[rows] + SIMILAR * lines[rows]
+    near = worth >= worth.max(initial=-np.inf) - PROMISING
+    near |= np.isin(np.arange(rows.size), _largest(lines[rows], BY_LINES))
+    order = np.argsort(-worth, kind="stable")
+    _, first = np.unique(library.family[rows[order]], return_index=True)
+    near[order[np.sort(first)[:VERIFY]]] = True
+    return np.asarray(rows[near])
+
+
+def _joined(rows: NDArray[np.int64], more: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each of the rows once."""
+    return np.concatenate([rows, more[~np.isin(more, rows)]])
 
 
 def _largest(values: NDArray[np.float32], number: int) -> NDArray[np.int64]:
@@ -80,19 +99,19 @@ def verify(
     best few of the rows `also`; with each one's evidence. Where fewer come near, further ones make up `VERIFY`, as they stand in the library.
     """
     near = dict(zip(rows.tolist(), recalled.tolist(), strict=True))
-    fits, worth = _likely(library, rows, near, coarse(measured))
+    fits, worth = _likely(library, rows, near, measured.coarse)
     close = min(most, int((worth >= worth.max(initial=0.0) - BEHIND).sum()))
     extra = close + np.flatnonzero(np.isin(fits.rows[close:], also))[:ALSO] if also is not None else np.empty(0, np.int64)
     adjusted = np.concatenate([np.arange(close), extra])
     further = np.setdiff1d(np.arange(min(fits.rows.size, VERIFY)), adjusted)
     plain = dict(zip(fits.rows.tolist(), fits.similarity.tolist(), strict=True))
     fits = adjust(library, fits.take(adjusted), measured).joined(fits.take(further))
-    bends = bend(fits.strain, [lattice_directions(library.cell[row]) for row in fits.rows])
+    bends = np.zeros(fits.rows.size)  # the further ones lie at rest
+    bends[: adjusted.size] = bend(fits.strain[: adjusted.size], [lattice_directions(cell) for cell in library.cell[fits.rows[: adjusted.size]]])
     profiles = candidate_profiles(library, fits.rows, measured, fits.strain, fits.fwhm, fits.b)
-    peaks, shows = strong_lines(measured, LEAST), presence(profiles, measured)
+    shows = presence(profiles, measured)
     candidates = []
-    for i, row in enumerate(fits.rows.tolist()):
-        found = evidence(library, fits, i, measured, profiles[i], peaks)
+    for i, (row, found) in enumerate(zip(fits.rows.tolist(), evidence(library, fits, measured, profiles), strict=True)):
         members = int(library.members(int(library.family[row])).size)
         state = float(fits.similarity[i]), near[row], found, plain[row], float(bends[i])
         candidates.append(Candidate(*state, float(shows[i]), float(fits.shift[i]), members))
@@ -120,13 +139,13 @@ def _familiar_first(library: Library, fits: Fits) -> Fits:
     return fits.take(np.lexsort((-fits.similarity, ~coded, ~named, -fits.similarity.round(2))))
 
 
-def unusable(measured: Measured, needed: int = LINES_NEEDED) -> str:
-    """Why no framework can be named from this scan, or an empty string. `needed`: lines that have to stand out of the noise."""
+def unusable(measured: Measured, needed: int = LINES_NEEDED, clear: Sequence[float] | None = None) -> str:
+    """Why no framework can be named from this scan, or an empty string. needed: lines that have to stand out; clear: those that do, where known."""
     grid = measured.recipe.grid
     span = float(measured.mask.sum()) * grid.step
     if span < SHORTEST:
         return f"the scan covers {span:.1f} deg of {grid.start:g}-{grid.stop:g} deg (Cu); at least {SHORTEST:g} deg are needed"
-    clear = clear_lines(measured)
+    clear = clear_lines(measured) if clear is None else clear
     if len(clear) < needed:
         return f"{len(clear)} diffraction lines stand out of the noise, at least {needed} are needed: amorphous, empty, or counted too short"
     return ""
@@ -139,11 +158,10 @@ def clear_lines(measured: Measured) -> list[float]:
     clear = []
     for angle, height in strong_lines(measured, 2.0):
         at = round((angle - grid.start) / grid.step)
-        below = np.flatnonzero((lines < 0.5 * lines[at]) & measured.mask)
-        before, after = below[below < at], below[below > at]
-        if 0.01 * height * top <= level or before.size == 0 or after.size == 0:
+        before, after = around((lines < 0.5 * lines[at]) & measured.mask, at)
+        if 0.01 * height * top <= level or before < 0 or after == lines.size:
             continue
-        width = (after[0] - before[-1]) * grid.step
+        width = (after - before) * grid.step
         if width < FILM_WIDTH or min(abs(angle - hump) for hump in FILM) > FILM_NEAR:
             clear.append(angle)
     return clear

@@ -99,19 +99,20 @@ def lorentz_polarisation_of_sine(sine_squared: NDArray[Any]) -> NDArray[Any]:
     return np.asarray((1.0 + (1.0 - 2.0 * sine_squared) ** 2) / (sine_squared * np.sqrt(1.0 - sine_squared)))
 
 
+def reciprocal_components(cell: ArrayLike) -> NDArray[np.float64]:
+    """The six different elements (..., 6) of G*, as 11, 22, 33, 12, 13, 23, of cells as in `reciprocal_metric`."""
+    values = np.asarray(cell, dtype=float)
+    inverse, cosines = 1.0 / values[..., :3], np.cos(np.radians(values[..., 3:]))
+    # The adjugate of the metric (International Tables B 1.1), scaled by the lengths: exact products of the cosines.
+    square, mixed = cosines**2, cosines[..., [0, 0, 1]] * cosines[..., [1, 2, 2]]
+    volume = 1.0 - square.sum(axis=-1) + 2.0 * mixed[..., 0] * cosines[..., 2]
+    adjugate = np.concatenate([1.0 - square, mixed - cosines[..., ::-1]], axis=-1)
+    return np.asarray(adjugate * (inverse[..., [0, 1, 2, 0, 0, 1]] * inverse[..., [0, 1, 2, 1, 2, 2]]) / volume[..., None])
+
+
 def reciprocal_metric(cell: ArrayLike) -> NDArray[np.float64]:
     """G* (..., 3, 3) of cells (..., 6) given as a, b, c in angstrom, alpha, beta, gamma in degrees: 1/d^2 = h G* h."""
-    values = np.asarray(cell, dtype=float)
-    inverse = 1.0 / values[..., :3]
-    ca, cb, cg = np.moveaxis(np.cos(np.radians(values[..., 3:])), -1, 0)
-    # The adjugate of the metric (International Tables B 1.1), scaled by the lengths: exact products of the cosines.
-    metric = np.empty((*values.shape[:-1], 3, 3))
-    metric[..., 0, 0], metric[..., 1, 1], metric[..., 2, 2] = 1.0 - ca**2, 1.0 - cb**2, 1.0 - cg**2
-    metric[..., 0, 1] = metric[..., 1, 0] = ca * cb - cg
-    metric[..., 0, 2] = metric[..., 2, 0] = ca * cg - cb
-    metric[..., 1, 2] = metric[..., 2, 1] = cb * cg - ca
-    metric /= (1.0 - ca**2 - cb**2 - cg**2 + 2.0 * ca * cb * cg)[..., None, None]
-    return np.asarray(metric * inverse[..., :, None] * inverse[..., None, :])
+    return np.asarray(reciprocal_components(cell)[..., [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])
 
 
 def inverse_d_squared(hkl: ArrayLike, metric: NDArray[np.float64]) -> NDArray[np.float64]:

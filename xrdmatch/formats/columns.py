@@ -8,7 +8,7 @@ import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,8 @@ _BEGINS = re.compile(r'\s*"?[-+]?[\d.]')
 _MISSING = {"", "-", "--", "---", "nan", "n/a", "na", "none", "null"}
 
 _MAX_COLUMNS = 32
-#: Lines of a header that are kept, and rows that are tried at once.
-_HEADER, _AT_ONCE = 300, 128
+#: Lines of a header that are kept, and rows that are tried at once: before the first table, and inside one.
+_HEADER, _AT_ONCE = 300, (32, 512)
 
 # ---- one line to numbers ----
 
@@ -78,17 +78,16 @@ class _Splitter:
             numbers.pop()
         return numbers
 
-    def table(self, rows: list[str], width: int) -> Row | None:
+    def table(self, rows: list[str], width: int) -> NDArray[np.float64] | None:
         """All numbers of `rows` where each row holds `width` plain ones and nothing else, as nearly all rows of nearly all files do; else None."""
-        if not 2 <= width <= _MAX_COLUMNS or max(map(len, rows)) > MAX_LINE or not _PLAIN.fullmatch("".join(rows)):
-            return None
-        words = [row.split(self.separator) for row in rows]
-        if set(map(len, words)) != {width}:
+        text = "".join(rows)
+        if not 2 <= width <= _MAX_COLUMNS or max(map(len, rows)) > MAX_LINE or not _PLAIN.fullmatch(text) or text.isspace():
             return None
         try:
-            return list(map(float, chain.from_iterable(words)))
+            numbers = np.loadtxt(rows, comments=None, delimiter=self.separator, ndmin=2)
         except ValueError:
             return None
+        return numbers if numbers.shape == (len(rows), width) else None  # a blank row is left out
 
 
 def _comma_pairs(line: str) -> Row:
@@ -101,6 +100,8 @@ def _comma_pairs(line: str) -> Row:
 
 def dialect(sample: list[str]) -> Callable[[str], Row]:
     """The way to split lines that understands most of the sample, as two or more numbers with an angle that moves."""
+    if not set(";\t|,").intersection("".join(sample)):
+        return _Splitter(None, False)  # there are but blanks
     commas = sum(1 for line in sample if _COMMA.match(line))
     decimal_comma = commas > 0.5 * sum(1 for line in sample if _BEGINS.match(line))
     best, best_score = _Splitter(None, decimal_comma), 0.0
@@ -160,12 +161,12 @@ def blocks(text: str, split: Callable[[str], Row]) -> list[Block]:
     header: list[str] = []
     total = 0
     rows = io.StringIO(text, newline=None)  # as `scan.lines`, but line ends may stay: numbers do not mind them
-    while part := list(islice(rows, _AT_ONCE)):
+    while part := list(islice(rows, _AT_ONCE[bool(found)])):
         # Inside a table rows are alike: many at once take a tenth of the time.
         width = found[-1].widths[-1] if found and not header else 0
         numbers = split.table(part, width) if isinstance(split, _Splitter) else None
         if numbers is not None:
-            found[-1].values.extend(numbers)
+            found[-1].values.frombytes(numbers.tobytes())
             found[-1].widths.extend([width] * len(part))
             total += len(part)
         for line in part if numbers is None else ():

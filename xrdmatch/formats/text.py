@@ -182,15 +182,16 @@ def _header_facts(header: list[str]) -> tuple[float | None, dict[str, Any], str]
 
 def _gsas(text: str) -> list[Scan]:
     """GSAS histograms (`BANK` line): FXYE, FXY, ESD and STD with constant steps, in hundredths of a degree (GSAS manual, Larson & Von Dreele)."""
-    banks = list(islice(re.finditer(r"(?:^|[\r\n])BANK +(\d[^\r\n]{0,200})", text[:200_000]), 1))
-    if not banks:
+    head = text[:200_000]
+    bank = re.search(r"(?:^|[\r\n])BANK +(\d[^\r\n]{0,200})", head) if "BANK " in head else None
+    if bank is None:
         return []
-    words = banks[0].group(1).split()
+    words = bank.group(1).split()
     binning, kind = (words[3] if len(words) > 3 else ""), next((word for word in words[4:] if word in {"FXYE", "FXY", "ESD", "STD"}), "STD")
     if not binning.startswith("CON"):
         raise ReadError(f"its GSAS histogram is binned as {binning!r}, not in even angles: it is a time-of-flight scan")
-    body = lines(re.split(r"[\r\n]BANK ", text[banks[0].end() :], maxsplit=1)[0])
-    wavelength, meta, _ = _header_facts(list(islice(lines(text[: banks[0].start()]), _HEADER)))
+    body = lines(re.split(r"[\r\n]BANK ", text[bank.end() :], maxsplit=1)[0])
+    wavelength, meta, _ = _header_facts(list(islice(lines(text[: bank.start()]), _HEADER)))
     meta |= {"format": f"GSAS {kind}"}
     if kind in {"FXYE", "FXY"}:
         table = np.array([row[:2] for row in number_rows(body) if len(row) >= 2])
