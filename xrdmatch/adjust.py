@@ -7,7 +7,9 @@ similarity, slowly growing: small strains are the rule (temperature, guests), la
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,11 +55,12 @@ def adjust(library: Library, fits: Fits, measured: Measured) -> Fits:
     if fits.rows.size == 0:
         return fits
     ways = [lattice_directions(library.cell[row]) for row in fits.rows]
-    best, _ = _scored(library, fits, measured)
-    now = best
+    now = fits
     for blur in BLURS:
         now = _step(library, now, blurred(measured, blur), ways, blur)
-    now, drawn = _scored(library, now, measured)
+    both, drawn = _scored(library, fits.joined(now), measured)
+    best, now = both.take(np.arange(len(ways))), both.take(np.arange(len(ways), 2 * len(ways)))
+    drawn = drawn[len(ways) :]
     best = _better(best, now, ways)
     worth = best.similarity - COST * bend(best.strain, ways)
     order = np.argsort(-worth, kind="stable")
@@ -122,16 +125,12 @@ def _step(
         slopes = candidate_profiles(library, fits.rows[owner], target, strain, width, b)
     _, shift = similarity(base, target)
     points = np.rint(shift / target.recipe.grid.step).astype(int)
+    signals = np.stack([shifted(target.signal, -point) for point in points])
     moved = replace(fits, strain=fits.strain.copy(), fwhm=fits.fwhm.copy(), b=fits.b.copy())
-    parts = np.searchsorted(owner, np.arange(len(ways) + 1))
-    for i, way in enumerate(ways):
-        own = slopes[parts[i] : parts[i + 1]]
-        own -= base[i]
-        own /= np.float32(_SLOPE)
-        signal = shifted(target.signal, -points[i])
-        bent = _amounts(fits.strain[i], way)
+    for i, (way, products) in enumerate(zip(ways, _products(base, slopes, owner, signals), strict=True)):
         soft = [] if blur else [np.log(fits.fwhm[i] / target.fwhm) / WIDTH, (fits.b[i] - START_B) / FALL]
-        step = _solved(base[i], own, signal, np.concatenate([bent, soft]), len(way), COST if cost is None else cost)
+        bent = np.concatenate([_amounts(fits.strain[i], way), soft])
+        step = _solved(products, bent, len(way), COST if cost is None else cost)
         change = fits.strain[i] + (step[: len(way), None] * way * _UNITS).sum(axis=0)
         moved.strain[i] = np.clip(change, -_LIMITS, _LIMITS)
         if blur == 0.0:
@@ -156,18 +155,34 @@ def _nudged(fits: Fits, fwhm: Floats, ways: list[Floats], sharp: bool) -> tuple[
     return owner, strain, width, b
 
 
-def _solved(base: NDArray[np.float32], slopes: NDArray[np.float32], signal: NDArray[np.float32], bent: Floats, hard: int, cost: float) -> Floats:
-    """Step (p,) in usual changes; the zero shift is solved for as well, and left to the next search. `hard`: how many of them bend the cell."""
-    length = max(float(np.linalg.norm(base)), 1e-9)
-    unit = base / np.float32(length)
-    basis = np.empty((len(slopes) + 1, base.size), dtype=np.float32)
-    np.divide(slopes, np.float32(length), out=basis[:-1])
-    basis[-1, 1:-1] = 0.5 * (unit[2:] - unit[:-2])  # the slope of a zero shift
-    basis[-1, [0, -1]] = unit[1] - unit[0], unit[-1] - unit[-2]
-    basis -= (basis @ unit)[:, None] * unit
-    cosine = float(unit @ signal)
-    normal = (basis @ basis.T).astype(float) * max(cosine, 0.1)
-    slope = (basis @ (signal - cosine * unit)).astype(float)
+def _products(
+    base: NDArray[np.float32], drawn: NDArray[np.float32], owner: NDArray[np.int64], signals: NDArray[np.float32]
+) -> Iterator[NDArray[np.float64]]:
+    """Of each candidate (k), all scalar products (p + 3, p + 3) of its slopes, that of a zero shift, its own signal at unit length and the scan's.
+
+    base, signals: (k, m). drawn: (s, m), the nudged states of the candidates `owner` (s,), which are spent here.
+    """
+    length = np.maximum(np.sqrt(np.einsum("km,km->k", base, base)), np.float32(1e-9))
+    unit = base / length[:, None]
+    drawn -= base[owner]
+    drawn /= (np.float32(_SLOPE) * length)[owner, None]
+    ends = np.cumsum(np.bincount(owner, minlength=len(base)) + 3)
+    table = np.empty((ends[-1], base.shape[1]), dtype=np.float32)
+    table[np.arange(len(owner)) + 3 * owner] = drawn
+    table[ends - 3] = np.gradient(unit, axis=1)
+    table[ends - 2] = unit
+    table[ends - 1] = signals
+    for first, last in pairwise([0, *ends.tolist()]):
+        yield (table[first:last] @ table[first:last].T).astype(float)
+
+
+def _solved(products: NDArray[np.float64], bent: Floats, hard: int, cost: float) -> Floats:
+    """Step (p,) in usual changes; the zero shift is solved for as well, and left to the next search. products: of `_products`; bent: (p,) where the
+    candidate is; `hard`: how many of its changes bend the cell.
+    """
+    own, cosine = products[:-2, -2], float(products[-2, -1])  # a signal's length does not count: what of a slope lies along it is taken out
+    normal = (products[:-2, :-2] - np.outer(own, own)) * max(cosine, 0.1)
+    slope = products[:-2, -1] - cosine * own
     weight = 2.0 / (1.0 + bent**2)
     weight[:hard] *= cost
     weight[hard:] *= EASY

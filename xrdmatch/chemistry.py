@@ -69,6 +69,7 @@ class Kinship:
         self._of_metals: dict[frozenset[str], list[int]] = {}
         for kind, formula in enumerate(self._kinds):
             self._of_metals.setdefault(frozenset(metals_of(formula)), []).append(kind)
+        self._of_elements: dict[frozenset[str], dict[frozenset[str], list[int]]] = {}
 
     def sisters(self, family: int) -> NDArray[np.int64]:
         """Rows of other families whose metals are among those of `family`, and whose linkers a metal atom are those of one of its members."""
@@ -76,10 +77,21 @@ class Kinship:
         own = {self._kinds[kind] for kind in self._of[library.members(family)].tolist()}
         metals = frozenset[str]().union(*(metals_of(formula) for formula in own))
         linkers = {tuple(sorted(linker.items())): linker for linker in map(_linker, own)}.values()
-        near = chain(*(kinds for found, kinds in self._of_metals.items() if found and found <= metals))
+        near = [found for found in self._of_metals if found and found <= metals]
         like = np.zeros(len(self._kinds), dtype=bool)
-        like[[kind for kind in near if any(_same(_linker(self._kinds[kind]), other) for other in linkers)]] = True
+        for linker in linkers:
+            elements = frozenset(linker)
+            kinds = chain(*(self._by_elements(found).get(elements, []) for found in near))
+            like[[kind for kind in kinds if _same(_linker(self._kinds[kind]), linker)]] = True
         return np.flatnonzero(like[self._of] & (library.family != family))
+
+    def _by_elements(self, metals: frozenset[str]) -> dict[frozenset[str], list[int]]:
+        """Of the formulas with exactly these metals, those with each set of elements in the linker; sorted when first asked for."""
+        if metals not in self._of_elements:
+            sorted_out = self._of_elements.setdefault(metals, {})
+            for kind in self._of_metals[metals]:
+                sorted_out.setdefault(frozenset(_linker(self._kinds[kind])), []).append(kind)
+        return self._of_elements[metals]
 
 
 @lru_cache(maxsize=65536)

@@ -99,8 +99,7 @@ def _transformed(sticks: NDArray[np.float64]) -> NDArray[np.complex64]:
 
 def _transfer(width: NDArray[np.float64], eta: NDArray[np.float64], length: int) -> Floats:
     """Fourier transforms (k, classes, length // 2 + 1) of unit-area pseudo-Voigt lines of full `width` (k, classes) in grid steps."""
-    frequency = np.fft.rfftfreq(length).astype(np.float32)
-    scaled = width.astype(np.float32)[..., None] * (np.float32(np.pi) * frequency)
+    scaled = width.astype(np.float32)[..., None] * (np.float32(np.pi / length) * np.arange(length // 2 + 1, dtype=np.float32))
     share = eta.astype(np.float32)[:, None, None]
     return np.asarray(share * np.exp(-scaled) + (1.0 - share) * np.exp(scaled**2 * np.float32(-0.25 / np.log(2.0))))
 

@@ -26,8 +26,8 @@ PROMISING, BY_LINES = 0.4, 24
 VERIFY, NETWORK, SIMILAR = 12, 0.7, 0.3
 #: How far behind the best a family may be in that worth for its best entry to be adjusted, and how many at most are.
 BEHIND, ADJUSTED = 0.25, 36
-#: Families that are adjusted beside these where they were asked for.
-ALSO = 5
+#: Entries that are compared and families that are adjusted beside these, of rows that were asked for.
+BESIDE, ALSO = 24, 5
 #: Angular span (degrees at Cu) below which a scan is not enough to tell frameworks apart.
 SHORTEST = 8.0
 #: A scan needs this many lines, each this many noise levels high, to be called crystalline, and this many for a framework to be named.
@@ -46,7 +46,7 @@ def recall(
     """Library rows (k,) that may be in the scan, each once, and what the network says of each: cosine of an encoder, probability of a classifier.
 
     inputs: (channels, m), the scan as the model's recipe makes it. allowed: (n,) rows of the library that may be named, by default all. also: rows
-    that an encoder's come last with, wherever they stand.
+    of which an encoder's `BESIDE` likeliest come last, wherever they stand.
     """
     scores = model.scores(inputs[None])[0]
     if model.kind == "classifier":
@@ -61,7 +61,7 @@ def recall(
     rows = _joined(_largest(scores, RECALL), _largest(lines, LOOKED_UP))
     rows = promising(model.library, rows[np.isfinite(scores[rows])], scores, lines)
     if also is not None:
-        rows = _joined(rows, also)
+        rows = _joined(rows, also[_largest(NETWORK * scores[also] + SIMILAR * lines[also], BESIDE)])
     return rows, scores[rows]
 
 
