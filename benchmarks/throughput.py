@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,21 @@ def whole(folder: Path, number: int, jobs: int, device: str) -> None:
 
 def parts(files: list[Path], device: Any) -> None:
     """Processor time a file, by part, in this process."""
-    spent: dict[str, float] = defaultdict(float)
+    spent: dict[str, float] = {}
+    running: list[str] = []
 
-    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(name: str, function: Callable[..., Any], within: str = "") -> Callable[..., Any]:
+        """The function, timed where it is called `within` that part, or by no part at all."""
+        spent.setdefault(name, 0.0)
+
         def run(*given: Any, **named: Any) -> Any:
+            if running[-1:] != ([within] if within else []):
+                return function(*given, **named)
+            running.append(name)
             start = time.process_time()
             result = function(*given, **named)
             spent[name] += time.process_time() - start
+            running.pop()
             return result
 
         return run
@@ -94,19 +102,20 @@ def parts(files: list[Path], device: Any) -> None:
     identify.denoise = timed("filter, noise, background", identify.denoise)
     identify.prepare = timed("filter, noise, background", identify.prepare)
     identify.recall = timed("recall", identify.recall)
-    model.encode = timed("  of it the network", model.encode)
+    model.encode = timed("  of it the network", model.encode, "recall")
     identify.verify = timed("verify", identify.verify)
-    verify.compare = timed("  of it comparing the recalled", verify.compare)
-    verify.adjust = timed("  of it adjusting the best", verify.adjust)
-    identifier._shown = timed("lines and evidence of what is shown", identifier._shown)
+    verify._likely = timed("  of it comparing the recalled", verify._likely, "verify")
+    verify.adjust = timed("  of it adjusting the best", verify.adjust, "verify")
+    verify.evidence = timed("  of it the evidence", verify.evidence, "verify")
+    identifier._beside = timed("a second phase", identifier._beside)
+    identifier._again = timed("a second phase", identifier._again)
+    identifier._listed = timed("adjusting the first as it is shown", identifier._listed)
     start = time.process_time()
     for file in files:
         identifier.identify(read(file))
     total = time.process_time() - start
-    order = ["read the file", "filter, noise, background", "recall", "  of it the network", "verify", "  of it comparing the recalled"]
-    for name in [*order, "  of it adjusting the best", "lines and evidence of what is shown"]:
-        print(f"{name:38}{1e3 * spent[name] / len(files):8.1f} ms {100 * spent[name] / total:6.1f} %")
-    print(f"{'all':38}{1e3 * total / len(files):8.1f} ms  100.0 %")
+    for name, seconds in [*spent.items(), ("all", total)]:
+        print(f"{name:38}{1e3 * seconds / len(files):8.1f} ms {100 * seconds / total:6.1f} %")
 
 
 def main() -> None:

@@ -224,3 +224,11 @@ def test_damaged_networks_end_in_one_error(tmp_path, doubling):
             model.open_session(place, "cpu")
         except ModelError as error:
             assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "only"), [("cpu", object(), True), ("auto", None, True), ("auto", object(), False), ("cuda", None, False)]
+)
+def test_only_the_cpu_is_there(tiny_model, monkeypatch, device, driver, only):
+    monkeypatch.setattr(model, "nvidia_driver", lambda: driver)
+    assert model.Model.load(tiny_model, device).only_cpu is only

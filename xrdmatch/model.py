@@ -271,6 +271,11 @@ class Model:
             opened.result()
         _ = self.vectors if self.kind == "encoder" else self.label_rows
 
+    @property
+    def only_cpu(self) -> bool:
+        """Whether there is nothing but the CPU for its network: nothing else was asked for, and no NVIDIA driver is there."""
+        return self.device == "cpu" or (self.device == "auto" and nvidia_driver() is None)
+
     @cached_property
     def session(self) -> Session:
         return open_session(self.path / NETWORK, self.device, self.threads)

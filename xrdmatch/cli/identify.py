@@ -103,9 +103,12 @@ def identify(
         arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
         loaded, workers = Model.load(model, device.value), Workers(min(jobs or usable_cores(), 16), scheduler)
         many = scheduler is not None or (workers.jobs > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths)
-        if not many:  # else each worker loads the model, and this process needs its session alone
+        session = None  # of this process, where workers do not open their own
+        if not many:
             loaded.ready()
-        messages.fallback(loaded)
+        if not many or not loaded.only_cpu:
+            messages.fallback(loaded)
+            session = None if loaded.session.provider == CPU or scheduler is not None else loaded.session
         where = device.value if scheduler is not None else "cpu"
         job = pool.Job(model, top, wanted, unwanted, wavelength, filter_mode.value, range_index, where, detail=detail)
         with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
@@ -114,7 +117,7 @@ def identify(
                 messages.note(f"watching {watch}; Ctrl-C ends")
                 come = arrivals.patterns(stop)
             if many:
-                results = pool.answers(files, workers, job, None if loaded.session.provider == CPU or scheduler is not None else loaded.session)
+                results = pool.answers(files, workers, job, session)
                 if arrivals is not None:
                     results = chain(results, pool.here(come, loaded, job))
             else:

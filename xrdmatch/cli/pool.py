@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from xrdmatch.model import Model, Session
     from xrdmatch.pattern import Pattern
 
-#: Files from which starting processes, each with a model of its own, pays.
-FEWEST = 24
+#: Files from which starting processes, each with a model of its own, pays; and files a worker takes at a time.
+FEWEST, AT_ONCE = 24, 2
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def answers(files: Iterable[tuple[str, str]], workers: Workers, job: Job, sessio
     if workers.scheduler is not None:
         known = job.model or os.environ.get("XRDMATCH_MODEL")
         job = replace(job, folder=os.getcwd(), model=str(Path(known).resolve()) if known and Path(known).is_dir() else known)
-    yield from ordered(_answer, files, workers, job, _prepare)
+    yield from ordered(_answer, files, workers, job, _prepare, AT_ONCE)
 
 
 def _prepare(job: Job) -> tuple[Identifier, Job]:
