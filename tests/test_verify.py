@@ -12,7 +12,7 @@ from xrdmatch import verify as verifying
 from xrdmatch.denoise import denoise
 from xrdmatch.match import compare, prepare
 from xrdmatch.pattern import Pattern
-from xrdmatch.verify import BY_LINES, LINES_NEEDED, NETWORK, PROMISING, SHORTEST, SIMILAR, VERIFY, promising, unusable, verify
+from xrdmatch.verify import BY_LINES, LINES_NEEDED, PROMISING, SHORTEST, VERIFY, promising, unusable, verify
 
 POINTS = np.arange(4.0, 45.0, 0.02)
 ROWS = np.arange(5)
@@ -155,28 +155,27 @@ class TestWhatIsAdjusted:
 class TestPromising:
     """Which of the recalled entries are drawn at all."""
 
-    def kept(self, scores, lines, family=None):
-        rows = np.arange(len(scores))[::-1]
-        library = SimpleNamespace(family=np.arange(len(scores)) if family is None else family)
-        return set(promising(library, rows, np.asarray(scores, np.float32), np.asarray(lines, np.float32)).tolist())
+    def kept(self, worth, lines, family=None):
+        rows = np.arange(len(worth))[::-1]
+        library = SimpleNamespace(family=np.arange(len(worth)) if family is None else family)
+        return set(promising(library, rows, np.asarray(worth, np.float32), np.asarray(lines, np.float32)).tolist())
 
     def test_those_near_the_best_by_both(self):
         rng = np.random.default_rng(1)
-        scores, lines = rng.uniform(0.0, 1.0, 300), np.zeros(300)
-        worth = NETWORK * scores + SIMILAR * lines
+        worth = rng.uniform(0.0, 1.0, 300)
         near = set(np.flatnonzero(worth >= worth.max() - PROMISING + 1e-6).tolist())
-        assert near <= self.kept(scores, lines)
-        assert len(self.kept(scores, lines)) <= len(near) + BY_LINES + VERIFY
+        assert near <= self.kept(worth, np.zeros(300))
+        assert len(self.kept(worth, np.zeros(300))) <= len(near) + BY_LINES + VERIFY
 
     def test_the_best_by_lines_whatever_the_network_says(self):
-        scores, lines = np.r_[np.full(200, 0.9), np.full(60, -0.5)], np.r_[np.zeros(200), np.linspace(0.1, 0.5, 60)]
-        assert set(range(260 - BY_LINES, 260)) <= self.kept(scores, lines)
+        worth, lines = np.r_[np.full(200, 0.9), np.full(60, -0.2)], np.r_[np.zeros(200), np.linspace(0.1, 0.5, 60)]
+        assert set(range(260 - BY_LINES, 260)) <= self.kept(worth, lines)
 
     def test_as_many_families_as_are_verified(self):
         """A family of many members must not be all that is looked at."""
-        scores = np.r_[np.full(100, 1.0), np.linspace(0.1, 0.0, 50)]
+        worth = np.r_[np.full(100, 1.0), np.linspace(0.1, 0.0, 50)]
         family = np.r_[np.zeros(100, int), np.arange(1, 51)]
-        kept = self.kept(scores, np.r_[np.full(100, 1.0), np.zeros(50)], family)
+        kept = self.kept(worth, np.r_[np.full(100, 1.0), np.zeros(50)], family)
         assert set(range(100)) <= kept
         assert len({int(family[row]) for row in kept}) == VERIFY
         assert set(range(100, 99 + VERIFY)) <= kept

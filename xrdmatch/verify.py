@@ -59,18 +59,21 @@ def recall(
     if allowed is not None:
         scores, lines = (np.where(allowed, values, np.float32(-np.inf)) for values in (scores, lines))
     rows = _joined(_largest(scores, RECALL), _largest(lines, LOOKED_UP))
-    rows = promising(model.library, rows[np.isfinite(scores[rows])], scores, lines)
+    worth = NETWORK * scores + SIMILAR * lines
+    rows = promising(model.library, rows[np.isfinite(worth[rows])], worth, lines)
     if also is not None:
-        rows = _joined(rows, also[_largest(NETWORK * scores[also] + SIMILAR * lines[also], BESIDE)])
+        rows = _joined(rows, also[_largest(worth[also], BESIDE)])
     return rows, scores[rows]
 
 
-def promising(library: Library, rows: NDArray[np.int64], scores: NDArray[np.float32], lines: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Of recalled rows (k,) those worth a look at their reflections, `VERIFY` families at least: drawing them is most of the work."""
-    worth = NETWORK * scores[rows] + SIMILAR * lines[rows]
-    near = worth >= worth.max(initial=-np.inf) - PROMISING
+def promising(library: Library, rows: NDArray[np.int64], worth: NDArray[np.float32], lines: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Of recalled rows (k,) those that deserve a look at their reflections, `VERIFY` families at least: drawing them is most of the work.
+
+    worth, lines: (n,) what network and lines together, and the lines alone, say of each entry of the library.
+    """
+    near = worth[rows] >= worth[rows].max(initial=-np.inf) - PROMISING
     near |= np.isin(np.arange(rows.size), _largest(lines[rows], BY_LINES))
-    order = np.argsort(-worth, kind="stable")
+    order = np.argsort(-worth[rows], kind="stable")
     _, first = np.unique(library.family[rows[order]], return_index=True)
     near[order[np.sort(first)[:VERIFY]]] = True
     return np.asarray(rows[near])
