@@ -81,7 +81,7 @@ def adjusted_lines(library: Library, fits: Fits, measured: Measured) -> list[Lin
     found = []
     for first, last, fwhm in zip([0, *ends], ends, fits.fwhm.tolist(), strict=False):
         kept = first + np.flatnonzero(inside[first:last])
-        heights = 100.0 * areas[kept] / max(areas[kept].max(initial=0.0), 1e-300)
+        heights = 100.0 * (areas[kept] / max(areas[kept].max(initial=0.0), 1e-300))
         found.append(Lines(hkl[kept], angles[kept], heights, index[kept], max(2, round(0.75 * max(fwhm, 0.08) / grid.step))))
     return found
 

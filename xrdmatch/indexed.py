@@ -66,7 +66,7 @@ def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
     order = np.flatnonzero(kept)[np.argsort(observed[kept], kind="stable")]
     # A width at the grid's wavelength, as wide as the same spread of d makes it at the scan's.
     slope = scan.wavelength / RECIPE.grid.wavelength * np.cos(np.radians(at_grid[order] / 2.0)) / np.cos(np.radians(observed[order] / 2.0))
-    columns = (d[order], ideal[order], observed[order], 100.0 * areas[order] / max(top, 1e-300), fits.fwhm[i] * slope)
+    columns = (d[order], ideal[order], observed[order], 100.0 * (areas[order] / max(top, 1e-300)), fits.fwhm[i] * slope)
     hkl = conventional(library.hkl[part][order], library.cell[row])
     return Indexed(read_only(cell), read_only(hkl, np.int16), *map(read_only, columns))
 

@@ -7,7 +7,7 @@ a cluster run their own, on the device that was asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from xrdmatch.model import Model, Session
     from xrdmatch.pattern import Pattern
 
-#: Files from which starting processes, each with a model of its own, pays; and files a worker takes at a time.
-FEWEST, AT_ONCE = 24, 2
+#: Files from which starting processes, each with a model of its own, pays; and files a worker takes at a time where each gets so many in the end.
+FEWEST, AT_ONCE, PLENTY = 24, 2, 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def here(scans: Iterable[tuple[str, Pattern | XrdMatchError]], model: Model, job
     yield from (answer(identifier, path, pattern, job.wavelength, job.mode) for path, pattern in scans)
 
 
-def answers(files: Iterable[tuple[str, str]], workers: Workers, job: Job, session: Session | None = None) -> Iterator[Identification]:
+def answers(files: Sequence[tuple[str, str]], workers: Workers, job: Job, session: Session | None = None) -> Iterator[Identification]:
     """The answers for (path, why it cannot be read) in their order. Workers of a cluster have to find files and model under the same paths.
 
     session: runs the network for all of them, in this process; without it each runs its own.
@@ -79,7 +79,7 @@ def answers(files: Iterable[tuple[str, str]], workers: Workers, job: Job, sessio
     if workers.scheduler is not None:
         known = job.model or os.environ.get("XRDMATCH_MODEL")
         job = replace(job, folder=os.getcwd(), model=str(Path(known).resolve()) if known and Path(known).is_dir() else known)
-    yield from ordered(_answer, files, workers, job, _prepare, AT_ONCE)
+    yield from ordered(_answer, files, workers, job, _prepare, AT_ONCE if len(files) >= PLENTY * workers.jobs else 1)
 
 
 def _prepare(job: Job) -> tuple[Identifier, Job]:
