@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 from xrdmatch.cli import pool
 
 
@@ -21,7 +23,8 @@ def test_processes_give_what_one_gives(tiny_model, scans):
     broken = scans / "broken.xy"
     broken.write_text("no numbers\n")
     files = sorted(path for path in scans.iterdir() if path.suffix == ".xy")
-    files = (files * pool.FEWEST)[: pool.FEWEST + 3]
+    files = (files * pool.PLENTY)[: 2 * pool.PLENTY + 1]  # which two workers take in pairs, the last one alone
+    assert len(files) == 2 * pool.PLENTY + 1 >= pool.FEWEST
     alone, single = lines(tiny_model, files, 1)
     together, several = lines(tiny_model, files, 2)
     assert several == single
@@ -31,11 +34,12 @@ def test_processes_give_what_one_gives(tiny_model, scans):
     assert "ignored" not in together.stderr
 
 
-def test_a_broken_library_is_one_error(tiny_model, scans, tmp_path):
+@pytest.mark.parametrize("name", ["library.h5", "model.onnx"])
+def test_a_broken_model_is_one_error(tiny_model, scans, tmp_path, name):
     """With many files it is the workers that load it."""
     broken = tmp_path / "broken"
     shutil.copytree(tiny_model, broken)
-    (broken / "library.h5").write_bytes(b"no library")
+    (broken / name).write_bytes(b"broken")
     file = next(path for path in sorted(scans.iterdir()) if path.suffix == ".xy")
     told = []
     for number in (1, pool.FEWEST + 3):
@@ -45,4 +49,4 @@ def test_a_broken_library_is_one_error(tiny_model, scans, tmp_path):
         told.append([line for line in done.stderr.splitlines() if "error" in line])
     assert told[0] == told[1]
     assert len(told[0]) == 1
-    assert "library.h5" in told[0][0]
+    assert name in told[0][0]
