@@ -112,3 +112,12 @@ def test_a_cobalt_scan_lands_where_copper_would_show_it():
 def test_a_grid_that_would_fill_the_memory_is_refused():
     with pytest.raises(ValueError, match="at most 1000000"):
         Grid(5.0, 50.0, 1e-9)
+
+
+def test_nearest_is_where_the_grid_has_an_angle():
+    grid = Grid(5.0, 50.0, 0.02)
+    assert [grid.nearest(float(angle)) for angle in grid.two_theta] == list(range(grid.size))
+    assert grid.nearest(5.009) == 0
+    assert grid.nearest(5.011) == 1
+    assert grid.nearest(4.98) == -1
+    assert grid.nearest(50.02) == grid.size

@@ -71,4 +71,5 @@ def test_reciprocal_metric_is_that_of_the_lattice(cell):
     vectors = hkl @ np.linalg.inv(basis).T
     np.testing.assert_allclose(xray.inverse_d_squared(hkl, metric), (vectors**2).sum(axis=1))
     assert xray.inverse_d_squared([[1, 0, 0]], metric).shape == (1,)
+    np.testing.assert_allclose(xray.inverse_d_squared(hkl, np.stack([metric, 2 * metric, metric])), (vectors**2).sum(axis=1) * [1, 2, 1])
     np.testing.assert_array_equal(xray.reciprocal_components(cell), metric[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]])

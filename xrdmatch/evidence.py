@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.library import Library
 from xrdmatch.match import Fits, Floats, Measured, shifted, strained, unit
-from xrdmatch.xray import lorentz_polarisation_of_sine, reciprocal_metric
+from xrdmatch.xray import inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric
 
 #: Height from which a line is strong, and from which a candidate's line may explain a measured one, percent of the candidate's strongest.
 STRONG, WEAK = 10.0, 0.5
@@ -70,16 +71,15 @@ def adjusted_lines(library: Library, fits: Fits, measured: Measured) -> list[Lin
     at, counts = library.stacked_lines(fits.rows)
     owner = np.repeat(np.arange(counts.size), counts)
     hkl, metric = library.hkl[at], reciprocal_metric(strained(library.cell[fits.rows], fits.strain))
-    squared = np.einsum("ni,nij,nj->n", hkl.astype(float), metric[owner], hkl.astype(float))
+    squared = inverse_d_squared(hkl, metric[owner])
     sine_squared = np.clip(0.25 * grid.wavelength**2 * squared, 1e-5, 0.99)
     angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared))) + fits.shift[owner]
     areas = library.intensity[at].astype(float) * np.exp(-0.5 * fits.b[owner] * squared) * lorentz_polarisation_of_sine(sine_squared)
     index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
     inside = (index >= 0) & (index < grid.size)
     inside[inside] = measured.mask[index[inside]]
-    ends = np.cumsum(counts).tolist()
     found = []
-    for first, last, fwhm in zip([0, *ends], ends, fits.fwhm.tolist(), strict=False):
+    for (first, last), fwhm in zip(pairwise([0, *np.cumsum(counts).tolist()]), fits.fwhm.tolist(), strict=True):
         kept = first + np.flatnonzero(inside[first:last])
         heights = 100.0 * (areas[kept] / max(areas[kept].max(initial=0.0), 1e-300))
         found.append(Lines(hkl[kept], angles[kept], heights, index[kept], max(2, round(0.75 * max(fwhm, 0.08) / grid.step))))
@@ -90,7 +90,7 @@ def evidence(library: Library, fits: Fits, measured: Measured, profiles: NDArray
     """For each candidate of `fits`, whose signals as adjusted are `profiles` (k, m)."""
     grid = measured.recipe.grid
     peaks = strong_lines(measured, LEAST)
-    strong = [(angle, round((angle - grid.start) / grid.step)) for angle, height in peaks if height > STRONG]
+    strong = [(angle, grid.nearest(angle)) for angle, height in peaks if height > STRONG]
     power = measured.signal**2
     total = max(float(power.sum()), 1e-30)
     of_all = adjusted_lines(library, fits, measured)
@@ -124,7 +124,7 @@ def positions(candidates: Sequence[Lines], measured: Measured, peaks: list[tuple
         return np.zeros(len(candidates))
     reach = max(2, round(0.5 * max(measured.fwhm, 0.12) / grid.step))
     near = np.stack([lines.flags(grid.size, PLAIN, reach) for lines in candidates])
-    at = np.array([round((angle - grid.start) / grid.step) for angle, _ in strongest])
+    at = np.array([grid.nearest(angle) for angle, _ in strongest])
     half = round(0.5 * AROUND / grid.step)
     first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, grid.size)
     inside, seen = (np.pad(np.cumsum(flags, axis=1), ((0, 0), (1, 0))) for flags in (near & measured.mask, measured.mask[None]))

@@ -111,6 +111,10 @@ class Grid:
         """(size,) degrees."""
         return read_only(self.start + self.step * np.arange(self.size))
 
+    def nearest(self, angle: float) -> int:
+        """The point nearest to an angle in degrees; one outside the grid gives a place outside it."""
+        return round((angle - self.start) / self.step)
+
     def resample(self, pattern: Pattern, wavelength: float | None = None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Intensity (size,) at the grid's angles and wavelength, and a mask (size,) that is True where the pattern has data.
 

@@ -18,7 +18,7 @@ from xrdmatch.model import Model
 
 #: Six letters, two digits where a structure was determined again.
 REFCODE = re.compile(r"[A-Z]{6}(\d\d)?(_|$)")
-#: Entries recalled by the network, and by their strongest lines, to be compared with the scan.
+#: Entries recalled by the network, and by their strongest lines.
 RECALL, LOOKED_UP = 100, 160
 #: Of these, those this near the best in what the two say together are compared, and so many of the best by lines, of whatever the network thinks.
 PROMISING, BY_LINES = 0.4, 24
@@ -72,7 +72,7 @@ def promising(library: Library, rows: NDArray[np.int64], worth: NDArray[np.float
     worth, lines: (n,) what network and lines together, and the lines alone, say of each entry of the library.
     """
     near = worth[rows] >= worth[rows].max(initial=-np.inf) - PROMISING
-    near |= np.isin(np.arange(rows.size), _largest(lines[rows], BY_LINES))
+    near[_largest(lines[rows], BY_LINES)] = True
     order = np.argsort(-worth[rows], kind="stable")
     _, first = np.unique(library.family[rows[order]], return_index=True)
     near[order[np.sort(first)[:VERIFY]]] = True
@@ -160,7 +160,7 @@ def clear_lines(measured: Measured) -> list[float]:
     level = LINE_LEVEL * (measured.loud if measured.loud > 0 else 1e-3 * top)
     clear = []
     for angle, height in strong_lines(measured, 2.0):
-        at = round((angle - grid.start) / grid.step)
+        at = grid.nearest(angle)
         before, after = around((lines < 0.5 * lines[at]) & measured.mask, at)
         if 0.01 * height * top <= level or before < 0 or after == lines.size:
             continue

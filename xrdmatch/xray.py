@@ -116,6 +116,6 @@ def reciprocal_metric(cell: ArrayLike) -> NDArray[np.float64]:
 
 
 def inverse_d_squared(hkl: ArrayLike, metric: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1/d^2 (n,) in 1/angstrom^2 of reflections (n, 3) under a reciprocal metric (3, 3)."""
+    """1/d^2 (n,) in 1/angstrom^2 of reflections (n, 3) under a reciprocal metric, one (3, 3) or each its own (n, 3, 3)."""
     index = np.asarray(hkl, dtype=float)
-    return np.asarray(((index @ metric) * index).sum(axis=1))
+    return np.asarray(np.einsum("...i,...ij,...j->...", index, metric, index))
