@@ -1,5 +1,7 @@
 """Opening and running ONNX networks."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,16 @@ def test_runs_on_the_cpu(doubling):
     given = np.arange(12.0).reshape(2, 1, 6)
     np.testing.assert_array_equal(session.run(given), 2 * given)
     assert session.run(given.tolist(), "sum") == 2 * given.sum()
+
+
+def test_the_threads_of_a_session_rest_between_scans():
+    session, spent = model.open_session(model.find_model() / model.NETWORK, "cpu", threads=2), 0.0
+    for _ in range(5):
+        session.probe()
+        before = time.process_time()
+        time.sleep(0.1)
+        spent += time.process_time() - before
+    assert spent < 0.05  # seconds of the processor; threads that wait in a loop took 0.2
 
 
 def test_auto_runs_anywhere_and_prints_nothing(doubling, capfd):

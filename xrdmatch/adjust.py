@@ -162,7 +162,7 @@ def _products(
 
     base, signals: (k, m). drawn: (s, m), the nudged states of the candidates `owner` (s,), which are spent here.
     """
-    length = np.maximum(np.sqrt(np.einsum("km,km->k", base, base)), np.float32(1e-9))
+    length = np.maximum(np.sqrt(np.vecdot(base, base)), np.float32(1e-9))
     unit = base / length[:, None]
     drawn -= base[owner]
     drawn /= (np.float32(_SLOPE) * length)[owner, None]

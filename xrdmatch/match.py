@@ -146,12 +146,12 @@ def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain
     # Single precision places a line to 0.001 degrees, far inside a step of the grid, in half the time.
     at, counts = library.stacked_lines(rows)
     owner = np.repeat(np.arange(len(rows)), counts)
-    own = reciprocal_components(strained(library.cell[rows], strain)).T.astype(np.float32).take(owner, axis=1)
+    own = np.repeat(reciprocal_components(strained(library.cell[rows], strain)).T.astype(np.float32), counts, axis=1)
     h, k, m = library.hkl.T.take(at, axis=1).astype(np.float32)
     squared = (h * own[0] + k * own[3] + m * own[4]) * h + (h * own[3] + k * own[1] + m * own[5]) * k + (h * own[4] + k * own[5] + m * own[2]) * m
     sine_squared = (np.float32(0.25 * grid.wavelength**2) * squared).clip(np.float32(1e-5), np.float32(0.99))
     angles = np.degrees(np.float32(2.0) * np.arcsin(np.sqrt(sine_squared)))
-    areas = library.intensity[at] * np.exp((np.float32(-0.5) * b.astype(np.float32))[owner] * squared)
+    areas = library.intensity[at] * np.exp(np.repeat(np.float32(-0.5) * b.astype(np.float32), counts) * squared)
     areas *= lorentz_polarisation_of_sine(sine_squared)
     areas[angles < grid.start - 1.0] = 0.0
     profiles = draw_rows(angles, areas, owner, fwhm, grid)
@@ -169,7 +169,7 @@ def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain
 
 def similarity(profiles: NDArray[np.float32], measured: Measured) -> tuple[Floats, Floats]:
     """Cosine (k,) of candidate signals with the measured one at the best shift, and that shift (k,) in degrees."""
-    length = np.sqrt(np.einsum("km,km->k", profiles, profiles))
+    length = np.sqrt(np.vecdot(profiles, profiles))
     cosines = profiles @ measured.moved.T / np.maximum(length, 1e-9)[:, None]
     best = cosines.argmax(axis=1)
     return cosines[np.arange(len(best)), best].astype(float), (best - len(measured.moved) // 2) * measured.recipe.grid.step

@@ -180,6 +180,7 @@ def _start(path: Path, data: bytes, providers: list[Any], threads: int | None, f
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL
     options.intra_op_num_threads = threads or min(MAX_THREADS, usable_cores())
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # between two scans its threads would keep the cores busy
     onnxruntime.set_default_logger_severity(FATAL)
     # onnxruntime reports a provider that fails by print and by warning; standard output is for results, and the caller says it better.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

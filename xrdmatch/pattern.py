@@ -77,7 +77,7 @@ class Pattern:
         part = slice(int(kept[0]), int(kept[-1]) + 1)
         return replace(self, two_theta=self.two_theta[part], intensity=self.intensity[part])
 
-    @property
+    @cached_property
     def step(self) -> float:
         """Median step in degrees."""
         return float(np.median(np.diff(self.two_theta)))

@@ -35,8 +35,9 @@ def draw_rows(angles: NDArray[Any], areas: NDArray[Any], row: NDArray[np.int64],
     real = np.flatnonzero((areas > 0) & (position >= 0) & (position < grid.size + 2 * _PAD - 1))
     sticks = _sticks(position[real], areas[real], row[real], None, k, length)
     spectrum = _transformed(sticks.reshape(k, length))
-    same = bool((widths == widths[0]).all())  # then one row's transform is that of all
-    spectrum *= _transfer((widths[:1] if same else widths)[:, None] / grid.step, np.array([eta]), length)[:, 0]
+    place = {width: i for i, width in enumerate(dict.fromkeys(widths.tolist()))}  # few differ: a candidate's slopes share its width
+    transfer = _transfer(np.array(list(place))[:, None] / grid.step, np.array([eta]), length)[:, 0]
+    spectrum *= transfer if len(place) == 1 else transfer[[place[width] for width in widths.tolist()]]
     smooth = np.fft.irfft(spectrum, length, axis=1)[:, _PAD : _PAD + grid.size]
     return np.asarray(np.maximum(smooth, 0.0) * np.float32(1.0 / grid.step))
 
