@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import made
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from xrdmatch.chemistry import holding
 from xrdmatch.cli.app import app
 from xrdmatch.errors import LibraryError
 from xrdmatch.identify import Identifier
+from xrdmatch.lookup import Lookup
+from xrdmatch.model import Model
 
 
 def test_elements_and_hydrogen_are_let_in_and_others_left_out(library):
@@ -31,6 +35,25 @@ def test_identify_names_only_what_is_allowed(tiny_model, library):
     assert all(metal not in match.formula for match in held.matches)
     with pytest.raises(LibraryError, match="allow more"):
         Identifier(str(tiny_model), "cpu", elements=["He"])
+
+
+def test_what_is_left_open_is_between_structures_that_are_allowed(tiny_model, library):
+    """The first three of one pattern: a family of copper, zinc and another structure of zinc under another name."""
+    same = library.subset(np.array([0, 0, 0, 3]))
+    formulas = np.array(["C6 H2 Cu O4", "C6 H2 O4 Zn", "C9 H2 O4 Zn", same.formula[3]])
+    names, of = np.array(["A-1", "A-1(Zn)", "B-2", ""]), np.array([0, 0, 0, 1], np.int32)
+    ids = np.array(["COPPER", "ZINC", "OTHER", "REST"])
+    same = replace(same, id=ids, name=names, formula=formulas, family=of, family_name=np.array(["A-1", "REST"]))
+    loaded = Model.load(tiny_model, "cpu")
+    vars(loaded).update(library=same, vectors=loaded.vectors[[0, 0, 0, 3]], lookup=Lookup.of(same))
+    answers = {}
+    for unwanted in ("Ag", "Cu", "Zn"):
+        answers[unwanted] = Identifier(loaded, exclude=[unwanted]).identify(made.scan(library, 0)).matches[0]
+    assert answers["Ag"].members == ["COPPER", "ZINC", "OTHER"]
+    assert "A-1 (Cu)" in answers["Ag"].note
+    assert answers["Cu"].members == ["ZINC", "OTHER"]
+    assert answers["Cu"].note == "A-1(Zn) or B-2: same pattern and metal; NMR of the digested solid, IR or TGA decides"
+    assert (answers["Zn"].members, answers["Zn"].note) == (["COPPER"], "")
 
 
 @pytest.mark.parametrize("given", ["Zz,C", "zinc", ","])

@@ -120,8 +120,8 @@ def test_metal_twins_share_a_family_and_the_sentence_says_so():
     library = library_of(structure("one", cell, 1), structure("two", strained(cell, 0.002, 0.002, 0.002), 1, metal=27, formula="C8 H10 Co N4"))
     grouped = assign_families(replace(library, name=np.array(["ZIF-8", "ZIF-67"])))
     assert grouped.family_name.tolist() == ["ZIF-8 / ZIF-67"]
-    assert sorted(undecided(grouped, 0).split(": ")[0].split(" or ")) == ["ZIF-67 (Co)", "ZIF-8 (Zn)"]
-    assert undecided(grouped, 0).endswith("same pattern; EDX or ICP decides")
+    assert sorted(undecided(grouped, grouped.members(0)).split(": ")[0].split(" or ")) == ["ZIF-67 (Co)", "ZIF-8 (Zn)"]
+    assert undecided(grouped, grouped.members(0)).endswith("same pattern; EDX or ICP decides")
 
 
 def families_of_one(library, names, formulas, ids=None):
@@ -164,21 +164,21 @@ def families_of_one(library, names, formulas, ids=None):
     ],
 )
 def test_what_is_undecided(library, names, formulas, text):
-    assert undecided(families_of_one(library, names, formulas), 0) == text
+    assert undecided(families_of_one(library, names, formulas), np.arange(len(names))) == text
 
 
 def test_several_families_at_once(library):
     both = families_of_one(library, ["A-1", "B-2"], ["C6 Cu O4", "C6 O4 Zn"])
     both = replace(both, family=np.array([0, 1], np.int32), family_name=np.array(["A-1", "B-2"]))
-    assert undecided(both, 0) == ""
-    assert undecided(both, [0, 1]) == "A-1 (Cu) or B-2 (Zn): too alike for this scan; EDX or ICP decides"
+    assert undecided(both, both.members(0)) == ""
+    assert undecided(both, np.arange(2)) == "A-1 (Cu) or B-2 (Zn): too alike for this scan; EDX or ICP decides"
 
 
 def test_small_and_empty_libraries():
     assert len(assign_families(Library.from_entries([])).family_name) == 0
     one = assign_families(library_of(structure("only", CELLS["cubic"], 1)))
     assert one.family_name.tolist() == ["only"]
-    assert undecided(one, 0) == ""
+    assert undecided(one, one.members(0)) == ""
 
 
 def test_place_new():

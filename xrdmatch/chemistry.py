@@ -110,16 +110,15 @@ def compound(identifier: str) -> str:
     return base[:6] if re.fullmatch(r"[A-Z]{6}(\d\d)?", base) else base
 
 
-def undecided(library: Library, families: int | Sequence[int]) -> str:
-    """What powder XRD leaves open between the members of a family (or of several that a scan does not tell apart), and what decides; may be empty.
+def undecided(library: Library, rows: NDArray[np.int64]) -> str:
+    """What powder XRD leaves open between entries of one family (or of several that a scan does not tell apart), and what decides; may be empty.
 
     Different metals: EDX or ICP. The same metals under different names, or in different compounds of different composition: the linker or what the
     pores hold. Members that differ in solvent alone say nothing.
     """
-    wanted = [families] if isinstance(families, (int, np.integer)) else list(families)
-    groups = _by_metals(library, np.sort(np.concatenate([library.members(family) for family in set(wanted)])).tolist())
+    groups = _by_metals(library, rows.tolist())
     kinds = {metals: _kinds(library, rows) for metals, rows in groups.items()}
-    same = "same pattern" if len(wanted) == 1 else "too alike for this scan"
+    same = "same pattern" if np.unique(library.family[rows]).size == 1 else "too alike for this scan"
     several = any(len(names) > 1 and any(library.name[row] for row in groups[metals]) for metals, names in kinds.items())
     if len(groups) > 1:
         labels = list(_labels(kinds, several))

@@ -282,24 +282,27 @@ class Identifier:
         return rows[first[order]], total[order]
 
     def _match(self, i: int, fits: Fits, probability: float, candidate: Candidate, left: float = 0.0) -> Match:
-        """left: of a second phase, the share of the scan's line intensity that it was compared with. Members and note are of those that are shown."""
+        """left: of a second phase, the share of the scan's line intensity that it was compared with. Members that may be named, and the note on them,
+        are of those matches that are shown.
+        """
         library, row = self.model.library, int(fits.rows[i])
         family = int(library.family[row])
-        members = library.id[library.members(family)].tolist() if i < self.top else []
+        alike = library.members(family) if i < self.top else np.empty(0, np.int64)
+        alike = alike if self.allowed is None else alike[self.allowed[alike]]
         return Match(
             rank=i + 1,
             id=str(library.id[row]),
             name=str(library.name[row]),
             formula=str(library.formula[row]),
             family=str(library.family_name[family]),
-            members=members,
+            members=library.id[alike].tolist(),
             similarity=round(float(fits.similarity[i]), 4),
             probability=round(probability, 4),
             shift=round(float(fits.shift[i]), 3),
             doi=str(library.doi[row]),
             strain=(round(float(fits.strain[i, 0]), 4), round(float(fits.strain[i, 1]), 4), round(float(fits.strain[i, 2]), 4)),
             fwhm=round(float(fits.fwhm[i]), 3),
-            note=undecided(library, family) if len(members) > 1 else "",
+            note=undecided(library, alike) if alike.size > 1 else "",
             phase=2 if left else 1,
             share=round(left * candidate.evidence.explained, 4),
             evidence=candidate.evidence,

@@ -135,24 +135,25 @@ def _killed() -> Iterator[None]:
 
 _task: _Task | None = None
 _state: Any = None
+_obstacle: XrdMatchError | None = None  # why there is no state
 
 
 def _start(task: _Task) -> None:
     """Begin as a worker: Ctrl-C reaches every process of the terminal, but only the parent has something to save; and it ends with its parent."""
-    global _task, _state
+    global _task, _state, _obstacle
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _task = task
     try:
         _state = task.state()
     except XrdMatchError as error:  # raised here it would break the pool without a word of why
-        _state = error
+        _obstacle = error
 
 
 def _work(items: list[Any]) -> list[Any]:
     assert _task is not None
-    if isinstance(_state, XrdMatchError):
-        raise _state
+    if _obstacle is not None:
+        raise _obstacle
     return [_task.function(_state, item) for item in items]
 
 
