@@ -1,10 +1,10 @@
 """How many scans a second `xrdmatch identify` names in a folder, reading included, and where the time goes.
 
-    python benchmarks/throughput.py [--files 300] [--jobs 1 2] [--device cpu]
+    python benchmarks/throughput.py [SCANS] [--files 300] [--jobs 1 2] [--device cpu]
 
-The scans are simulated from the shipped library as `augment --method physics` does it (2251 points from 5 to 50 degrees, level middle), written as
-columns of text. Each run is a whole process, start included; files per second of wall time count what else runs on the machine, the processor time
-hardly does.
+SCANS is a folder of .xy files, taken as they are. Without it scans are simulated from the shipped library as `augment --method physics` does it (2251
+points from 5 to 50 degrees, level middle), and written as columns of text. Each run is a whole process, start included; files per second of wall time
+count what else runs on the machine, the processor time hardly does.
 The second table is one process over some of the files: processor time a file, by part. With `--folder` the files stay there for the next time.
 """
 
@@ -120,6 +120,7 @@ def parts(files: list[Path], device: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scans", type=Path, nargs="?")
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, len(os.sched_getaffinity(0))])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
@@ -128,15 +129,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        folder = given.folder or Path(made)
-        folder.mkdir(parents=True, exist_ok=True)
-        make(folder, given.files, given.seed)
+        folder = given.scans or given.folder or Path(made)
+        if given.scans is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            make(folder, given.files, given.seed)
         names = sorted(folder.glob("*.xy"))
-        if len(names) != given.files:
-            parser.error(f"{folder} holds {len(names)} scans, not {given.files}")
+        if not names or (given.scans is None and len(names) != given.files):
+            parser.error(f"{folder} holds {len(names)} scans" + ("" if given.scans else f", not {given.files}"))
         print("jobs  files/s   wall s  cpu ms a file  largest MB   ran on")
         for jobs in given.jobs:
-            whole(folder, given.files, jobs, given.device)
+            whole(folder, len(names), jobs, given.device)
         print()
         parts(names[:: max(1, len(names) // given.sample)][: given.sample], given.device)
 

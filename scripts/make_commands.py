@@ -67,7 +67,7 @@ Each match:
 | `rank` | number | from 1 |
 | `id` | text | the best entry of the family: the stem of its structure file |
 | `name`, `formula`, `doi` | text | of that entry; empty where not known |
-| `family`, `members` | text, list | entries that powder diffraction cannot tell apart |
+| `family`, `members` | text, list | entries that powder diffraction cannot tell apart; not those that `--elements` or `--exclude` keep out |
 | `similarity` | number | 0 to 1, cosine with the adjusted candidate |
 | `probability` | number | 0 to 1, calibrated |
 | `shift` | number | degrees, of the scan against the candidate |

@@ -33,7 +33,7 @@ from xrdmatch.xray import CU_K_ALPHA
 #: Probability from which one framework is named, and that several have to reach together, each at least LIKELY, to be offered as alternatives.
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
 #: Probability of the best family from which a second phase is looked for beside it.
-FIRST = 0.02
+FIRST = 0.002
 
 
 @dataclass(frozen=True)

@@ -255,7 +255,7 @@ class Model:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path / CONFIG}: expected a model's configuration, but it is damaged: {error!r}") from error
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.path.resolve().name
 

@@ -16,7 +16,7 @@ from xrdmatch.pattern import Pattern
 from xrdmatch.verify import recall, unusable, verify
 
 #: Share of the line intensity left unexplained from which a second phase is looked for.
-LEFT = 0.05
+LEFT = 0.03
 #: Clear lines it needs: fewer than a scan of its own, since the first phase covers some, and its probability knows how little is left.
 LINES = 1
 #: Families that are adjusted to what is left, beside the best few of the first phase's metal and linker.
