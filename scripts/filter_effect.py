@@ -57,7 +57,11 @@ def make(library: Library, row: int, level: float, rng: np.random.Generator) -> 
     paper = scan.with_intensity(paper_filter(counts) * (top if top > 0 else 1.0))
     left = off.sigma * np.sqrt(399 / 2304)
     return Scan(
-        row, level, off.noise, off.criterion, {"off": (scan, off.sigma), "on": (on.pattern, on.sigma * on.passed), "paper filter": (paper, left)}
+        row,
+        level,
+        off.noise,
+        denoise(scan, "paper").criterion,
+        {"off": (scan, off.sigma), "on": (on.pattern, on.sigma * on.passed), "paper filter": (paper, left)},
     )
 
 

@@ -49,8 +49,8 @@ class Filtered:
 
     pattern: filtered or as it came. noise: standard deviation of one point divided by the height of the strongest line above its background,
     without unit. sigma: the same in the scan's own counts. Both are measured before the filter; afterwards they cannot be.
-    passed: share of sigma that is left in `pattern` (1 where nothing was filtered). criterion: the paper's figure (> 1: noisy), NaN where the
-    scan does not reach into 5-50 degrees. fwhm: line width in degrees the cut was set for, None where nothing was filtered.
+    passed: share of sigma that is left in `pattern` (1 where nothing was filtered). criterion: the paper's figure (> 1: noisy), NaN in other modes
+    and where the scan does not reach into 5-50 degrees. fwhm: line width in degrees the cut was set for, None where nothing was filtered.
     reason: one sentence for people.
     """
 
@@ -78,8 +78,7 @@ def denoise(pattern: Pattern, mode: Mode = "auto") -> Filtered:
     sigma = noise_sigma(counts)
     height = line_height(counts, sigma, points)
     noise = sigma / height if height > 0 else 0.0
-    values, mask = PAPER_GRID.resample(pattern)
-    criterion = paper_criterion(values) if np.ptp(values) > 0 else float("nan")
+    criterion = float("nan")
 
     def answer(reason: str, result: Pattern | None = None, passed: float = 1.0, fwhm: float | None = None) -> Filtered:
         return Filtered(result or pattern, result is not None, noise, sigma, criterion, reason, passed, fwhm)
@@ -87,6 +86,8 @@ def denoise(pattern: Pattern, mode: Mode = "auto") -> Filtered:
     if mode == "off":
         return answer("not filtered: the filter is switched off")
     if mode == "paper":
+        values, mask = PAPER_GRID.resample(pattern)
+        criterion = paper_criterion(values) if np.ptp(values) > 0 else criterion
         if not criterion > PAPER_LIMIT:
             return answer(f"not filtered: the paper's criterion is {criterion:.2f}, not above {PAPER_LIMIT:g}")
         top = values.max() - np.median(values)

@@ -56,9 +56,13 @@ class Lines:
 
     def flags(self, size: int, least: float, reach: int) -> NDArray[np.bool_]:
         """(size,) True within `reach` points of a line higher than `least` percent."""
+        return _near(self.places(size, least), reach)
+
+    def places(self, size: int, least: float) -> NDArray[np.bool_]:
+        """(size,) True at a line higher than `least` percent."""
         flags = np.zeros(size, dtype=bool)
         flags[self.index[self.heights > least]] = True
-        return _near(flags, reach)
+        return flags
 
     def claimed(self, size: int) -> NDArray[np.bool_]:
         """(size,) True where the candidate has a line that shows, within about a line width."""
@@ -123,12 +127,12 @@ def positions(candidates: Sequence[Lines], measured: Measured, peaks: list[tuple
     if not strongest or not candidates:
         return np.zeros(len(candidates))
     reach = max(2, round(0.5 * max(measured.fwhm, 0.12) / grid.step))
-    near = np.stack([lines.flags(grid.size, PLAIN, reach) for lines in candidates])
+    near = _near(np.stack([lines.places(grid.size, PLAIN) for lines in candidates]), reach)
     at = np.array([grid.nearest(angle) for angle, _ in strongest])
     half = round(0.5 * AROUND / grid.step)
     first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, grid.size)
-    inside, seen = (np.pad(np.cumsum(flags, axis=1), ((0, 0), (1, 0))) for flags in (near & measured.mask, measured.mask[None]))
-    chance = np.clip((inside[:, last] - inside[:, first]) / np.maximum(seen[:, last] - seen[:, first], 1), 0.01, 0.99)
+    inside, seen = _so_far(near & measured.mask), _so_far(measured.mask)
+    chance = np.clip((inside[:, last] - inside[:, first]) / np.maximum(seen[last] - seen[first], 1), 0.01, 0.99)
     found = (1.0 - FOREIGN) + FOREIGN * chance
     return np.asarray(np.where(near[:, at], np.log(found / chance), np.log((1.0 - found) / (1.0 - chance))).sum(axis=1))
 
@@ -175,8 +179,15 @@ def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
 
 
 def _near(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """True within `reach` points of a True."""
-    total = np.zeros(flags.size + 2 * reach + 1, dtype=np.int32)
-    np.cumsum(flags, out=total[reach + 1 : reach + 1 + flags.size])
-    total[reach + 1 + flags.size :] = total[reach + flags.size]
-    return np.asarray(total[2 * reach + 1 :] > total[: -2 * reach - 1])
+    """(..., m) True within `reach` points of a True."""
+    size = flags.shape[-1]
+    first, last = np.arange(size) - reach, np.arange(size) + reach + 1
+    so_far = _so_far(flags)
+    return np.asarray(so_far.take(last, axis=-1, mode="clip") > so_far.take(first, axis=-1, mode="clip"))
+
+
+def _so_far(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(..., m + 1) how many are True before each point."""
+    total = np.zeros((*flags.shape[:-1], flags.shape[-1] + 1), dtype=np.int32)
+    np.cumsum(flags, axis=-1, out=total[..., 1:])
+    return total
