@@ -261,7 +261,9 @@ class Identifier:
     def _shown(self, ranking: _Ranking, measured: Measured, number: int, scan: Pattern) -> list[Match]:
         """The first matches with their lines and evidence as they lie in the scan."""
         library, wavelength = self.model.library, scan.wavelength or CU_K_ALPHA
-        first = polished(library, ranking.fits.take(np.array([0])), measured)  # the one that will be looked at closely
+        first = ranking.fits.take(np.array([0]))
+        if ranking.matches[0].phase == 1 or ranking.matches[0].is_second:  # it will be drawn, looked at closely, refined
+            first = polished(library, first, measured)
         shown = []
         for i, match in enumerate(ranking.matches[:number]):
             if not self.detail:
