@@ -53,6 +53,18 @@ def test_angles_go_from_cobalt_to_copper_and_back():
     assert xray.convert_two_theta([20.0, 30.0], CU, CU).tolist() == pytest.approx([20.0, 30.0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powder_lines_are_bragg_debye_waller_and_lorentz_polarisation(dtype):
+    d, strength = np.array([22.0, 9.3, 3.1, 1.7]), np.array([5.0, 100.0, 40.0, 7.0], np.float16)
+    angles, areas = xray.powder_lines(strength, (1.0 / d**2).astype(dtype), 3.0, CU)
+    assert angles.dtype == areas.dtype == dtype
+    np.testing.assert_allclose(angles, xray.two_theta(d, CU), rtol=1e-5)
+    np.testing.assert_allclose(areas, strength * np.exp(-3.0 / (2.0 * d**2)) * xray.lorentz_polarisation(angles), rtol=1e-5)
+    beyond, each = xray.powder_lines(strength[:2], np.array([4.0, 4.0]), np.array([0.0, 1.0]), CU)  # d = 0.5 angstrom
+    assert beyond == pytest.approx(168.5, abs=0.05)
+    assert each[1] / each[0] == pytest.approx(20.0 * np.exp(-2.0))
+
+
 def test_lorentz_polarisation():
     assert xray.lorentz_polarisation([90.0])[0] == pytest.approx(1 / (0.5 * np.sqrt(0.5)))
     low = xray.lorentz_polarisation(np.linspace(1, 60, 100))

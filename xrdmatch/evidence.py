@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.library import Library
 from xrdmatch.match import Fits, Floats, Measured, shifted, strained, unit
-from xrdmatch.xray import inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric
+from xrdmatch.xray import inverse_d_squared, powder_lines, reciprocal_metric
 
 #: Height from which a line is strong, and from which a candidate's line may explain a measured one, percent of the candidate's strongest.
 STRONG, WEAK = 10.0, 0.5
@@ -76,9 +76,8 @@ def adjusted_lines(library: Library, fits: Fits, measured: Measured) -> list[Lin
     owner = np.repeat(np.arange(counts.size), counts)
     hkl, metric = library.hkl[at], reciprocal_metric(strained(library.cell[fits.rows], fits.strain))
     squared = inverse_d_squared(hkl, metric[owner])
-    sine_squared = np.clip(0.25 * grid.wavelength**2 * squared, 1e-5, 0.99)
-    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared))) + fits.shift[owner]
-    areas = library.intensity[at].astype(float) * np.exp(-0.5 * fits.b[owner] * squared) * lorentz_polarisation_of_sine(sine_squared)
+    angles, areas = powder_lines(library.intensity[at], squared, fits.b[owner], grid.wavelength)
+    angles += fits.shift[owner]
     index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
     inside = (index >= 0) & (index < grid.size)
     inside[inside] = measured.mask[index[inside]]

@@ -15,7 +15,7 @@ from xrdmatch.evidence import Evidence, HklLine
 from xrdmatch.library import Library
 from xrdmatch.match import RECIPE, Fits, strained
 from xrdmatch.pattern import Pattern, read_only
-from xrdmatch.xray import convert_two_theta, inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric, two_theta
+from xrdmatch.xray import convert_two_theta, inverse_d_squared, powder_lines, reciprocal_metric, two_theta
 
 #: Reflections whose 1/d^2 agree within this share are one line in the library.
 EQUAL = 2e-5
@@ -54,8 +54,7 @@ def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
     cell = strained(library.cell[row], fits.strain[i])
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
     squared = inverse_d_squared(library.hkl[part], reciprocal_metric(cell))
-    sine_squared = np.clip(0.25 * scan.wavelength**2 * squared, 1e-6, 0.99)
-    areas = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation_of_sine(sine_squared)
+    _, areas = powder_lines(library.intensity[part], squared, float(fits.b[i]), scan.wavelength)
     d = 1.0 / np.sqrt(squared)
     ideal = two_theta(d, scan.wavelength)
     at_grid = two_theta(d, RECIPE.grid.wavelength) + fits.shift[i]

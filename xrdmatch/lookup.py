@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.library import Library
 from xrdmatch.pattern import Grid
-from xrdmatch.xray import CU_K_ALPHA, lorentz_polarisation_of_sine, reciprocal_metric
+from xrdmatch.xray import CU_K_ALPHA, powder_lines, reciprocal_metric
 
 #: Lines kept of an entry, and the grid they are placed on.
 KEPT, GRID = 24, Grid(2.0, 50.0, 0.04)
@@ -94,9 +94,7 @@ def _strongest(library: Library, row: int) -> tuple[NDArray[np.float64], NDArray
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
     hkl = library.hkl[part].astype(float)
     squared = ((hkl @ reciprocal_metric(library.cell[row])) * hkl).sum(axis=1)
-    sine_squared = np.clip(0.25 * CU_K_ALPHA**2 * squared, 1e-6, 0.99)
-    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared)))
-    heights = library.intensity[part].astype(float) * np.exp(-0.5 * B * squared) * lorentz_polarisation_of_sine(sine_squared)
+    angles, heights = powder_lines(library.intensity[part], squared, B, CU_K_ALPHA)
     inside = np.flatnonzero((angles >= GRID.start) & (angles <= GRID.stop) & (heights > 0))
     if inside.size == 0:
         return np.empty(0), np.empty(0)

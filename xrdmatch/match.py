@@ -18,7 +18,7 @@ from xrdmatch.library import Library
 from xrdmatch.pattern import Grid, Pattern
 from xrdmatch.profile import draw_rows
 from xrdmatch.recipe import Recipe, continued, opening, smeared_noise
-from xrdmatch.xray import lorentz_polarisation_of_sine, reciprocal_components
+from xrdmatch.xray import powder_lines, reciprocal_components
 
 #: Grid and treatment of the comparison: finer than the encoder's, since here positions decide.
 RECIPE = Recipe(grid=Grid(2.0, 50.0, 0.02), smooth=0.10, background=2.0, gate=3.0, power=0.5)
@@ -149,10 +149,7 @@ def _drawn(library: Library, rows: NDArray[np.int64], measured: Measured, strain
     own = np.repeat(reciprocal_components(strained(library.cell[rows], strain)).T.astype(np.float32), counts, axis=1)
     h, k, m = library.hkl.T.take(at, axis=1).astype(np.float32)
     squared = (h * own[0] + k * own[3] + m * own[4]) * h + (h * own[3] + k * own[1] + m * own[5]) * k + (h * own[4] + k * own[5] + m * own[2]) * m
-    sine_squared = (np.float32(0.25 * grid.wavelength**2) * squared).clip(np.float32(1e-5), np.float32(0.99))
-    angles = np.degrees(np.float32(2.0) * np.arcsin(np.sqrt(sine_squared)))
-    areas = library.intensity[at] * np.exp(np.repeat(np.float32(-0.5) * b.astype(np.float32), counts) * squared)
-    areas *= lorentz_polarisation_of_sine(sine_squared)
+    angles, areas = powder_lines(library.intensity[at], squared, np.repeat(b.astype(np.float32), counts), grid.wavelength)
     areas[angles < grid.start - 1.0] = 0.0
     profiles = draw_rows(angles, areas, owner, fwhm, grid)
     seen = np.flatnonzero(measured.mask)

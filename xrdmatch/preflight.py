@@ -9,7 +9,7 @@ from xrdmatch.library import Library
 from xrdmatch.match import Fits, Measured, strained
 from xrdmatch.pattern import Pattern
 from xrdmatch.recipe import opening, running_mean
-from xrdmatch.xray import inverse_d_squared, lorentz_polarisation_of_sine, reciprocal_metric, two_theta
+from xrdmatch.xray import inverse_d_squared, powder_lines, reciprocal_metric
 
 #: Noise of one point, relative to the strongest line, from which counts are few: lines of a fifth of the strongest are lost.
 FEW_COUNTS = 0.07
@@ -47,12 +47,11 @@ def cut_off(library: Library, fits: Fits, i: int, measured: Measured, scan: Patt
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
     squared = inverse_d_squared(library.hkl[part], reciprocal_metric(strained(library.cell[row], fits.strain[i])))
     wavelength = scan.wavelength or measured.recipe.grid.wavelength
-    sine_squared = np.clip(0.25 * wavelength**2 * squared, 1e-6, 0.99)
-    heights = library.intensity[part].astype(float) * np.exp(-0.5 * fits.b[i] * squared) * lorentz_polarisation_of_sine(sine_squared)
+    angles, heights = powder_lines(library.intensity[part], squared, float(fits.b[i]), wavelength)
     if heights.size == 0:
         return ""
-    strongest = float(two_theta(1.0 / np.sqrt(squared[heights.argmax()]), wavelength))
-    if not strongest < scan.two_theta[0] - 0.1:
+    strongest = float(angles[heights.argmax()])
+    if strongest >= scan.two_theta[0] - 0.1:
         return ""
     name = str(library.name[row] or library.id[row])
     return f"the scan starts at {scan.two_theta[0]:.1f} deg; {name} has its strongest line at {strongest:.1f} deg: measure from lower angles"

@@ -99,6 +99,17 @@ def lorentz_polarisation_of_sine(sine_squared: NDArray[Any]) -> NDArray[Any]:
     return np.asarray((1.0 + (1.0 - 2.0 * sine_squared) ** 2) / (sine_squared * np.sqrt(1.0 - sine_squared)))
 
 
+def powder_lines(intensity: NDArray[Any], squared: NDArray[Any], b: float | NDArray[Any], wavelength: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """2theta in degrees and areas of lines (n,) with |F|^2 = `intensity` and 1/d^2 = `squared`, in the precision of the latter.
+
+    The areas are with Lorentz-polarisation and the overall Debye-Waller factor exp(-B / 2d^2), `b` in angstrom^2, one or (n,). Lines that the
+    wavelength hardly reaches, or does not, lie at 168.5 degrees.
+    """
+    sine_squared = (0.25 * wavelength**2 * squared).clip(1e-5, 0.99)
+    angles = np.degrees(2.0 * np.arcsin(np.sqrt(sine_squared)))
+    return angles, intensity * np.exp(-0.5 * b * squared) * lorentz_polarisation_of_sine(sine_squared)
+
+
 def reciprocal_components(cell: ArrayLike) -> NDArray[np.float64]:
     """The six different elements (..., 6) of G*, as 11, 22, 33, 12, 13, 23, of cells as in `reciprocal_metric`."""
     values = np.asarray(cell, dtype=float)
