@@ -89,6 +89,15 @@ def test_only_what_is_allowed(model, kinship, library):
     assert phases.beside(model, kinship, first, measured, np.arange(len(library)) == 0) is None  # the first phase alone
 
 
+@pytest.mark.parametrize(("first", "second", "share"), [(0, 4, 0.13), (4, 0, 0.03), (1, 2, 0.06), (2, 1, 0.04)])
+def test_a_twenty_fifth_of_the_lines_is_enough_for_a_second_phase(model, kinship, library, first, second, share):
+    measured = prepare(made.mixed(made.scan(library, first, 1), made.scan(library, second, 2), share))
+    rest = phases.beside(model, kinship, first_of(library, measured, first), measured)
+    assert rest is not None
+    assert 0.03 < rest.left < 0.045
+    assert second in rest.fits.rows
+
+
 def test_sisters_are_looked_at_though_nothing_recalls_them(model, library, monkeypatch):
     """Where only one family is verified, the sister is looked at beside it, and marked; the network recalls one entry, which is another."""
     measured = prepare(made.mixed(made.scan(library, 0, 1), made.scan(library, 1, 2), 0.4))

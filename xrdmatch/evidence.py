@@ -54,10 +54,6 @@ class Lines:
     index: NDArray[np.int64]
     reach: int
 
-    def flags(self, size: int, least: float, reach: int) -> NDArray[np.bool_]:
-        """(size,) True within `reach` points of a line higher than `least` percent."""
-        return _near(self.places(size, least), reach)
-
     def places(self, size: int, least: float) -> NDArray[np.bool_]:
         """(size,) True at a line higher than `least` percent."""
         flags = np.zeros(size, dtype=bool)
@@ -66,7 +62,7 @@ class Lines:
 
     def claimed(self, size: int) -> NDArray[np.bool_]:
         """(size,) True where the candidate has a line that shows, within about a line width."""
-        return self.flags(size, WEAK, 2 * self.reach)
+        return _near(self.places(size, WEAK), 2 * self.reach)
 
 
 def adjusted_lines(library: Library, fits: Fits, measured: Measured) -> list[Lines]:

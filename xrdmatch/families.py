@@ -22,7 +22,7 @@ from xrdmatch.names import stem
 from xrdmatch.pattern import Grid
 from xrdmatch.profile import draw
 from xrdmatch.recipe import opening
-from xrdmatch.xray import lorentz_polarisation, reciprocal_metric
+from xrdmatch.xray import powder_lines, reciprocal_metric
 
 #: Cosine from which two patterns count as one: of any two entries, and of two that are chemically one.
 SAME, KIN = 0.975, 0.93
@@ -55,13 +55,11 @@ def signals(library: Library, rows: Rows, cells: NDArray[np.float64] | None = No
     hkl, intensity, real = library.padded_lines(rows)
     metrics = reciprocal_metric(library.cell[rows] if cells is None else cells)
     squared = np.where(real, ((hkl @ metrics) * hkl).sum(axis=2), 1.0)
-    sine = np.clip(0.5 * GRID.wavelength * np.sqrt(squared), 0.0, 0.999)
-    angles = np.degrees(2.0 * np.arcsin(sine))
-    areas = intensity * np.exp(-0.5 * B * squared) * lorentz_polarisation(np.maximum(angles, 0.5))
+    angles, areas = powder_lines(intensity, squared, B, GRID.wavelength)
     areas[angles < GRID.start - 0.5] = 0.0
     widths = np.full_like(angles, fwhm)
     if spread:
-        widths = widths + np.degrees(2.0 * spread) * sine / np.sqrt(1.0 - sine**2)
+        widths = widths + np.degrees(2.0 * spread) * np.tan(np.radians(0.5 * angles))
     profiles = draw(angles, areas, widths, GRID, 0.5, classes=3 if spread else 1)
     profiles -= opening(profiles, round(WINDOW / GRID.step) | 1)
     profiles /= np.maximum(profiles.max(axis=1, keepdims=True), 1e-12)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.library import Library
 from xrdmatch.pattern import Grid
-from xrdmatch.xray import CU_K_ALPHA, powder_lines, reciprocal_metric
+from xrdmatch.xray import CU_K_ALPHA, inverse_d_squared, powder_lines, reciprocal_metric
 
 #: Lines kept of an entry, and the grid they are placed on.
 KEPT, GRID = 24, Grid(2.0, 50.0, 0.04)
@@ -92,8 +92,7 @@ class Lookup:
 def _strongest(library: Library, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Angles in degrees and heights (strongest 1) of an entry's strongest lines, those that overlap taken together."""
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
-    hkl = library.hkl[part].astype(float)
-    squared = ((hkl @ reciprocal_metric(library.cell[row])) * hkl).sum(axis=1)
+    squared = inverse_d_squared(library.hkl[part], reciprocal_metric(library.cell[row]))
     angles, heights = powder_lines(library.intensity[part], squared, B, CU_K_ALPHA)
     inside = np.flatnonzero((angles >= GRID.start) & (angles <= GRID.stop) & (heights > 0))
     if inside.size == 0:
