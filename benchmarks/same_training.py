@@ -40,7 +40,8 @@ class NumpyStream(Stream):
         rng = np.random.default_rng([self.settings.seed, step])
         rows = rng.choice(self.rows, self.settings.batch)
         clean = round(self.settings.clean * rows.size)
-        counts, mask = measured_like(self.library, rows[clean:], self.recipe.grid, rng, self.level)
+        measured = [measured_like(self.library, part, self.recipe.grid, rng, level) for part, level in self.parts(rows[clean:])]
+        counts, mask = (np.concatenate(part) for part in zip(*measured, strict=True))
         sharp = ideal(self.library, rows[:clean], self.recipe.grid, rng.uniform(0.06, 0.2), rng.uniform(0.0, 6.0))
         inputs = self.recipe.apply_batch(np.concatenate([sharp, counts]), np.concatenate([np.ones(sharp.shape, dtype=bool), mask]))
         return torch.from_numpy(inputs), self.labels[torch.from_numpy(rows)]

@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from same_training import NumpyStream
 from torch.nn import functional
 
 from xrdmatch.library import Library
 from xrdmatch.model import LIBRARY, find_model
-from xrdmatch.network import Encoder, Wang2020, half_precision
-from xrdmatch.physics import Hardness, ideal, measured_like
+from xrdmatch.network import Encoder, Wang2020, fast_precision
 from xrdmatch.recipe import Recipe
 from xrdmatch.train_encoder import Classes, Settings, Stream
 
@@ -47,28 +47,18 @@ def seconds(work: Callable[[], object], times: int, device: torch.device) -> flo
     return statistics.median(taken[1:])
 
 
-def numpy_batch(library: Library, recipe: Recipe, settings: Settings, step: int) -> None:
-    """A batch as the tensor stream makes it, in numpy."""
-    rng = np.random.default_rng([settings.seed, step])
-    rows = rng.choice(len(library), settings.batch)
-    clean = round(settings.clean * rows.size)
-    counts, mask = measured_like(library, rows[clean:], recipe.grid, rng, Hardness())
-    sharp = ideal(library, rows[:clean], recipe.grid, rng.uniform(0.06, 0.2), rng.uniform(0.0, 6.0))
-    recipe.apply_batch(np.concatenate([sharp, counts]), np.concatenate([np.ones(sharp.shape, dtype=bool), mask]))
-
-
 def encoder(library: Library, device: torch.device, steps: int, compiled: bool) -> None:
-    recipe, settings = Recipe(), Settings()
+    recipe, settings, precision = Recipe(), Settings(), fast_precision(device)
     number = np.arange(len(library))
-    stream = Stream(library, number, number, recipe, settings, Hardness(), device)
+    stream = Stream(library, number, number, recipe, settings, device=device)
     classes = Classes(Encoder(recipe.grid.size, recipe.channels, settings.dim), len(library), settings).to(device)
     network = torch.compile(classes) if compiled else classes
     optimiser = torch.optim.AdamW(classes.parameters(), lr=settings.learning_rate)
-    scaler = torch.amp.GradScaler(device.type, enabled=half_precision(device) is torch.float16)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
     batch = stream[0]
 
-    def learn(inputs: torch.Tensor, target: torch.Tensor) -> None:
-        with torch.autocast(device.type, dtype=half_precision(device)):
+    def learn(inputs: torch.Tensor, target: torch.Tensor, precision: torch.dtype = precision) -> None:
+        with torch.autocast(device.type, dtype=precision, enabled=precision is not torch.float32):
             logits = network(inputs)
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(functional.cross_entropy(logits.float(), target)).backward()
@@ -79,11 +69,16 @@ def encoder(library: Library, device: torch.device, steps: int, compiled: bool) 
     made = seconds(lambda: stream[next(at)], steps, device)
     learned = seconds(lambda: learn(*batch), steps, device)
     whole = seconds(lambda: learn(*stream[next(at)]), steps, device)
-    twin = seconds(lambda: numpy_batch(library, recipe, settings, next(at)), steps, torch.device("cpu"))
-    name = f"{device.type}{', compiled' if compiled else ''}, {half_precision(device)}".replace("torch.", "")
+    naive = NumpyStream(library, number, number, recipe, settings)
+    twin = seconds(lambda: naive[next(at)], steps, torch.device("cpu"))
+    name = f"{device.type}{', compiled' if compiled else ''}, {precision}".replace("torch.", "")
     print(f"encoder on {name}: {settings.batch / whole:.0f} patterns a second, {1e3 * whole:.0f} ms a step of {settings.batch}")
     print(f"  making the patterns {1e3 * made:.1f} ms, {100 * made / (made + learned):.1f} % of a step; learning {1e3 * learned:.1f} ms")
     print(f"  the same patterns in numpy {1e3 * twin:.1f} ms on one core: {twin / made:.1f} times as long")
+    if device.type == "cpu":
+        other = torch.float32 if precision is torch.bfloat16 else torch.bfloat16
+        taken = seconds(lambda: learn(*batch, other), 1, device)
+        print(f"  learning in {str(other).removeprefix('torch.')} {1e3 * taken:.1f} ms: {taken / learned:.1f} times as long")
 
 
 def classifier(device: torch.device, steps: int, points: int = 2251, labels: int = 1012, batch: int = 128) -> None:

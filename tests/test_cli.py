@@ -497,6 +497,18 @@ def test_training_says_when_nothing_was_learned(run, tiny_model, scans, tmp_path
     assert "learned nothing" in err
 
 
+def test_training_says_when_bfloat16_is_slow(run, tiny_model, scans, tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="needs the train extra")
+    library, made = tiny_model / "library.h5", tmp_path / "set.h5"
+    run("augment", library, "-o", made, "--noise", scans, "--copies", 2, "--limit", 4)
+    for units, precision, said in ((False, "bfloat16", True), (True, "bfloat16", False), (False, "float32", False)):
+        monkeypatch.setattr("xrdmatch.network.has_half_precision", lambda device, units=units: units)
+        folder = tmp_path / f"{units}-{precision}"
+        code, _, err = run("train", made, "-o", folder, "--epochs", 1, "--precision", precision, "--library", library, "--device", "cpu", "--jobs", 1)
+        assert code == 0
+        assert ("has no units for it" in err) is said
+
+
 def test_a_noise_source_has_to_cover_half_of_the_grid(run, tiny_model, scans, tmp_path):
     lines = (scans / "a.xy").read_text().splitlines(keepends=True)
     (scans / "short.xy").write_text("".join(lines[:300]))

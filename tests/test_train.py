@@ -98,7 +98,14 @@ def test_compiled_by_torch(source, tmp_path, monkeypatch):
 
 
 def test_which_precision(monkeypatch):
-    assert network.half_precision(torch.device("cpu")) is torch.bfloat16
+    cpu = torch.device("cpu")
+    assert network.half_precision(cpu) is torch.bfloat16
+    units = {"avx2": True, "avx512_bf16": False, "amx_bf16": False}
+    for more, expected in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda more=more: units | more, raising=False)
+        assert network.fast_precision(cpu) is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as before torch had it
+    assert network.fast_precision(cpu) is torch.float32
     for has, expected in ((True, torch.bfloat16), (False, torch.float16)):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
         assert network.half_precision(torch.device("cuda")) is expected

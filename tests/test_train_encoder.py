@@ -55,7 +55,7 @@ def states_equal(one, other):
 class TestStream:
     def stream(self, library, **changes):
         settings = replace(SETTINGS, **changes)
-        return Stream(library, np.arange(len(library)), like_patterns(library, RECIPE), RECIPE, settings, Hardness())
+        return Stream(library, np.arange(len(library)), like_patterns(library, RECIPE), RECIPE, settings)
 
     def test_a_step_is_always_the_same(self, six):
         first, again = self.stream(six)[3], self.stream(six)[3]
@@ -75,7 +75,7 @@ class TestStream:
 
     def test_rows_come_evenly_and_only_from_those_given(self, six):
         labels = like_patterns(six, RECIPE)
-        stream = Stream(six, np.array([1, 3]), labels, RECIPE, replace(SETTINGS, batch=64), Hardness())
+        stream = Stream(six, np.array([1, 3]), labels, RECIPE, replace(SETTINGS, batch=64))
         seen = np.concatenate([stream[step][1].numpy() for step in range(6)])
         assert set(seen.tolist()) == {labels[1], labels[3]}
         assert np.mean(seen == labels[1]) == pytest.approx(0.5, abs=0.1)
@@ -83,9 +83,18 @@ class TestStream:
     def test_share_of_clean_patterns(self, six):
         """Clean patterns cover the whole range; a scan that is cut does not."""
         for clean in (0.0, 0.5, 1.0):
-            stream = Stream(six, np.arange(6), like_patterns(six, RECIPE), RECIPE, replace(SETTINGS, batch=40, clean=clean), Hardness(cut=1.0))
+            stream = Stream(six, np.arange(6), like_patterns(six, RECIPE), RECIPE, replace(SETTINGS, batch=40, clean=clean), [Hardness(cut=1.0)])
             whole = np.mean([(stream[step][0][:, 1] == 1).all(dim=1).float().mean().item() for step in range(3)])
             assert whole == pytest.approx(clean, abs=0.05)
+
+    def test_each_level_makes_an_equal_part(self, six):
+        """Two levels that differ in the measured range alone: the first measures all of it, the second never does."""
+        levels = (Hardness(cut=0.0), Hardness(cut=1.0))
+        for batch, clean, whole in ((40, 0.0, 20), (41, 0.0, 21), (40, 0.25, 25), (1, 0.0, 1)):
+            settings = replace(SETTINGS, batch=batch, clean=clean)
+            inputs, target = Stream(six, np.arange(6), like_patterns(six, RECIPE), RECIPE, settings, levels)[0]
+            assert len(inputs) == len(target) == batch
+            assert (inputs[:, 1] == 1).all(dim=1).sum() == whole
 
 
 class TestGroups:
@@ -177,7 +186,7 @@ class TestTraining:
         """The path of a GPU without bfloat16, on the CPU: float16 in its range, with scaled gradients."""
         whole = torch.amp.GradScaler
         made = []
-        monkeypatch.setattr(module, "half_precision", lambda device: torch.float16)
+        monkeypatch.setattr(module, "fast_precision", lambda device: torch.float16)
         monkeypatch.setattr(torch.amp, "GradScaler", lambda device, enabled: made.append(enabled) or whole(device, init_scale=256.0, enabled=enabled))
         losses = []
         self.train(six, tmp_path, replace(SETTINGS, steps=60, batch=16), progress=lambda now: losses.append(now["loss"]))

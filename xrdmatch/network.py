@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,17 @@ def pick_device(device: Device) -> torch.device:
 def half_precision(device: torch.device) -> torch.dtype:
     """bfloat16, whose range needs no scaling; float16 on a GPU before Ampere."""
     return torch.bfloat16 if device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def has_half_precision(device: torch.device) -> bool:
+    """Whether the device has units for half precision. A CPU without them emulates bfloat16, which takes some ten times as long as float32."""
+    has: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
+    return device.type == "cuda" or bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def fast_precision(device: torch.device) -> torch.dtype:
+    """Half precision where the device has units for it, otherwise float32."""
+    return half_precision(device) if has_half_precision(device) else torch.float32
 
 
 class Network(nn.Module):  # type: ignore[misc]

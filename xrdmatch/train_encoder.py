@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,8 @@ from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library import Library
 from xrdmatch.lookup import Lookup
 from xrdmatch.model import NETWORK, Device, Model, new_model, usable_cores, write_encoder
-from xrdmatch.network import Encoder, check_parity, export_onnx, half_precision, pick_device
-from xrdmatch.physics import Hardness, ideal_inputs, measured_like
+from xrdmatch.network import Encoder, check_parity, export_onnx, fast_precision, pick_device
+from xrdmatch.physics import HARD, MIDDLE, Hardness, ideal_inputs, measured_like
 from xrdmatch.physics_torch import Lines, network_input
 from xrdmatch.physics_torch import ideal as ideal_on_device
 from xrdmatch.physics_torch import measured_like as measured_on_device
@@ -37,6 +37,8 @@ from xrdmatch.train import CHECKPOINT, LOG, load_checkpoint, save_checkpoint, sh
 
 #: Share of groups that are never trained on.
 HELD_OUT = 0.03
+#: Hardness of the measured-like patterns: each level makes an equal part of every batch.
+TRAINED_ON = (MIDDLE, HARD)
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,20 @@ class Stream:
         labels: NDArray[np.int64],
         recipe: Recipe,
         settings: Settings,
-        level: Hardness,
+        levels: Sequence[Hardness] = TRAINED_ON,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.rows, self.recipe, self.settings, self.level = rows, recipe, settings, level
+        self.rows, self.recipe, self.settings, self.levels = rows, recipe, settings, levels
         self.lines = Lines.of(library, device)
         self.labels = torch.from_numpy(labels).to(device)
         self.rng = torch.Generator(device)
 
     def __len__(self) -> int:
         return self.settings.steps
+
+    def parts(self, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], Hardness]]:
+        """The rows of one batch by the level that makes their patterns."""
+        return list(zip(np.array_split(rows, len(self.levels)), self.levels, strict=True))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,7 +92,8 @@ class Stream:
         self.rng.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         rows = host.choice(self.rows, self.settings.batch)
         clean = round(self.settings.clean * rows.size)
-        counts, mask = measured_on_device(self.lines, rows[clean:], self.recipe.grid, self.rng, host, self.level)
+        measured = [measured_on_device(self.lines, part, self.recipe.grid, self.rng, host, level) for part, level in self.parts(rows[clean:])]
+        counts, mask = (torch.cat(part) for part in zip(*measured, strict=True))
         sharp = ideal_on_device(self.lines, rows[:clean], self.recipe.grid, host.uniform(0.06, 0.2), host.uniform(0.0, 6.0))
         inputs = network_input(self.recipe, torch.cat([sharp, counts]), torch.cat([torch.ones_like(sharp, dtype=torch.bool), mask]))
         return inputs, self.labels[torch.from_numpy(rows).to(self.labels.device, non_blocking=True)]
@@ -126,7 +133,7 @@ def train_encoder(
     out: Path,
     recipe: Recipe | None = None,
     settings: Settings | None = None,
-    level: Hardness | None = None,
+    levels: Sequence[Hardness] = TRAINED_ON,
     resume: bool = False,
     device: torch.device | str = "cpu",
     compiled: bool = False,
@@ -135,10 +142,10 @@ def train_encoder(
 ) -> Encoder:
     """Train on `library`, keep checkpoint.pt and training.csv in `out`, return the trained encoder.
 
-    Runs in half precision: bfloat16, or float16 with scaled gradients on a GPU that has no units for it. compiled: by torch.compile, which takes a
-    minute at the start. ranks: of several processes, connected by `ranks.together`, each takes its share of every batch; the first one writes.
+    Runs in the device's `fast_precision`, float16 with scaled gradients. compiled: by torch.compile, which takes a minute at the start. ranks: of
+    several processes, connected by `ranks.together`, each takes its share of every batch; the first one writes.
     """
-    recipe, settings, level, ranks = recipe or Recipe(), settings or Settings(), level or Hardness(), ranks or Ranks()
+    recipe, settings, ranks = recipe or Recipe(), settings or Settings(), ranks or Ranks()
     device = torch.device(device)
     torch.manual_seed(settings.seed)
     labels = like_patterns(library, recipe)
@@ -151,16 +158,16 @@ def train_encoder(
     network = ranks.parallel(torch.compile(classes) if compiled else classes)
     if first == 0 and ranks.first:
         (out / LOG).unlink(missing_ok=True)
-    stream = Stream(library, trained, labels, recipe, settings, level, device)
-    half = half_precision(device)
-    scaler = torch.amp.GradScaler(device.type, enabled=half is torch.float16)
+    stream = Stream(library, trained, labels, recipe, settings, levels, device)
+    precision = fast_precision(device)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
     average, clock, last = math.nan, time.monotonic(), first
     with Interrupt(ranks) as interrupt:
         for step in range(first, settings.steps):
             weight, (inputs, target) = ranks.share(*stream[step])
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, settings)
-            with torch.autocast(device.type, dtype=half):
+            with torch.autocast(device.type, dtype=precision, enabled=precision is not torch.float32):
                 logits = network(inputs)
             loss = weight * functional.cross_entropy(logits.float(), target)
             optimiser.zero_grad(set_to_none=True)
@@ -176,7 +183,7 @@ def train_encoder(
             if ranks.first and (last % 500 == 0 or last == settings.steps):
                 _save(out / CHECKPOINT, classes, optimiser, last)
                 row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(float(average), 4)}
-                row |= recall(encoder, library, checked, recipe, level)
+                row |= recall(encoder, library, checked, recipe, levels[0])
                 _log(out / LOG, row)
                 if progress:
                     progress({key: float(value) for key, value in row.items()})
@@ -242,7 +249,7 @@ def train_model(
             "provenance": {
                 "data": {"file": Path(source).name, "sha256": sha256(Path(source)), "entries": len(library), **library.attrs},
                 "settings": asdict(settings),
-                "hardness": asdict(Hardness()),
+                "hardness": [asdict(level) for level in TRAINED_ON],
                 "xrdmatch": __version__,
                 "torch": str(torch.__version__),
                 "device": where.type,
@@ -253,7 +260,7 @@ def train_model(
             export_onnx(encoder, made / NETWORK)
             metrics: dict[str, Any] = {"onnx_parity": check_parity(encoder, made / NETWORK, ideal_inputs(library, rows[:32], recipe))}
             metrics["held_out_entries"] = len(rows) if len(rows) < len(library) else 0  # none: all other figures are of entries it was trained on
-            finish_model(made, config, library, rows, metrics, recall(encoder, library, rows, recipe, Hardness()), seed, scans, encoding)
+            finish_model(made, config, library, rows, metrics, recall(encoder, library, rows, recipe, TRAINED_ON[0]), seed, scans, encoding)
     metrics["seconds"] = round(time.monotonic() - clock, 1)
     return metrics
 

@@ -109,8 +109,11 @@ def _network_for(source: Path, asked: Network | None) -> Network:
 def _classifier(source: Path, out: Path, library: Path | None, messages: shared.Messages, **options: Any) -> None:
     from xrdmatch.augment import AugmentedSet
     from xrdmatch.library import Library
+    from xrdmatch.network import has_half_precision, pick_device
     from xrdmatch.train import train_classifier
 
+    if options["precision"] == Precision.bfloat16.value and not has_half_precision(pick_device(options["device"])):
+        messages.warn("--precision bfloat16: this processor has no units for it; float32 would be several times as fast")
     labels = None
     if library is not None:
         entries = Library.load(library)
