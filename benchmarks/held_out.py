@@ -26,9 +26,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from xrdmatch.chemistry import Kinship
-from xrdmatch.library import Library, tied_axes
+from xrdmatch.lattice import tied_axes
+from xrdmatch.library import Library
 from xrdmatch.recipe import Recipe
-from xrdmatch.simulate import reflections
+from xrdmatch.simulate import Reflections, conventional_lines, reflections
 from xrdmatch.structure import Structure, iter_sources, parse
 from xrdmatch.train_encoder import Settings, held_out
 
@@ -105,6 +106,11 @@ def with_guests(structure: Structure, load: float, rng: Rng) -> Structure:
     )
 
 
+def lines_of(structure: Structure) -> tuple[np.ndarray, Reflections]:
+    """Cell (6,) and lines, in the conventional cell of a centred lattice, so that a strain keeps its symmetry."""
+    return conventional_lines(structure.cell, reflections(structure))
+
+
 def strained(cell: np.ndarray, level: Level, rng: Rng) -> np.ndarray:
     group, _ = tied_axes(cell)
     change = rng.normal(0.0, level.strain) + rng.normal(0.0, level.strain / 3, 3)[group]
@@ -129,10 +135,10 @@ def textured(hkl: np.ndarray, cell: np.ndarray, level: Level, rng: Rng) -> np.nd
     return (r * r * cosine2 + (1 - cosine2) / r) ** -1.5
 
 
-def drawn(hkl: np.ndarray, squared: np.ndarray, cell: np.ndarray, x: np.ndarray, level: Level, rng: Rng) -> np.ndarray:
+def drawn(lines: Reflections, cell: np.ndarray, x: np.ndarray, level: Level, rng: Rng) -> np.ndarray:
     """Profile on the angles `x`, strongest point 1: line by line, K-alpha doublet, Lorentz-polarisation, overall B."""
-    s = inverse_d(hkl, cell)
-    weight = squared * np.exp(-rng.uniform(1.0, 8.0) * s**2 / 2) * textured(hkl, cell, level, rng)
+    s = inverse_d(lines.hkl, cell)
+    weight = lines.intensity * np.exp(-rng.uniform(1.0, 8.0) * s**2 / 2) * textured(lines.hkl, cell, level, rng)
     if level.grains is not None:
         number = np.exp(rng.uniform(*np.log(level.grains)))
         weight *= rng.gamma(number, 1.0 / number, weight.size)
@@ -162,14 +168,14 @@ def drawn(hkl: np.ndarray, squared: np.ndarray, cell: np.ndarray, x: np.ndarray,
 def scan(structure: Structure, other: Structure, level: Level, rng: Rng, mixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Angles and counts of one scan; `other` is the crystal it may be impure with, or is `mixed` with."""
     x = np.arange(rng.uniform(*level.start), rng.uniform(*level.stop), rng.choice([0.01, 0.015, 0.02, 0.03]))
-    lines = reflections(with_guests(structure, level.guests * rng.random(), rng))
-    profile = drawn(lines.hkl, lines.intensity, strained(structure.cell, level, rng), x, level, rng)
+    cell, lines = lines_of(with_guests(structure, level.guests * rng.random(), rng))
+    profile = drawn(lines, strained(cell, level, rng), x, level, rng)
     if mixed:
-        second = reflections(with_guests(other, level.guests * rng.random(), rng))
-        profile += rng.uniform(*RATIO) * drawn(second.hkl, second.intensity, strained(other.cell, level, rng), x, level, rng)
+        cell, lines = lines_of(with_guests(other, level.guests * rng.random(), rng))
+        profile += rng.uniform(*RATIO) * drawn(lines, strained(cell, level, rng), x, level, rng)
     elif rng.random() < 0.5:
-        second = reflections(other)
-        profile += level.impurity * rng.random() * drawn(second.hkl, second.intensity, other.cell, x, level, rng)
+        cell, lines = lines_of(other)
+        profile += level.impurity * rng.random() * drawn(lines, cell, x, level, rng)
     if level.slits and rng.random() < level.slits:
         profile *= np.sin(np.radians(x / 2))
         profile /= profile.max()

@@ -9,7 +9,7 @@ import pytest
 from xrdmatch import adjust as adjusting
 from xrdmatch.adjust import MAX_ANGLE, MAX_STRAIN, adjust, bend
 from xrdmatch.evidence import adjusted_lines
-from xrdmatch.library import lattice_directions, tied_axes
+from xrdmatch.lattice import lattice_directions, tied_axes
 from xrdmatch.match import compare, prepare
 
 SEEDS = range(4)

@@ -46,6 +46,9 @@ def test_lines_are_indexed_on_the_cell_that_is_given(answer, tmp_path):
     assert edges == pytest.approx([17.0 * 1.004] * 3, rel=2e-3)
     assert float(cell.find_value("_diffrn_radiation_wavelength")) == pytest.approx(CU_K_ALPHA, abs=1e-6)
     assert cell.find_value("_chemical_formula_sum") == "'C8 H10 N4 Zn'"
+    group = gemmi.find_spacegroup_by_name(gemmi.cif.as_string(cell.find_value("_space_group_name_H-M_alt")))
+    assert group.xhm() == answer.matches[0].lines.space_group
+    assert group.crystal_system() == gemmi.CrystalSystem.Cubic
     lines = rows(tmp_path / "run.lines.csv")
     assert list(lines[0]) == list(exchange.LINE_FIELDS)
     hkl = np.array([[int(line[name]) for name in "hkl"] for line in lines])

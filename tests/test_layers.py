@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 #: A module imports only from modules before it. A folder is one module.
 _TABLE = """
     errors  files  workers
-    xray  pattern  profile  formats  sources  structure  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
+    xray  pattern  profile  formats  sources  structure  lattice  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
     evidence  indexed  preflight
     ranks  network  simulate  breathing  physics  physics_torch  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
     train  train_encoder  add
@@ -30,6 +30,7 @@ DOORS = {
     "distributed": ({"workers"}, set()),
     "dask": ({"workers"}, set()),
     "gemmi": ({"structure", "simulate"}, {"structure", "simulate"}),
+    "spglib": ({"lattice"}, set()),
     "pymatgen": ({"structure", "simulate"}, set()),
     "typer": ({"cli"}, {"cli"}),
     "rich": ({"table", "report", "cli"}, set()),
@@ -89,10 +90,10 @@ def test_heavy_libraries_have_one_door(path):
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("xrdmatch", "numpy onnxruntime scipy h5py gemmi pymatgen torch matplotlib rich typer"),
-        ("xrdmatch.cli.app", "numpy onnxruntime scipy h5py gemmi pymatgen torch matplotlib"),
-        ("xrdmatch.cli.pool", "numpy onnxruntime scipy h5py gemmi pymatgen torch matplotlib typer rich"),  # which workers begin with
-        ("xrdmatch.identify", "scipy gemmi pymatgen torch matplotlib typer"),
+        ("xrdmatch", "numpy onnxruntime scipy h5py gemmi spglib pymatgen torch matplotlib rich typer"),
+        ("xrdmatch.cli.app", "numpy onnxruntime scipy h5py gemmi spglib pymatgen torch matplotlib"),
+        ("xrdmatch.cli.pool", "numpy onnxruntime scipy h5py gemmi spglib pymatgen torch matplotlib typer rich"),  # which workers begin with
+        ("xrdmatch.identify", "scipy gemmi spglib pymatgen torch matplotlib typer"),
     ],
 )
 def test_what_an_import_does_not_load(module, absent):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xrdmatch.errors import LibraryError
-from xrdmatch.library import FORMAT, FORMAT_VERSION, INTENSITY_SCALE, Entry, Library, check_writable, tied_axes
+from xrdmatch.library import FORMAT, FORMAT_VERSION, INTENSITY_SCALE, Entry, Library, check_writable
 from xrdmatch.xray import d_spacing, two_theta
 
 TEXTS = ("id", "name", "formula", "source", "doi", "note")
@@ -249,23 +249,6 @@ def test_where_nothing_can_be_written(three, tmp_path, kind):
 def test_check_writable_leaves_nothing(tmp_path):
     check_writable(tmp_path / "new" / "library.h5")
     assert list((tmp_path / "new").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("cell", "group", "free"),
-    [
-        ((10, 10, 10, 90, 90, 90), [0, 0, 0], [False] * 3),
-        ((10, 10, 12, 90, 90, 120), [0, 0, 2], [False] * 3),
-        ((10, 12, 10, 90, 90, 90), [0, 1, 0], [False] * 3),
-        ((10, 11, 12, 90, 98, 90), [0, 1, 2], [False, True, False]),
-        ((10, 10.005, 12, 88, 98, 91), [0, 0, 2], [True] * 3),
-        ((62, 62, 62, 60, 60, 60), [0, 0, 0], [False] * 3),
-        ((32, 32, 32, 109.471, 109.471, 109.471), [0, 0, 0], [False] * 3),
-    ],
-)
-def test_tied_axes(cell, group, free):
-    found, loose = tied_axes(np.array(cell, dtype=float))
-    assert (found.tolist(), loose.tolist()) == (group, free)
 
 
 # ---- hostile files ----

@@ -15,7 +15,8 @@ from scipy.stats import ks_2samp  # noqa: E402
 from xrdmatch import physics, recipe, xray  # noqa: E402
 from xrdmatch import physics_torch as tensors  # noqa: E402
 from xrdmatch.build import entry_of  # noqa: E402
-from xrdmatch.library import Library, tied_axes  # noqa: E402
+from xrdmatch.lattice import tied_axes  # noqa: E402
+from xrdmatch.library import Library  # noqa: E402
 from xrdmatch.pattern import Grid  # noqa: E402
 from xrdmatch.physics import LEVELS, Hardness  # noqa: E402
 from xrdmatch.recipe import Recipe  # noqa: E402

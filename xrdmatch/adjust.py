@@ -14,7 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.library import Library, lattice_directions
+from xrdmatch.lattice import lattice_directions
+from xrdmatch.library import Library
 from xrdmatch.match import START_B, Fits, Floats, Measured, blurred, candidate_profiles, shifted, similarity
 
 #: Widths in degrees by which the first rounds are blurred; then sharp rounds, which also adjust line width and B, and how many candidates are left.

@@ -10,7 +10,7 @@ from typing import Any
 from xrdmatch import __version__
 from xrdmatch.errors import LibraryError, StructureError
 from xrdmatch.library import Entry, Library, check_writable
-from xrdmatch.simulate import D_MAX, D_MIN, Reflections, reflections
+from xrdmatch.simulate import D_MAX, D_MIN, Reflections, conventional_lines, reflections
 from xrdmatch.structure import Structure, iter_sources, parse
 from xrdmatch.structure import metals as metals
 from xrdmatch.workers import Workers, ordered
@@ -38,14 +38,18 @@ class BuildReport:
 
 
 def entry_of(structure: Structure, keep_above: float = KEEP_ABOVE) -> Entry:
-    """The library entry of a structure: its lines above `keep_above` of the strongest. Raises StructureError where none diffracts."""
-    lines = strong_lines(reflections(structure, D_MIN, D_MAX), keep_above)
+    """The library entry of a structure: its lines above `keep_above` of the strongest, in the conventional cell of a centred lattice.
+
+    Raises StructureError where none diffracts.
+    """
+    cell, lines = conventional_lines(structure.cell, reflections(structure, D_MIN, D_MAX))
+    lines = strong_lines(lines, keep_above)
     if lines.intensity.size == 0 or not lines.intensity.max() > 0:
         raise StructureError(f"{structure.id}: no reflection between {D_MIN} and {D_MAX} angstrom")
     return Entry(
         structure.id,
         structure.formula,
-        structure.cell,
+        cell,
         lines.hkl,
         lines.intensity,
         source=structure.source,

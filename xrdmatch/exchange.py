@@ -169,17 +169,18 @@ def comma_separated(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str
 
 def cell_block(match: Match, result: Identification) -> str:
     """A CIF with the adjusted cell of a phase and no atoms: for a Pawley or Le Bail fit, and to start a Rietveld refinement's cell from."""
-    cell = match.lines.cell if match.lines is not None else np.full(6, np.nan)
+    cell, group = (match.lines.cell, match.lines.space_group) if match.lines is not None else (np.full(6, np.nan), "P 1")
     a, b, c = (f"{100 * value:+.2f}" for value in match.strain)
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     rows = [
         f"data_{re.sub(r'[^A-Za-z0-9_.-]', '_', match.id) or 'phase'}",
         f"# Cell of {one_line(match.id)} from the library, a b c changed by {a} {b} {c} % to fit {one_line(Path(result.file).name)}.",
-        "# Found by comparison, not refined. No atoms: take them from the structure's paper. The library keeps structures in P 1.",
+        "# Found by comparison, not refined. No atoms: take them, and the structure's space group, from its paper. This group is the highest one",
+        "# that the lattice allows: it leaves out no line.",
         *([f"_chemical_name_common {quoted(match.name)}"] if match.name else []),
         f"_chemical_formula_sum {quoted(match.formula)}",
         *(f"_cell_{name} {value:.{4 if place < 3 else 3}f}" for place, (name, value) in enumerate(zip(names, cell, strict=True))),
-        "_space_group_name_H-M_alt 'P 1'",
+        f"_space_group_name_H-M_alt {quoted(group)}",
         *([f"_diffrn_radiation_wavelength {result.wavelength:.6f}"] if result.wavelength else []),
         *([f"_citation_doi {quoted(match.doi)}"] if match.doi else []),
     ]

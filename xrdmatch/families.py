@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from xrdmatch.chemistry import compound, metals_of, skeleton
 from xrdmatch.chemistry import undecided as undecided  # what a family leaves open
-from xrdmatch.library import Entry, Library, lattice_directions
+from xrdmatch.lattice import lattice_directions
+from xrdmatch.library import Entry, Library
 from xrdmatch.names import stem
 from xrdmatch.pattern import Grid
 from xrdmatch.profile import draw

@@ -243,17 +243,20 @@ def structure_figure(structure: Structure, pattern: Pattern, size: Size = "doubl
 def simulated_lines(structure: Structure, pattern: Pattern) -> Indexed:
     """The lines of a structure within a simulated pattern's range, whose wavelength has to be known."""
     from xrdmatch.indexed import WEAKEST, conventional
-    from xrdmatch.simulate import reflections
+    from xrdmatch.lattice import centring, lattice_group
+    from xrdmatch.simulate import conventional_lines, reflections
     from xrdmatch.xray import CU_K_ALPHA, two_theta
 
     wavelength, stop = pattern.wavelength or CU_K_ALPHA, float(pattern.two_theta[-1])
-    found = reflections(structure, wavelength / (2.0 * np.sin(np.radians(stop) / 2.0)))
+    cell, found = conventional_lines(structure.cell, reflections(structure, wavelength / (2.0 * np.sin(np.radians(stop) / 2.0))))
     angles, heights = found.lines(wavelength)
     kept = (angles >= pattern.two_theta[0]) & (angles <= stop)
     kept &= heights > WEAKEST * 0.01 * max(float(heights[kept].max(initial=0.0)), 1e-300)
-    d, hkl = found.d[: angles.size][kept], conventional(found.hkl[: angles.size][kept], np.asarray(structure.cell, dtype=float))
+    d, hkl = found.d[: angles.size][kept], found.hkl[: angles.size][kept]
+    symbol = centring(hkl)
     top = 100.0 / max(float(heights[kept].max(initial=0.0)), 1e-300)
-    return Indexed(np.asarray(structure.cell), hkl, d, two_theta(d, wavelength), angles[kept], heights[kept] * top, np.full(d.size, 0.1))
+    columns = d, two_theta(d, wavelength), angles[kept], heights[kept] * top, np.full(d.size, 0.1)
+    return Indexed(cell, lattice_group(cell, symbol), conventional(hkl, cell, symbol), *columns)
 
 
 def _plain(axes: Axes, pattern: Pattern, scale: Scale) -> None:

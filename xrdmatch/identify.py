@@ -269,8 +269,7 @@ class Identifier:
             if not self.detail:
                 shown.append(replace(match, evidence=None))
                 continue
-            cell = library.cell[ranking.fits.rows[i]]
-            found = evidence_in_scan(match.evidence, wavelength, cell) if match.evidence else None
+            found = evidence_in_scan(match.evidence, wavelength, library, int(ranking.fits.rows[i])) if match.evidence else None
             shown.append(replace(match, evidence=found, lines=index(library, ranking.fits if i else first, i, scan)))
         a, b, c = (round(float(value), 4) for value in first.strain[0, :3])
         shown[0] = replace(shown[0], shift=round(float(first.shift[0]), 3), strain=(a, b, c), fwhm=round(float(first.fwhm[0]), 3))

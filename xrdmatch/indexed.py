@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.evidence import Evidence, HklLine
+from xrdmatch.lattice import allowed, centring, lattice_group
 from xrdmatch.library import Library
 from xrdmatch.match import RECIPE, Fits, strained
 from xrdmatch.pattern import Pattern, read_only
@@ -29,12 +30,14 @@ Floats = NDArray[np.float64]
 class Indexed:
     """One adjusted candidate's lines within a scan's range, by rising angle.
 
-    cell: (6,) a, b, c in angstrom and angles in degrees, adjusted. hkl: (n, 3). d: (n,) angstrom, of that cell.
+    cell: (6,) a, b, c in angstrom and angles in degrees, adjusted. space_group: the highest one its lattice allows, not that of the structure.
+    hkl: (n, 3). d: (n,) angstrom, of that cell.
     two_theta: (n,) degrees where Bragg's law puts them; observed: (n,) degrees where they lie in the scan, its shift included.
     intensity: (n,) percent of the strongest, integrated. width: (n,) full widths at half maximum in degrees.
     """
 
     cell: Floats
+    space_group: str
     hkl: NDArray[np.int16]
     d: Floats
     two_theta: Floats
@@ -66,17 +69,18 @@ def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
     # A width at the grid's wavelength, as wide as the same spread of d makes it at the scan's.
     slope = scan.wavelength / RECIPE.grid.wavelength * np.cos(np.radians(at_grid[order] / 2.0)) / np.cos(np.radians(observed[order] / 2.0))
     columns = (d[order], ideal[order], observed[order], 100.0 * (areas[order] / max(top, 1e-300)), fits.fwhm[i] * slope)
-    hkl = conventional(library.hkl[part][order], library.cell[row])
-    return Indexed(read_only(cell), read_only(hkl, np.int16), *map(read_only, columns))
+    symbol = centring(library.hkl[part])
+    hkl = conventional(library.hkl[part][order], library.cell[row], symbol)
+    return Indexed(read_only(cell), lattice_group(library.cell[row], symbol), read_only(hkl, np.int16), *map(read_only, columns))
 
 
-def conventional(hkl: NDArray[np.int16], cell: Floats) -> NDArray[np.int16]:
+def conventional(hkl: NDArray[np.int16], cell: Floats, symbol: str = "P") -> NDArray[np.int16]:
     """The indices (n, 3) that people write for lines (n, 3) of one d-spacing each: 200 of a cubic cell, not 002.
 
     The library keeps one representative of each line. Of all that the lattice's own symmetry makes of it, this one has the fewest minus signs, and
-    then the largest h, k and l in this order. cell: (6,), from which that symmetry is read.
+    then the largest h, k and l in this order. cell: (6,), from which that symmetry is read; symbol: of its centring, which the symmetry keeps.
     """
-    alike = np.einsum("ni,oij->noj", hkl.astype(np.int64), np.array(_lattice_symmetry(tuple(cell.tolist()))))
+    alike = np.einsum("ni,oij->noj", hkl.astype(np.int64), np.array(_lattice_symmetry(tuple(cell.tolist()), symbol)))
     large = 1 << 16
     h, k, m = np.moveaxis(alike, 2, 0)
     rank = (alike < 0).sum(axis=2) * -(large**3) + (h * large + k) * large + m
@@ -84,8 +88,8 @@ def conventional(hkl: NDArray[np.int16], cell: Floats) -> NDArray[np.int16]:
 
 
 @lru_cache(maxsize=256)
-def _lattice_symmetry(cell: tuple[float, ...]) -> list[list[list[int]]]:
-    """Matrices R, of -1, 0 and 1, for which h R has the d-spacing of h, whatever h: they keep the reciprocal metric."""
+def _lattice_symmetry(cell: tuple[float, ...], symbol: str) -> list[list[list[int]]]:
+    """Matrices R, of -1, 0 and 1, for which h R has the d-spacing of h, whatever h, and is allowed where h is: they keep the reciprocal lattice."""
     metric = reciprocal_metric(cell)
     tolerance = EQUAL * np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
     steps = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -100,7 +104,9 @@ def _lattice_symmetry(cell: tuple[float, ...]) -> list[list[list[int]]]:
         for second in rows[1][fits(rows[1], first, 0, 1)]:
             third = rows[2][fits(rows[2], first, 0, 2) & fits(rows[2], second, 1, 2)]
             found += [[first.tolist(), second.tolist(), vector.tolist()] for vector in third]
-    return found
+    some = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    some = some[allowed(some, symbol)]
+    return [matrix for matrix in found if allowed(some @ np.array(matrix), symbol).all()]
 
 
 def in_scan(angles: Floats, wavelength: float) -> Floats:
@@ -108,12 +114,13 @@ def in_scan(angles: Floats, wavelength: float) -> Floats:
     return convert_two_theta(angles, RECIPE.grid.wavelength, wavelength)
 
 
-def evidence_in_scan(found: Evidence, wavelength: float, cell: Floats) -> Evidence:
-    """The same evidence with its angles as they lie in a scan of this wavelength (angstrom), and the indices people write for this cell (6,)."""
+def evidence_in_scan(found: Evidence, wavelength: float, library: Library, row: int) -> Evidence:
+    """The same evidence with its angles as they lie in a scan of this wavelength (angstrom), and the indices people write for this entry's lines."""
+    cell, symbol = library.cell[row], centring(library.hkl[library.offsets[row] : library.offsets[row + 1]])
 
     def moved(lines: list[HklLine]) -> list[HklLine]:
         angles = in_scan(np.array([line[3] for line in lines], dtype=float), wavelength)
-        hkl = conventional(np.array([line[:3] for line in lines], dtype=np.int16).reshape(-1, 3), cell).tolist()
+        hkl = conventional(np.array([line[:3] for line in lines], dtype=np.int16).reshape(-1, 3), cell, symbol).tolist()
         return [(h, k, m, round(float(angle), 3), line[4]) for (h, k, m), angle, line in zip(hkl, angles, lines, strict=True)]
 
     extra = [round(float(angle), 3) for angle in in_scan(np.array(found.extra, dtype=float), wavelength)]

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -326,33 +326,3 @@ def _scaled(intensity: NDArray[np.float64]) -> NDArray[np.float16]:
     top = intensity.max(initial=0.0)
     scaled = read_only(intensity) * (INTENSITY_SCALE / top if top > 0 else 0.0)
     return np.asarray(scaled, dtype=np.float16)
-
-
-def tied_axes(cell: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Which cell parameters move together when the lattice keeps its symmetry.
-
-    Returns groups (3,), equal numbers for axes of equal length, and free (3,), True for the angles that symmetry does not fix (not 60, 90,
-    109.47 or 120 degrees). Read off the cell, since most CIFs of the field are given in P1.
-    """
-    lengths, angles = cell[:3], cell[3:]
-    group = np.arange(3)
-    for later in range(1, 3):
-        for earlier in range(later):
-            if abs(lengths[later] - lengths[earlier]) < 1e-3 * lengths[earlier]:
-                group[later] = group[earlier]
-                break
-    special = np.abs(angles[:, None] - np.array([60.0, 90.0, 109.471, 120.0])) < 0.02
-    return group, ~special.any(axis=1)
-
-
-def lattice_directions(cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Changes (p, 6) a cell may take and keep its lattice: rows of 0 and 1 over a, b, c, alpha, beta, gamma that go together. Read-only."""
-    return _directions(*cell.tolist())
-
-
-@lru_cache(maxsize=1024)  # a scan's candidates are asked for at every step of their adjustment
-def _directions(*cell: float) -> NDArray[np.float64]:
-    group, free = tied_axes(np.array(cell))
-    lengths = [np.concatenate([group == axis, np.zeros(3)]) for axis in np.unique(group)]
-    angles = [np.concatenate([np.zeros(3), np.eye(3)[axis]]) for axis in np.flatnonzero(free)]
-    return read_only(lengths + angles)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.library import Library, tied_axes
+from xrdmatch.lattice import tied_axes
+from xrdmatch.library import Library
 from xrdmatch.pattern import Grid
 from xrdmatch.profile import draw
 from xrdmatch.recipe import Recipe

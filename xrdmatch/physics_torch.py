@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xrdmatch.library import Library, tied_axes
+from xrdmatch.lattice import tied_axes
+from xrdmatch.library import Library
 from xrdmatch.pattern import Grid
 from xrdmatch.physics import Hardness
 from xrdmatch.recipe import _SECOND_DIFFERENCE, Recipe
@@ -31,7 +32,7 @@ class Lines:
     """A library's reflections on a device.
 
     hkl (3, m), intensity (m,); first and number of each entry's lines (n,); cells (n, 6), which of their lengths are tied (n, 3) and which angles are
-    free (n, 3), as `library.tied_axes` tells. host_number: the numbers where they are known without asking the device, for the sizes of tensors.
+    free (n, 3), as `lattice.tied_axes` tells. host_number: the numbers where they are known without asking the device, for the sizes of tensors.
     """
 
     hkl: Tensor

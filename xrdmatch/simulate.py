@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import StructureError
+from xrdmatch.lattice import conventional_axes
 from xrdmatch.pattern import Grid, Pattern, read_only
 from xrdmatch.profile import render
 from xrdmatch.structure import Structure
-from xrdmatch.xray import CU_K_ALPHA, lorentz_polarisation, reciprocal_metric, two_theta
+from xrdmatch.xray import CU_K_ALPHA, inverse_d_squared, lorentz_polarisation, reciprocal_metric, two_theta
 
 #: Smallest d-spacing kept, in angstrom: 2theta = 54 deg with Cu, a little beyond the default grid so that a strained cell still fills it.
 D_MIN = 1.70
@@ -26,6 +27,8 @@ D_MIN = 1.70
 D_MAX = 44.2
 #: Reflections whose 1/d^2 agree within this share are one line (symmetry equivalents; gaps of cell parameters written with 4 digits).
 MERGE_TOLERANCE = 2e-5
+#: Of the reflections of one d-spacing, those this strong beside the strongest can stand for all: others may be absent by symmetry.
+_SHOWS = 1e-3
 #: Complex values (8 bytes each) in one block of the phase table: what a core's cache holds.
 _BLOCK = 200_000
 #: Indices beyond which a cell is refused: twenty times as many as MIL-101 has, and about 1 GB of memory.
@@ -146,13 +149,25 @@ def _phases(low: int, high: int, x: NDArray[np.float64]) -> NDArray[np.complex64
 
 
 def _merge(hkl: NDArray[np.int16], squared: NDArray[np.float64], intensity: NDArray[np.float64]) -> Reflections:
-    """Sum the reflections of one d-spacing; the last of them in the order given stands for all."""
+    """Sum the reflections of one d-spacing; the last of those that have an intensity, in the order given, stands for all."""
     order = np.argsort(squared)
-    ordered = squared[order]
+    ordered, heights = squared[order], intensity[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1.0) > MERGE_TOLERANCE * ordered)
-    chosen = np.maximum.reduceat(order, starts)
+    counts = np.diff(starts, append=order.size)
+    shows = heights >= _SHOWS * np.repeat(np.maximum.reduceat(heights, starts), counts)
+    chosen = np.maximum.reduceat(np.where(shows, order, -1), starts)
     d = 1.0 / np.sqrt(ordered[starts])
-    return Reflections(read_only(hkl[chosen], np.int16), read_only(d), read_only(np.add.reduceat(intensity[order], starts)))
+    return Reflections(read_only(hkl[chosen], np.int16), read_only(d), read_only(np.add.reduceat(heights, starts)))
+
+
+def conventional_lines(cell: NDArray[np.float64], lines: Reflections) -> tuple[NDArray[np.float64], Reflections]:
+    """A cell (6,) and its lines in the conventional axes of a centred lattice; both as they are where there is no centring."""
+    axes = conventional_axes(cell)
+    if axes is None:
+        return cell, lines
+    cell, matrix = axes
+    hkl = (lines.hkl @ matrix).astype(np.int16)
+    return cell, _merge(hkl, inverse_d_squared(hkl, reciprocal_metric(cell)), lines.intensity)
 
 
 def simulate_pattern(structure: Structure, grid: Grid | None = None, fwhm: float = 0.1, eta: float = 0.5) -> Pattern:

@@ -12,7 +12,8 @@ from xrdmatch.adjust import adjust, bend
 from xrdmatch.calibration import Candidate
 from xrdmatch.denoise import around
 from xrdmatch.evidence import evidence, strong_lines
-from xrdmatch.library import Library, lattice_directions
+from xrdmatch.lattice import lattice_directions
+from xrdmatch.library import Library
 from xrdmatch.match import Fits, Floats, Measured, candidate_profiles, compare, presence
 from xrdmatch.model import Model
 
