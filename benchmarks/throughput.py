@@ -2,10 +2,10 @@
 
     python benchmarks/throughput.py [SCANS] [--files 300] [--jobs 1 2] [--device cpu]
 
-SCANS is a folder of .xy files, taken as they are. Without it scans are simulated from the shipped library as `augment --method physics` does it (2251
-points from 5 to 50 degrees, level middle), and written as columns of text. Each run is a whole process, start included; files per second of wall time
-count what else runs on the machine, the processor time hardly does.
-The second table is one process over some of the files: processor time a file, by part. With `--folder` the files stay there for the next time.
+SCANS is a folder of .xy files, taken as they are. Where it holds none, scans are simulated into it from the shipped library as `augment --method
+physics` does it (2251 points from 5 to 50 degrees, level middle), as columns of text; without it they are removed in the end. Each run is a whole
+process, start included; files per second of wall time count what else runs on the machine, the processor time hardly does.
+The second table is one process over some of the files: processor time a file, by part.
 """
 
 from __future__ import annotations
@@ -41,12 +41,10 @@ OLD = time.time() - 3600.0  # a fresh file gets a note that it may still be bein
 
 
 def make(folder: Path, number: int, seed: int) -> None:
-    """Scans 00000.xy to the last, those that are not there yet; each belongs to its number whatever is made with it."""
+    """Scans 00000.xy to the last; each belongs to its number whatever is made with it."""
     library = Model.load(None, "cpu").library
     for first in range(0, number, 50):
         names = [folder / f"{i:05d}.xy" for i in range(first, min(number, first + 50))]
-        if all(name.is_file() for name in names):
-            continue
         rng = np.random.default_rng([seed, first])
         counts, masks = measured_like(library, rng.integers(len(library), size=50), GRID, rng, LEVELS["middle"])
         for name, values, mask in zip(names, counts, masks, strict=False):
@@ -121,21 +119,18 @@ def parts(files: list[Path], device: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scans", type=Path, nargs="?")
-    parser.add_argument("--files", type=int, default=300)
+    parser.add_argument("--files", type=int, default=300, help="scans to simulate")
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, len(os.sched_getaffinity(0))])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
-    parser.add_argument("--folder", type=Path, help="where the scans are made and stay; by default they are removed")
     parser.add_argument("--sample", type=int, default=60, help="files of the table by part")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        folder = given.scans or given.folder or Path(made)
-        if given.scans is None:
-            folder.mkdir(parents=True, exist_ok=True)
+        folder = given.scans or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.glob("*.xy")):
             make(folder, given.files, given.seed)
         names = sorted(folder.glob("*.xy"))
-        if not names or (given.scans is None and len(names) != given.files):
-            parser.error(f"{folder} holds {len(names)} scans" + ("" if given.scans else f", not {given.files}"))
         print("jobs  files/s   wall s  cpu ms a file  largest MB   ran on")
         for jobs in given.jobs:
             whole(folder, len(names), jobs, given.device)
