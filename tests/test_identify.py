@@ -277,6 +277,23 @@ class TestSecondPhase:
         assert not any(match.is_second for match in beside)
         assert "mixture" not in answer.reason
 
+    def test_it_is_looked_for_beside_a_first_that_is_hardly_likely(self, told, library):
+        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
+        for chance, looked in ((0.0015, False), (0.0025, True)):
+            identifier = told(chance)
+            identifier.calibration_beside = Told(0.4)
+            assert any(match.phase == 2 for match in identifier.identify(pattern).matches) is looked
+
+    @pytest.mark.parametrize(("chance", "refined"), [(0.4, 1), (0.6, 2)])
+    def test_only_a_phase_that_is_there_is_polished(self, identifier, library, monkeypatch, chance, refined):
+        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
+        monkeypatch.setattr(identifier, "calibration_beside", Told(chance))
+        asked = []
+        monkeypatch.setattr(sys.modules["xrdmatch.identify"], "polished", lambda library, fits, measured: asked.append(fits.rows.tolist()) or fits)
+        answer = identifier.identify(pattern)
+        assert any(match.phase == 2 for match in answer.matches)
+        assert len(asked) == refined
+
     def test_the_first_is_surer_without_the_lines_of_the_second(self, identifier, library, monkeypatch):
         """The second phase's lines count against the first only until the second is found."""
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
