@@ -149,6 +149,7 @@ def test_centring_of_no_lines_and_of_the_reverse_setting():
     assert centring(np.empty((0, 3), np.int16)) == "P"
     assert centring(np.array([[1, 0, 2], [0, 1, 4], [1, 1, 3]])) == "r"
     assert lattice_group(np.array([5.0, 5.0, 17.0, 90.0, 90.0, 120.0]), "r") == "P 6/m m m"
+    assert lattice_group(np.array([5.0, 6.0, 7.0, 90.0, 90.0, 90.0]), "R") == "P m m m"  # lines that are so by chance
 
 
 def test_what_spglib_cannot_do_stays(monkeypatch):

@@ -84,7 +84,7 @@ def lattice_group(cell: NDArray[np.float64], symbol: str) -> str:
     if right.all():
         if square and group[2] == group[0] and symbol in "PIF":
             return f"{symbol} m -3 m"
-        return f"{symbol} 4/m m m" if square and symbol in "PI" else f"{symbol} m m m"
+        return f"{symbol} 4/m m m" if square and symbol in "PI" else f"{symbol if symbol in 'FIABC' else 'P'} m m m"
     if square and right[:2].all() and abs(cell[5] - 120.0) < ANGLE:
         return "R -3 m:H" if symbol == "R" else "P 6/m m m"
     if right[0] and right[2]:
