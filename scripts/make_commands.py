@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
+import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from xrdmatch.cli.app import app
@@ -55,7 +56,7 @@ that lines and files correspond.
 | `filtered`, `filter_reason` | true or false, text | whether the FFT filter was applied, and why |
 | `noise` | number | standard deviation of one point's noise, relative to the strongest line |
 | `provider` | text | what ran the network, such as `CPUExecutionProvider` |
-| `model` | text | the model's name |
+| `model`, `version` | text | the model's name; the version of xrdmatch |
 | `seconds` | number | time for this file without reading it |
 | `matches` | list | ranked; empty for `error` and `unusable` |
 | `notes` | list of texts | what else should be known |
@@ -70,16 +71,17 @@ Each match:
 | `family`, `members` | text, list | entries that powder diffraction cannot tell apart; not those that `--elements` or `--exclude` keep out |
 | `similarity` | number | 0 to 1, cosine with the adjusted candidate |
 | `probability` | number | 0 to 1, calibrated |
-| `shift` | number | degrees, of the scan against the candidate |
+| `shift` | number | degrees at Cu K-alpha, of the scan against the candidate |
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
-| `fwhm` | number | line width, degrees |
+| `fwhm` | number | line width, degrees at Cu K-alpha |
 | `note` | text | what cannot be decided, and by what method it could be |
 | `phase` | number | 1; 2 where it was found in the lines that the best match leaves unexplained; its probability is that of being there beside it |
-| `share` | number | of phase 2: share of the scan's line intensity (square-root scale) that it explains; 0 for others |
+| `share` | number | of phase 2: share of the scan's line intensity that it explains; 0 for others |
 
-With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity (square-root scale) where it has lines;
+With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity where it has lines;
 `matched` and `missing`, its strong lines that the scan shows or lacks, each as h, k, l, 2theta in degrees in the scan, percent; `extra`, the
-2theta of strong lines of the scan that it does not have.
+2theta of strong lines of the scan that it does not have; `positions`, the logarithm of how much likelier the scan's lines lie where they do if it is
+there than by chance.
 
 [Method](method.md) says how they come about.
 """
@@ -147,9 +149,14 @@ def usage(name: str, parameters: Sequence[inspect.Parameter]) -> str:
 
 def section(name: str, function: Callable[..., Any]) -> str:
     """One command: its description, usage and options."""
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    lines = [f"## {name}", "", inspect.cleandoc(function.__doc__ or ""), "", "```text", usage(name, parameters), "```", ""]
-    return "\n".join([*lines, "| argument or option | default | |", "|---|---|---|", *map(row, parameters)]) + "\n"
+    parameters = [one for one in inspect.signature(function, eval_str=True).parameters.values() if one.annotation is not typer.Context]
+    lines = [f"## {name}", "", inspect.cleandoc(function.__doc__ or ""), "", "```text", usage(name, parameters), "```"]
+    panels: dict[str, list[str]] = {"": []}  # as --help groups them, those without a group first
+    for parameter in parameters:
+        panels.setdefault(described(parameter)[0].rich_help_panel or "", []).append(row(parameter))
+    for panel, rows in panels.items():
+        lines += ["", *([f"{panel}:", ""] if panel else []), "| argument or option | default | |", "|---|---|---|", *rows]
+    return "\n".join(lines) + "\n"
 
 
 def commands() -> dict[str, Callable[..., Any]]:

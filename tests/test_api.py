@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -59,6 +60,15 @@ def test_the_model_stays_loaded(tiny_model):
     first = xrdmatch._identifier(tiny_model, "auto", 5)
     assert xrdmatch._identifier(str(tiny_model), "auto", 5) is first
     assert xrdmatch._identifier(tiny_model, "auto", 4) is not first
+
+
+@pytest.mark.parametrize("name", ["config.json", "library.h5"])
+def test_a_model_that_changed_is_loaded_anew(tiny_model, tmp_path, name):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    first = xrdmatch._identifier(folder, "auto", 5)
+    changed = (folder / name).stat().st_mtime_ns + 10**9
+    os.utime(folder / name, ns=(changed, changed))
+    assert xrdmatch._identifier(folder, "auto", 5) is not first
 
 
 def test_read_gives_the_pattern_and_says_what_is_wrong(scans):

@@ -497,6 +497,26 @@ def test_training_says_when_nothing_was_learned(run, tiny_model, scans, tmp_path
     assert "learned nothing" in err
 
 
+@pytest.mark.parametrize(
+    ("command", "target", "option"),
+    [
+        ("simulate", "x.h5", ("--wavelength", "Mo")),
+        ("simulate", "x.h5", ("--start", "5.0")),  # also where it is the default
+        ("simulate", "x.xy", ("--no-names",)),
+        ("simulate", "x.xy", ("--resume",)),
+        ("train", "m", ("--lr", "0.01")),
+        ("train", "m", ("--precision", "float32")),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(run, tiny_model, tmp_path, command, target, option):
+    (tmp_path / "salt.cif").write_text(SALT)
+    source = tmp_path / "salt.cif" if command == "simulate" else tiny_model / "library.h5"
+    code, out, err = run(command, source, "-o", tmp_path / target, *option)
+    assert (code, out) == (2, "")
+    assert "is of the group" in " ".join(err.replace("│", " ").split())
+    assert not (tmp_path / target).exists()
+
+
 def test_training_says_when_bfloat16_is_slow(run, tiny_model, scans, tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="needs the train extra")
     library, made = tiny_model / "library.h5", tmp_path / "set.h5"

@@ -277,6 +277,14 @@ class TestSecondPhase:
         assert not any(match.is_second for match in beside)
         assert "mixture" not in answer.reason
 
+    def test_the_reason_tells_it_however_few_are_listed(self, identifier, tiny_model, library):
+        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
+        whole, one = identifier.identify(pattern), Identifier(identifier.model, top=1).identify(pattern)
+        assert whole.matches[1].is_second
+        assert len(one.matches) == 1
+        assert one.reason == whole.reason
+        assert "a mixture" in one.reason
+
     def test_it_is_looked_for_beside_a_first_that_is_hardly_likely(self, told, library):
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         for chance, looked in ((0.0015, False), (0.0025, True)):

@@ -81,7 +81,8 @@ def identify(
 
     model: name or folder, by default the shipped one; it stays loaded for the next call. wavelength: angstrom, or a name such as "Cu" or "CoKa1";
     overrides the file's. top: matches at most. filter_mode: the FFT filter (`xrdmatch.denoise`). range_index: of a file with several ranges, from 1.
-    Raises ReadError where the file cannot be read, ModelError where the model cannot run.
+    Raises XrdMatchError: ReadError where the file cannot be read, ModelError or LibraryError where the model cannot run, or where the wavelength is
+    not understood.
     """
     from xrdmatch.pattern import Pattern
     from xrdmatch.xray import parse_wavelength
@@ -118,17 +119,18 @@ def simulate(structure: str | os.PathLike[str] | Structure, grid: Grid | None = 
 
 def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
     from xrdmatch.identify import Identifier
-    from xrdmatch.model import CONFIG, Model, find_model
+    from xrdmatch.model import CONFIG, LIBRARY, Model, find_model
 
     if isinstance(model, Model):
         return Identifier(model, device, top)
     folder = find_model(os.fspath(model) if model is not None else None).resolve()
-    return _loaded(folder, (folder / CONFIG).stat().st_mtime_ns, device, top)
+    changed = tuple(path.stat().st_mtime_ns for path in (folder / CONFIG, folder / LIBRARY) if path.is_file())
+    return _loaded(folder, changed, device, top)
 
 
 @lru_cache(maxsize=2)
-def _loaded(folder: Path, changed: int, device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
-    """`changed` is the age of the folder's configuration, which is written last: a model that was trained anew is loaded anew."""
+def _loaded(folder: Path, changed: tuple[int, ...], device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
+    """`changed` is the age of the folder's configuration and library: a model that was trained anew, or added to, is loaded anew."""
     from xrdmatch.identify import Identifier
 
     return Identifier(folder, device, top)

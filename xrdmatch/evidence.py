@@ -31,7 +31,7 @@ HklLine = tuple[int, int, int, float, float]
 class Evidence:
     """What speaks for and against one candidate.
 
-    explained: share of the measured line intensity (square-root scale) where the candidate has lines. matched, missing: the candidate's strong lines
+    explained: share of the measured line intensity where the candidate has lines. matched, missing: the candidate's strong lines
     that the scan shows, or does not show though it should; extra: angles of strong measured lines the candidate does not have.
     Lines are (h, k, l, 2theta in degrees, relative intensity 0..100). positions: ln of how much likelier the measured lines lie where they do
     if the candidate is there than by chance; a candidate with lines everywhere gains nothing by it.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch import phases, preflight
+from xrdmatch import __version__, phases, preflight
 from xrdmatch.adjust import polished
 from xrdmatch.calibration import Calibration, Candidate
 from xrdmatch.chemistry import Kinship, holding
@@ -41,7 +41,7 @@ class Match:
     """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
 
     phase 2: found in the lines that the best match leaves, with the probability that it is there beside it; share: of the scan's line intensity
-    (square-root scale) that it explains.
+    that it explains.
     evidence, lines: at the scan's wavelength and angles.
     """
 
@@ -79,7 +79,7 @@ class Match:
 class Identification:
     """The answer for one file. docs/commands.md lists the fields; `matches` is ranked.
 
-    pattern: the scan as it was compared, filtered where that was called for; measured: as it came. Both carry the wavelength that was taken.
+    pattern: the scan as it was compared, filtered where that was called for; measured: as it came, with the wavelength that was taken.
     """
 
     file: str
@@ -92,6 +92,7 @@ class Identification:
     noise: float | None = None
     provider: str = ""
     model: str = ""
+    version: str = __version__
     seconds: float = 0.0
     matches: list[Match] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -198,7 +199,7 @@ class Identifier:
         matches = self._listed(ranking, beside, measured, scan)
         reason += "".join(
             f"; {match.name or match.family} explains a further {100 * match.share:.0f} % of the line intensity: a mixture"
-            for match in matches
+            for match in (_with_second(ranking.matches, beside.matches) if beside else [])
             if match.is_second
         )
         return replace(result, verdict=verdict, reason=reason, matches=matches, seconds=round(time.perf_counter() - clock, 4))

@@ -34,7 +34,7 @@ CENTRINGS = {
 def conventional_axes(cell: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
     """The conventional cell (6,) of the lattice that `cell` (6,) spans, and the matrix (3, 3) that turns indices h (row) into h @ matrix.
 
-    None where the lattice has no centring in its conventional cell: such cells stay as they were published. Lengths in angstrom, angles in degrees.
+    None where the lattice has no centring in its conventional cell, or spglib finds none: such cells stay as they were published. Lengths in angstrom, angles in degrees.
     Only the lattice counts, not the atoms; axes are those of spglib (Togo et al., Sci. Technol. Adv. Mater. Methods 2024, 4, 2384822).
     """
     import spglib
@@ -76,7 +76,8 @@ def allowed(hkl: NDArray[np.integer[Any]], symbol: str) -> NDArray[np.bool_]:
 def lattice_group(cell: NDArray[np.float64], symbol: str) -> str:
     """Hermann-Mauguin symbol of the highest space group without glides and screws that a lattice allows: cell (6,) and the symbol of its centring.
 
-    It has all lines that any structure of this lattice can show, each once. P -1 where the axes are not those of a standard setting.
+    It has all lines that any structure of this lattice can show. P -1 where the axes are not those of a standard setting; the reverse setting of a
+    rhombohedral lattice has none, and counts as P 6/m m m.
     """
     group, _ = tied_axes(cell)
     right = np.abs(cell[3:] - 90.0) < ANGLE

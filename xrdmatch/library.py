@@ -114,6 +114,7 @@ class Library:
         )
 
     def entry(self, i: int) -> Entry:
+        """Entry `i` with what is its own: all but its family."""
         part = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
         texts = {key: str(getattr(self, key)[i]) for key in _TEXT_FIELDS}
         return Entry(**texts, cell=self.cell[i], hkl=self.hkl[part], intensity=self.intensity[part].astype(float))

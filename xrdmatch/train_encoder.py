@@ -304,7 +304,7 @@ def encode(encoder: Encoder, inputs: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def recall(encoder: Encoder, library: Library, rows: NDArray[np.int64], recipe: Recipe, level: Hardness, number: int = 512) -> dict[str, float]:
-    """Shares of measured-like patterns of `rows` whose own entry is first, among 5 and among 200 of the whole library."""
+    """Shares of measured-like patterns of `rows` whose own entry is first, among 5, 20 and 200 of the whole library."""
     rng = np.random.default_rng(1)
     asked = rng.choice(rows, number)
     counts, mask = measured_like(library, asked, recipe.grid, rng, level)

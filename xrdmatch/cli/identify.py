@@ -64,7 +64,10 @@ def identify(
     export: outputs.ExportOption = None,
     export_shifted: outputs.ShiftedOption = False,
     device: shared.DeviceOption = shared.Device.auto,
-    jobs: shared.JobsOption = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Parallel workers, from 24 files on; by default the cores this process may use, 16 at most."),
+    ] = None,
     scheduler: shared.SchedulerOption = None,
     quiet: shared.QuietOption = False,
 ) -> None:

@@ -39,6 +39,7 @@ class Precision(StrEnum):
 
 
 def train(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each).")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")],
     network: Annotated[Network | None, typer.Option("--network", help="By default what fits the source.", show_default=False)] = None,
@@ -63,7 +64,7 @@ def train(
     seed: shared.SeedOption = 0,
     device: shared.DeviceOption = shared.Device.auto,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first (torch.compile): a minute or so; for GPUs.")] = False,
-    jobs: shared.JobsOption = None,
+    jobs: shared.ThreadsOption = None,
     quiet: shared.QuietOption = False,
 ) -> None:
     """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020.
@@ -77,6 +78,7 @@ def train(
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started; the others train and say nothing
     messages = shared.Messages(quiet or not first)
     kind = _network_for(source, network)
+    shared.refuse(context, ENCODER if kind is Network.wang2020 else CLASSIFIER, f"{source} trains {kind.value}")
     common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs, "compiled": compiled}
     try:
         if kind is Network.wang2020:

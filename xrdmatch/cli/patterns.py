@@ -139,7 +139,7 @@ def augment(
     ] = None,
     method: Annotated[
         Method,
-        typer.Option("--method", help="shuffle: shuffled noise under the 400 largest points; physics: what a diffractometer does; mix: half each."),
+        typer.Option("--method", help="shuffle: shuffled noise under the 401 largest points; physics: what a diffractometer does; mix: half each."),
     ] = Method.shuffle,
     copies: Annotated[int, typer.Option("--copies", min=1, help="Patterns of each structure, divided over the noise sources.")] = 72,
     strength: Annotated[

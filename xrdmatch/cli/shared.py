@@ -40,7 +40,16 @@ class Filter(StrEnum):
     off = "off"
 
 
-def _wavelength(text: str) -> float:
+def refuse(context: typer.Context, panel: str, why: str) -> None:
+    """Raise BadParameter where an option of this panel of --help was given, which would do nothing here; why: what here is."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if getattr(parameter, "rich_help_panel", None) == panel and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"{parameter.opts[-1]} is of the group {panel}, but {why}", param_hint=parameter.opts[-1])
+
+
+def wavelength(text: str) -> float:
+    """Angstrom, of what is given on the command line."""
     from xrdmatch.xray import parse_wavelength
 
     try:
@@ -88,9 +97,10 @@ ModelOption = Annotated[
         autocompletion=_models,
     ),
 ]
+WAVELENGTH = "Cu|CuKa1|ANGSTROM"
 WavelengthOption = Annotated[
     float | None,
-    typer.Option("--wavelength", "-w", metavar="Cu|CuKa1|ANGSTROM", parser=_wavelength, help="Overrides the file's; without either Cu is assumed."),
+    typer.Option("--wavelength", "-w", metavar=WAVELENGTH, parser=wavelength, help="Overrides the file's; without either Cu is assumed."),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes an NVIDIA GPU where one runs; cuda fails where none does.")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Parallel workers; by default the cores this process may use.")]
@@ -103,6 +113,7 @@ SchedulerOption = Annotated[
         help="Work on a Dask cluster (extra cluster): that of a scheduler, or a local one of --jobs processes.",
     ),
 ]
+ThreadsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads of the CPU; by default the cores this process may use.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings; errors and the exit code stay.")]
 FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter: auto where noise calls for it, paper by the rule of Wang et al. 2020.")]
 RangeOption = Annotated[int | None, typer.Option("--range-index", min=1, help="Which range of a file that holds several, from 1.")]

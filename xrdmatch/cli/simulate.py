@@ -22,6 +22,7 @@ PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
 
 
 def simulate(
+    context: typer.Context,
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives (.zip .tar .tar.gz .tar.xz).")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A library (.h5), or one structure's pattern (.xy .xye .csv).")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT.partial, left by an interrupted run.", rich_help_panel=LIBRARY)] = False,
@@ -37,7 +38,10 @@ def simulate(
     stop: Annotated[float, typer.Option("--stop", help="Last 2theta in degrees.", rich_help_panel=PATTERN)] = 50.0,
     step: Annotated[float, typer.Option("--step", help="Step in degrees.", rich_help_panel=PATTERN)] = 0.02,
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.001, help="Line width in degrees.", rich_help_panel=PATTERN)] = 0.1,
-    wavelength: shared.WavelengthOption = None,
+    wavelength: Annotated[
+        float | None,
+        typer.Option("--wavelength", "-w", metavar=shared.WAVELENGTH, parser=shared.wavelength, help="Cu by default.", rich_help_panel=PATTERN),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it with its lines: .pdf .svg .png (extra plot).", rich_help_panel=PATTERN)
     ] = None,
@@ -60,8 +64,10 @@ def simulate(
     if plot is not None and (suffix not in PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
         raise typer.BadParameter(f"--plot {plot}: one pattern ({' '.join(PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
     if suffix in PATTERN_SUFFIXES:
+        shared.refuse(context, LIBRARY, f"{out} is one pattern")
         _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm, plot, plot_size.value, plot_scale.value)
     elif suffix in LIBRARY_SUFFIXES:
+        shared.refuse(context, PATTERN, f"{out} is a library")
         _library(sources, out, jobs, scheduler, resume, messages, names=names, families=families, doi=doi or [], report=report)
     else:
         raise typer.BadParameter(f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
