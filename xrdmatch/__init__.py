@@ -7,8 +7,8 @@
     pattern = xrdmatch.read("scan.raw")            # two_theta in degrees, intensity, wavelength in angstrom
     ideal = xrdmatch.simulate("HKUST-1.cif")       # a Pattern as well
 
-`Library`, `Model`, `Pattern`, `Grid`, `Identification` and `Match` are the types; errors derive from `XrdMatchError`. Importing the package is light:
-each name loads what it needs when it is used.
+`Library`, `Model`, `Structure`, `Pattern`, `Grid`, `Identification` and `Match` are the types; errors derive from `XrdMatchError`. Importing the
+package is light: each name loads what it needs when it is used.
 """
 
 from __future__ import annotations

@@ -34,8 +34,9 @@ CENTRINGS = {
 def conventional_axes(cell: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
     """The conventional cell (6,) of the lattice that `cell` (6,) spans, and the matrix (3, 3) that turns indices h (row) into h @ matrix.
 
-    None where the lattice has no centring in its conventional cell, or spglib finds none: such cells stay as they were published. Lengths in angstrom, angles in degrees.
-    Only the lattice counts, not the atoms; axes are those of spglib (Togo et al., Sci. Technol. Adv. Mater. Methods 2024, 4, 2384822).
+    None where the lattice has no centring in its conventional cell, or spglib finds none: such cells stay as they were published. Lengths in
+    angstrom, angles in degrees. Only the lattice counts, not the atoms; axes are those of spglib (Togo et al., Sci. Technol. Adv. Mater. Methods
+    2024, 4, 2384822).
     """
     import spglib
 
