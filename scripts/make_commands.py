@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from xrdmatch.cli.app import app
+from xrdmatch.report import CSV_FIELDS, CSV_MATCH_FIELDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 
@@ -84,6 +86,11 @@ With `--verbose` each match has its `evidence` as well: `explained`, the share o
 there than by chance.
 
 [Method](method.md) says how they come about.
+
+## The CSV of `identify`
+
+One row a match, with what is said of the file in each; a file without matches has one row whose last columns are empty. The columns are the fields
+above: {columns}.
 """
 
 
@@ -130,7 +137,8 @@ def row(parameter: inspect.Parameter) -> str:
     else:
         shown = "on" if default is True else f"`{default}`"
     variable = f" Environment: `{info.envvar}`." if info.envvar else ""
-    return f"| {cell(name)} | {shown} | {cell((info.help or '') + variable)} |"
+    bounds = f" {info.min} to {info.max}." if info.min is not None and info.max is not None else ""
+    return f"| {cell(name)} | {shown} | {cell((info.help or '') + bounds + variable)} |"
 
 
 def usage(name: str, parameters: Sequence[inspect.Parameter]) -> str:
@@ -164,13 +172,18 @@ def commands() -> dict[str, Callable[..., Any]]:
     return {command.name or command.callback.__name__: command.callback for command in app.registered_commands if command.callback}
 
 
+def fields(names: Sequence[str]) -> str:
+    """Names in code type, in lines as long as the page's."""
+    return textwrap.fill(", ".join(f"`{name}`" for name in names), 150, initial_indent=" " * len("above: ")).lstrip()
+
+
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
     for name, function in commands().items():
         parts.append(section(name, function))
         if name == "identify":
-            parts.append(JSON.replace("## ", "### "))
+            parts.append(JSON.replace("## ", "### ").replace("{columns}", fields((*CSV_FIELDS, *CSV_MATCH_FIELDS))))
     return "\n".join(parts)
 
 

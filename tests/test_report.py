@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -157,6 +158,19 @@ def test_json_is_one_line_of_plain_values():
     assert data["noise"] is None
     assert data["matches"][0]["similarity"] is None
     assert "evidence" not in data["matches"][0]
+
+
+def test_csv_tells_a_second_phase_from_an_alternative():
+    stream = io.StringIO()
+    write = report.writer("csv", stream)
+    write(replace(ANSWER, matches=[match(), match(2, "MIL-101", phase=2, share=0.21, probability=0.8)]))
+    write(replace(ANSWER, matches=[]))
+    one, two, none = csv.DictReader(stream.getvalue().splitlines())
+    assert [(row["rank"], row["name"], row["phase"], row["share"]) for row in (one, two)] == [
+        ("1", "HKUST-1", "1", "0.0"),
+        ("2", "MIL-101", "2", "0.21"),
+    ]
+    assert (none["file"], none["phase"], none["share"]) == (one["file"], "", "")
 
 
 def test_summary_counts_verdicts():

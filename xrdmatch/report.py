@@ -22,7 +22,7 @@ from xrdmatch.wording import percent
 Writer = Callable[["Identification"], None]
 
 CSV_FIELDS = ("file", "verdict", "reason", "wavelength", "wavelength_source", "filtered", "noise", "model")
-CSV_MATCH_FIELDS = ("rank", "id", "name", "formula", "family", "similarity", "probability", "shift", "doi")
+CSV_MATCH_FIELDS = ("rank", "id", "name", "formula", "family", "similarity", "probability", "shift", "doi", "phase", "share")
 
 
 def writer(kind: str, stream: TextIO, verbose: bool = False, plot: int = 0) -> Writer:
