@@ -204,3 +204,8 @@ def test_large_things_have_short_representations(library, scans, tiny_model):
     assert repr(library) == f"<Library: 5 structures, 5 families, {len(library.hkl)} lines>"
     assert repr(xrdmatch.read(scans / "b.xy")) == "<Pattern 'b.xy': 1201 points, 2.00 to 50.00 deg, 1.5419 A>"
     assert len(repr(xrdmatch.identify(scans / "b.xy", model=tiny_model))) < 3000
+
+
+def test_lines_of_the_shipped_library_have_the_indices_that_people_write():
+    evidence = xrdmatch.identify(Path(__file__).parents[1] / "docs" / "samples" / "hkust-1.xy").matches[0].evidence
+    assert {(2, 0, 0), (2, 2, 0), (2, 2, 2)} <= {line[:3] for line in evidence.matched}
