@@ -3,9 +3,9 @@
     python benchmarks/held_out.py full.h5 2019-ASR.tar.xz 2019-FSR.tar.xz 2014.tar.xz --level middle --number 2000 -o held-out/middle
     xrdmatch evaluate held-out/middle/labels.csv
 
-Nothing of `xrdmatch.physics`, `profile` or `recipe` is used. Each scan starts from the atoms of a structure file: guests are put into its pores as
-disordered atoms and change |F|^2 as they do in a crystal; lines are drawn one by one as split pseudo-Voigt functions with their K-alpha doublet,
-Caglioti widths, size and strain; a second crystal stands for impurities. The scans are written as xy files with a labels.csv.
+Nothing of `xrdmatch.training.effects_numpy`, `peak_shapes` or `recipe` is used. Each scan starts from the atoms of a structure file: guests are put
+into its pores as disordered atoms and change |F|^2 as they do in a crystal; lines are drawn one by one as split pseudo-Voigt functions with their
+K-alpha doublet, Caglioti widths, size and strain; a second crystal stands for impurities. The scans are written as xy files with a labels.csv.
 
 `--second any` and `--second sister` make mixtures: a second crystal, guests, strain and all, whose strongest line has 0.15 to 1 times the height of
 the first one's; any of the library, or one of the same metal and linker, which one synthesis may give side by side.
@@ -25,13 +25,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.spatial import cKDTree
 
-from xrdmatch.chemistry import Kinship
-from xrdmatch.lattice import tied_axes
-from xrdmatch.library import Library
-from xrdmatch.recipe import Recipe
-from xrdmatch.simulate import Reflections, conventional_lines, reflections
-from xrdmatch.structure import Structure, iter_sources, parse
-from xrdmatch.train_encoder import Settings, held_out
+from xrdmatch.diffraction.lattice import tied_axes
+from xrdmatch.diffraction.structure import Structure, iter_sources, parse
+from xrdmatch.diffraction.structure_factors import Reflections, conventional_lines, reflections
+from xrdmatch.library.composition import Kinship
+from xrdmatch.library.reference_library import Library
+from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.training.encoder import Settings, held_out
 
 LINES = ((1.540593, 2 / 3), (1.544427, 1 / 3))  # angstrom and weight of Cu K-alpha 1 and 2
 MEAN = 1.541871  # angstrom, stated in labels.csv

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from xrdmatch import formats
-from xrdmatch.denoise import denoise
-from xrdmatch.match import prepare
-from xrdmatch.model import Model
-from xrdmatch.verify import LOOKED_UP, RECALL, recall, unusable
+from xrdmatch.model.folder import Model
+from xrdmatch.preprocessing.fft_filter import denoise
+from xrdmatch.search.comparison import prepare
+from xrdmatch.search.retrieval import LOOKED_UP, RECALL, recall, unusable
 
 ALONE = 200  # entries of the network by itself, for comparison
 WAYS = (f"network, {ALONE}", f"network, {RECALL}", f"strongest lines, {LOOKED_UP}", f"both, {RECALL} and {LOOKED_UP}")

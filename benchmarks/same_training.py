@@ -2,7 +2,7 @@
 
     python benchmarks/same_training.py [LIBRARY.h5] [--entries 1500] [--steps 500] [--batch 64] [--seeds 0 1]
 
-Both train on the same evenly taken entries with the same settings; only the stream of patterns differs. The recall is that of `train_encoder.recall`:
+Both train on the same evenly taken entries with the same settings; only the stream of patterns differs. The recall is that of `encoder.recall`:
 512 patterns of held-out structures, made in numpy, the same for both.
 """
 
@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from xrdmatch import train_encoder
-from xrdmatch.library import Library
-from xrdmatch.model import LIBRARY, find_model
-from xrdmatch.physics import ideal, measured_like
-from xrdmatch.train_encoder import Settings, Stream
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.folder import LIBRARY, find_model
+from xrdmatch.model.library_vectors import ideal
+from xrdmatch.training import encoder
+from xrdmatch.training.effects_numpy import measured_like
+from xrdmatch.training.encoder import Settings, Stream
 
 
 class NumpyStream(Stream):
@@ -62,12 +63,12 @@ def main() -> None:
     print("patterns  seed    loss  recall@1  recall@5  recall@20   cpu s", flush=True)
     for seed in given.seeds:
         for name, stream in (("numpy", NumpyStream), ("tensors", Stream)):
-            train_encoder.Stream = stream  # type: ignore[misc]
+            encoder.Stream = stream  # type: ignore[misc]
             settings = Settings(steps=given.steps, batch=given.batch, warmup=given.steps // 10, seed=seed)
             start = time.process_time()
             with tempfile.TemporaryDirectory() as place:
-                train_encoder.train_encoder(library, Path(place), settings=settings)
-                with (Path(place) / train_encoder.LOG).open() as file:
+                encoder.train_encoder(library, Path(place), settings=settings)
+                with (Path(place) / encoder.LOG).open() as file:
                     last = list(csv.DictReader(file))[-1]
             figures = "  ".join(f"{float(last[key]):{len(key)}.3f}" for key in ("recall@1", "recall@5", "recall@20"))
             print(f"{name:8}  {seed:4d}  {float(last['loss']):6.3f}  {figures}  {time.process_time() - start:6.0f}", flush=True)

@@ -30,12 +30,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.library import FORMAT, FORMAT_VERSION, INTENSITY_SCALE, Library
-from xrdmatch.lookup import KEPT, Lookup
-from xrdmatch.model import Model
-from xrdmatch.physics import Hardness, cell_strain, ideal_inputs
-from xrdmatch.workers import Workers, ordered
-from xrdmatch.xray import reciprocal_metric
+from xrdmatch.diffraction.radiation import reciprocal_metric
+from xrdmatch.library.line_index import KEPT, Lookup
+from xrdmatch.library.reference_library import FORMAT, FORMAT_VERSION, INTENSITY_SCALE, Library
+from xrdmatch.model.folder import Model
+from xrdmatch.model.library_vectors import ideal_inputs
+from xrdmatch.system.parallel import Workers, ordered
+from xrdmatch.training.effects_numpy import Hardness, cell_strain
 
 BLOCK = 4096  # entries made at a time; part of the random streams
 #: Strain of the variants: 1 % on every lattice, and up to 5 % of one axis against another on a third of them.

@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scale import SEED, parents
 
-from xrdmatch import canvas
-from xrdmatch.model import Model
-from xrdmatch.physics import measured_like
-from xrdmatch.recipe import Recipe
+from xrdmatch.model.folder import Model
+from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.report import figure_style
+from xrdmatch.training.effects_numpy import measured_like
 
 SIZES = (10_000, 100_000, 240_000, 1_000_000)
 QUERIES, TOP, BATCH = 256, 200, 64
@@ -48,13 +48,13 @@ ENGINES: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 #: What is drawn: engine, column and depth, with the line's colour and dashes.
 LINES = {
-    ("vectors, float32 in memory", "float32", "query_ms", 0): (canvas.BLACK, "-"),
-    ("vectors, float16 mapped", "float16 mapped", "query_ms", 0): (canvas.BLACK, ":"),
-    ("IVF, 256 lists", "IVF", "query_ms", 256): (canvas.BLUE, "-"),
-    ("IVF, 64 lists", "IVF", "query_ms", 64): (canvas.BLUE, "--"),
-    ("HNSW, 800 candidates", "HNSW", "query_ms", 800): (canvas.GREEN, "-"),
-    ("identify: lines looked up", "product", "lines_ms", 0): (canvas.VERMILLION, "--"),
-    ("identify: whole", "product", "whole_ms", 0): (canvas.VERMILLION, "-"),
+    ("vectors, float32 in memory", "float32", "query_ms", 0): (figure_style.BLACK, "-"),
+    ("vectors, float16 mapped", "float16 mapped", "query_ms", 0): (figure_style.BLACK, ":"),
+    ("IVF, 256 lists", "IVF", "query_ms", 256): (figure_style.BLUE, "-"),
+    ("IVF, 64 lists", "IVF", "query_ms", 64): (figure_style.BLUE, "--"),
+    ("HNSW, 800 candidates", "HNSW", "query_ms", 800): (figure_style.GREEN, "-"),
+    ("identify: lines looked up", "product", "lines_ms", 0): (figure_style.VERMILLION, "--"),
+    ("identify: whole", "product", "whole_ms", 0): (figure_style.VERMILLION, "-"),
 }
 TRAINED = 20  # vectors a list that the lists' centres are found from
 Floats = NDArray[np.float32]
@@ -159,10 +159,10 @@ def asked_file(source: Path) -> Path:
 
 def product(path: Path, number: int) -> list[dict[str, Any]]:
     """`identify` over the library's first entries, as it is: brute force in memory by vectors and by lines, then the comparison with the scan."""
-    from xrdmatch.identify import Identifier
-    from xrdmatch.library import Library
-    from xrdmatch.lookup import Lookup
-    from xrdmatch.pattern import Pattern
+    from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.library.line_index import Lookup
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.search.identify import Identifier
 
     model = Model.load(None, "cpu")
     shipped = model.library
@@ -224,8 +224,8 @@ def draw(table: Path, build: Path | None, out: Path) -> None:
     """Time a query and what is found over the number of entries; with the log of the build, its memory."""
     with table.open() as stream:
         rows = list(csv.DictReader(stream))
-    with canvas.style():
-        figure = canvas.new_figure("double", 66.0)
+    with figure_style.style():
+        figure = figure_style.new_figure("double", 66.0)
         times, found, *more = figure.subplots(1, 2 if build is None else 3)
         for (name, engine, column, depth), (colour, look) in LINES.items():
             points = [row for row in rows if row["engine"] == engine and row["depth"] in ("", str(depth))]
@@ -235,23 +235,23 @@ def draw(table: Path, build: Path | None, out: Path) -> None:
             if depth:
                 found.semilogx(entries, [float(row["recall200"]) for row in points], **style)
         exact = [row for row in rows if row["engine"] == "float32"]
-        grey = {"color": canvas.BLACK, "ls": "-", "marker": "o", "ms": 2.5, "lw": 0.9}
+        grey = {"color": figure_style.BLACK, "ls": "-", "marker": "o", "ms": 2.5, "lw": 0.9}
         found.semilogx([int(row["entries"]) for row in exact], [float(row["own200"]) for row in exact], **grey)
-        found.annotate("own entry, exact search", (int(exact[0]["entries"]), 1.02), fontsize=canvas.TEXT - 1)
+        found.annotate("own entry, exact search", (int(exact[0]["entries"]), 1.02), fontsize=figure_style.TEXT - 1)
         times.set_ylabel("CPU time of a query / ms")
         found.set_ylabel("share of the exact 200 found")
         found.set_ylim(0.0, 1.09)
         for axes in more:
             with build.open() as stream:  # type: ignore[union-attr]
                 log = list(csv.DictReader(stream))
-            axes.plot([int(row["entries"]) / 1e6 for row in log], [float(row["rss_mb"]) for row in log], color=canvas.BLUE, lw=0.9)
+            axes.plot([int(row["entries"]) / 1e6 for row in log], [float(row["rss_mb"]) for row in log], color=figure_style.BLUE, lw=0.9)
             axes.set_ylim(0.0, 1000.0)
             axes.set_xlabel("entries written / million")
             axes.set_ylabel("memory of the build / MB")
         for axes in (times, found):
             axes.set_xlabel("entries in the library")
         figure.legend(*times.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-        canvas.save(figure, out)
+        figure_style.save(figure, out)
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:

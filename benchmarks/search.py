@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from xrdmatch.match import RECIPE, prepare
-from xrdmatch.model import Model
-from xrdmatch.pattern import Pattern
-from xrdmatch.physics import measured_like
-from xrdmatch.verify import LOOKED_UP, RECALL, _largest
+from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.model.folder import Model
+from xrdmatch.search.comparison import RECIPE, prepare
+from xrdmatch.search.retrieval import LOOKED_UP, RECALL, _largest
+from xrdmatch.training.effects_numpy import measured_like
 
 
 def timed(function: Callable[..., Any], queries: list[Any]) -> tuple[float, list[Any]]:

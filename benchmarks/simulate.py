@@ -3,7 +3,7 @@
     python benchmarks/simulate.py 2019-ASR.tar.xz --count 200
 
 Both sides start from the text of the same CIF files in one process on one thread, and processor time is counted, so that a busy machine does not
-blur the ratio: here `structure.parse` and `simulate.reflections`, there `CifParser` and `XRDCalculator`.
+blur the ratio: here `structure.parse` and `structure_factors.reflections`, there `CifParser` and `XRDCalculator`.
 Files that one side cannot read are listed and left out of the ratio.
 
 The two take different tables of scattering factors (International Tables C here), so the cosine is printed twice: of the patterns as they are, and
@@ -22,7 +22,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +29,16 @@ from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS, XRDCalcu
 from pymatgen.core import Element
 from pymatgen.io.cif import CifParser
 
-from xrdmatch.pattern import Grid
-from xrdmatch.profile import render
-from xrdmatch.structure import iter_sources, parse
+from xrdmatch.diffraction import structure_factors
+from xrdmatch.diffraction.pattern import Grid
+from xrdmatch.diffraction.peak_shapes import render
+from xrdmatch.diffraction.structure import iter_sources, parse
 
-simulate = import_module("xrdmatch.simulate")  # the package has a function of that name
 GRID = Grid(5.0, 50.0, 0.02)
 
 
 def ours(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    return simulate.reflections(parse(data, name)).lines(GRID.wavelength)
+    return structure_factors.reflections(parse(data, name)).lines(GRID.wavelength)
 
 
 def theirs(data: bytes, calculator: XRDCalculator) -> tuple[np.ndarray, np.ndarray]:
@@ -58,11 +57,11 @@ def pymatgen_factors() -> Iterator[None]:
         a, b = np.array(ATOMIC_SCATTERING_PARAMS[Element.from_Z(number).symbol], dtype=np.float32).T
         return number - np.float32(41.78214) * s_squared * (np.exp(-s_squared[:, None] * b) @ a)
 
-    own, simulate.scattering_factor = simulate.scattering_factor, factor
+    own, structure_factors.scattering_factor = structure_factors.scattering_factor, factor
     try:
         yield
     finally:
-        simulate.scattering_factor = own
+        structure_factors.scattering_factor = own
 
 
 def cosine(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> float:

@@ -16,7 +16,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import importlib
 import json
 import resource
 import subprocess
@@ -31,9 +30,9 @@ from typing import Any
 import numpy as np
 
 from xrdmatch import formats
-from xrdmatch.model import Model
-from xrdmatch.pattern import Grid
-from xrdmatch.physics import LEVELS, measured_like
+from xrdmatch.diffraction.pattern import Grid
+from xrdmatch.model.folder import Model
+from xrdmatch.training.effects_numpy import LEVELS, measured_like
 
 ROOT = Path(__file__).parents[1]
 GRID = Grid(5.0, 50.0, 0.02)
@@ -91,7 +90,8 @@ def parts(files: list[Path], device: Any) -> None:
 
         return run
 
-    identify, verify = (importlib.import_module(f"xrdmatch.{name}") for name in ("identify", "verify"))  # xrdmatch.identify is the function
+    from xrdmatch.search import identify, retrieval
+
     model = Model.load(None, device)
     model.threads = 1
     identifier = identify.Identifier(model, detail=False)
@@ -102,9 +102,9 @@ def parts(files: list[Path], device: Any) -> None:
     identify.recall = timed("recall", identify.recall)
     model.encode = timed("  of it the network", model.encode, "recall")
     identify.verify = timed("verify", identify.verify)
-    verify._likely = timed("  of it comparing the recalled", verify._likely, "verify")
-    verify.adjust = timed("  of it adjusting the best", verify.adjust, "verify")
-    verify.evidence = timed("  of it the evidence", verify.evidence, "verify")
+    retrieval._likely = timed("  of it comparing the recalled", retrieval._likely, "verify")
+    retrieval.adjust = timed("  of it adjusting the best", retrieval.adjust, "verify")
+    retrieval.evidence = timed("  of it the evidence", retrieval.evidence, "verify")
     identifier._beside = timed("a second phase", identifier._beside)
     identifier._again = timed("a second phase", identifier._again)
     identifier._listed = timed("adjusting the first as it is shown", identifier._listed)

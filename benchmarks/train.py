@@ -27,11 +27,11 @@ import torch
 from same_training import NumpyStream
 from torch.nn import functional
 
-from xrdmatch.library import Library
-from xrdmatch.model import LIBRARY, find_model
-from xrdmatch.network import Encoder, Wang2020, fast_precision
-from xrdmatch.recipe import Recipe
-from xrdmatch.train_encoder import Classes, Settings, Stream
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.folder import LIBRARY, find_model
+from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.training.encoder import Classes, Settings, Stream
+from xrdmatch.training.networks import Encoder, Wang2020, fast_precision
 
 
 def seconds(work: Callable[[], object], times: int, device: torch.device) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from xrdmatch.workers import Workers, ordered
+from xrdmatch.system.parallel import Workers, ordered
 
 
 def nothing(job: None, item: int) -> int:

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from xrdmatch import formats
+from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.errors import XrdMatchError
-from xrdmatch.identify import Identifier
-from xrdmatch.pattern import Grid
-from xrdmatch.physics import EASY, measured_like
+from xrdmatch.search.identify import Identifier
+from xrdmatch.training.effects_numpy import EASY, measured_like
 
 GRID = Grid(4.0, 50.0, 0.02)
 #: What can be wrong with a file: from the bytes of a good one to those of a bad one.

@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import numpy as np
 from held_out import COARSE, LEVELS, MEAN, mixtures, partners, scans, structures
 
-from xrdmatch.calibrate import Trial, quality, taken_on, taken_through, weights_of
-from xrdmatch.calibration import Calibration
-from xrdmatch.chemistry import Kinship
-from xrdmatch.library import Library
-from xrdmatch.model import Model, write_config
-from xrdmatch.pattern import Pattern
+from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.library.composition import Kinship
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.folder import Model, write_config
+from xrdmatch.search.probability import Calibration
+from xrdmatch.training.fit_probability import Trial, quality, taken_on, taken_through, weights_of
 
 CONDITIONS = {**LEVELS, "coarse": COARSE}
 #: Halves of the structures the encoder never saw.

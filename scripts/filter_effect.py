@@ -17,22 +17,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch import canvas
-from xrdmatch.baselines import SEARCH, Queries, ranked, search
-from xrdmatch.denoise import NOISY, PAPER_GRID, PAPER_LIMIT, denoise, paper_filter
-from xrdmatch.evaluate import wilson
-from xrdmatch.identify import Identifier
-from xrdmatch.library import Library
-from xrdmatch.pattern import Pattern
-from xrdmatch.physics import EASY, measured_like
-from xrdmatch.recipe import Recipe
+from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.evaluation.baselines import SEARCH, Queries, ranked, search
+from xrdmatch.evaluation.labelled_scans import wilson
+from xrdmatch.library.reference_library import Library
+from xrdmatch.preprocessing.fft_filter import NOISY, PAPER_GRID, PAPER_LIMIT, denoise, paper_filter
+from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.report import figure_style
+from xrdmatch.search.identify import Identifier
+from xrdmatch.training.effects_numpy import EASY, measured_like
 
 COUNTS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # log10 of the strongest point's counts
 THRESHOLDS = np.linspace(-2.0, 4.0, 61)
 MINMAX = Recipe(kind="minmax", grid=PAPER_GRID)
 #: How a scan is filtered: never, always by our cut, always by the paper's.
 WAYS = ("off", "on", "paper filter")
-COLOURS = {"off": canvas.BLACK, "paper": canvas.VERMILLION, "on": canvas.GREEN, "auto": canvas.BLUE}
+COLOURS = {"off": figure_style.BLACK, "paper": figure_style.VERMILLION, "on": figure_style.GREEN, "auto": figure_style.BLUE}
 DASHES = {"auto": ":"}  # often the same as "on" or "off", which must show under it
 
 
@@ -108,8 +108,8 @@ def applied(right: dict[str, NDArray[np.bool_]], scans: list[Scan], mode: str, t
 def draw(answers: dict[str, dict[str, NDArray[np.bool_]]], scans: list[Scan], path: Path) -> None:
     """Above: accuracy over counts for each mode. Below: accuracy over the paper's threshold, all counting levels together."""
     levels = np.array([scan.level for scan in scans])
-    with canvas.style():
-        figure = canvas.new_figure("double", 95.0)
+    with figure_style.style():
+        figure = figure_style.new_figure("double", 95.0)
         for column, (name, right) in enumerate(answers.items()):
             upper, lower = (figure.add_subplot(2, len(answers), place * len(answers) + column + 1) for place in (0, 1))
             for mode, colour in COLOURS.items():
@@ -117,17 +117,17 @@ def draw(answers: dict[str, dict[str, NDArray[np.bool_]]], scans: list[Scan], pa
                 shares = [100 * hits[levels == level].mean() for level in COUNTS]
                 upper.plot(10.0 ** np.array(COUNTS), shares, "o", ls=DASHES.get(mode, "-"), ms=2, color=colour, label=mode)
             upper.set_xscale("log")
-            upper.set_title(name, fontsize=canvas.TEXT)
+            upper.set_title(name, fontsize=figure_style.TEXT)
             upper.set_xlabel("counts of the strongest point")
-            lower.plot(THRESHOLDS, [100 * applied(right, scans, "paper", value).mean() for value in THRESHOLDS], color=canvas.VERMILLION)
+            lower.plot(THRESHOLDS, [100 * applied(right, scans, "paper", value).mean() for value in THRESHOLDS], color=figure_style.VERMILLION)
             lower.axvline(PAPER_LIMIT, color="0.5", lw=0.5, ls=":")
             lower.set_xlabel("threshold of the paper's criterion")
             for axes in (upper, lower):
                 axes.set_ylim(0, 102)
                 if column == 0:
                     axes.set_ylabel("right first / %")
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), title="filter", title_fontsize=canvas.TEXT - 0.5, loc="outside right center")
-        canvas.save(figure, path)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), title="filter", title_fontsize=figure_style.TEXT - 0.5, loc="outside right center")
+        figure_style.save(figure, path)
 
 
 def write(path: Path, header: list[str], rows: list[list[object]]) -> None:

@@ -33,9 +33,9 @@ import cifs
 import conftest
 import numpy as np
 
-from xrdmatch.augment import AugmentedSet
-from xrdmatch.library import Library
-from xrdmatch.model import Model
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.folder import Model
+from xrdmatch.training.training_set import AugmentedSet
 
 STRUCTURES = 60
 #: Seconds after which a process whose parent was killed has to be gone.

@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xrdmatch.chemistry import composition, compound, metals_of, undecided
-from xrdmatch.library import Library
-from xrdmatch.names import stem
+from xrdmatch.library.common_names import stem
+from xrdmatch.library.composition import composition, compound, metals_of, undecided
+from xrdmatch.library.reference_library import Library
 
 
 def sizes(library: Library) -> None:

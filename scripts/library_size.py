@@ -4,8 +4,8 @@
 
 Takes 189, 500, 1,012 and 5,000 structures and then all, one a family, those that the labels accept first; each set holds the smaller ones. For
 each size it makes 72 shuffled copies of every structure, lets the classical models learn from four fifths, and asks them, plain search-match, and the
-networks given for this size. Logistic regression, forest and SVM stop at 1,100 structures, see `xrdmatch.baselines`. Every result is added to
-PREFIX.csv when it is there; what the file has already is not computed again.
+networks given for this size. Logistic regression, forest and SVM stop at 1,100 structures, see `xrdmatch.evaluation.baselines`. Every result is added
+to PREFIX.csv when it is there; what the file has already is not computed again.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from pathlib import Path
 
 import numpy as np
 
-from xrdmatch import canvas, formats
-from xrdmatch.augment import COPIES, library_profiles, noise_on_grid, write_shuffled
-from xrdmatch.baselines import LEARNING, SLOW, SLOW_CLASSES, TITLES, compare_all
-from xrdmatch.denoise import PAPER_GRID
-from xrdmatch.evaluate import RANKS, Evaluation, covering_rows, evaluate, read_labels, wilson
-from xrdmatch.identify import Identifier
-from xrdmatch.library import Library
+from xrdmatch import formats
+from xrdmatch.evaluation.baselines import LEARNING, SLOW, SLOW_CLASSES, TITLES, compare_all
+from xrdmatch.evaluation.labelled_scans import RANKS, Evaluation, covering_rows, evaluate, read_labels, wilson
+from xrdmatch.library.reference_library import Library
+from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+from xrdmatch.report import figure_style
+from xrdmatch.search.identify import Identifier
+from xrdmatch.training.training_set import COPIES, library_profiles, noise_on_grid, write_shuffled
 
 SIZES = ("189", "500", "1012", "5000", "all")
 NETWORK = "network"
 TITLE = {**TITLES, NETWORK: "CNN (Wang 2020)"}
 FIELDS = ["system", "structures", "kind", "rank", "right", "of", "low", "high", "note", "seconds"]
 COLOURS = {
-    "network": canvas.VERMILLION,
-    "recipe": canvas.BLUE,
-    "cosine": canvas.SKY,
-    "knn": canvas.GREEN,
-    "bayes": canvas.ORANGE,
-    "logistic": canvas.PURPLE,
-    "svm": canvas.BLACK,
+    "network": figure_style.VERMILLION,
+    "recipe": figure_style.BLUE,
+    "cosine": figure_style.SKY,
+    "knn": figure_style.GREEN,
+    "bayes": figure_style.ORANGE,
+    "logistic": figure_style.PURPLE,
+    "svm": figure_style.BLACK,
     "forest": "0.6",
 }
 
@@ -91,8 +92,8 @@ def draw(path: Path, out: Path) -> None:
         sums[0] += int(row["right"])
         sums[1] += int(row["of"])
     sizes = sorted({size for _, size, _ in found})
-    with canvas.style():
-        figure = canvas.new_figure("double", 72.0)
+    with figure_style.style():
+        figure = figure_style.new_figure("double", 72.0)
         for axes, rank in zip(figure.subplots(1, 2, sharey=True), (RANKS[0], RANKS[-1]), strict=True):
             for place, (system, colour) in enumerate(COLOURS.items()):
                 points = [(size, *found[system, size, rank]) for size in sizes if (system, size, rank) in found]
@@ -108,11 +109,11 @@ def draw(path: Path, out: Path) -> None:
             axes.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
             axes.minorticks_off()
             axes.set_xlabel("structures in the library")
-            axes.set_title(f"top-{rank}", fontsize=canvas.TEXT)
+            axes.set_title(f"top-{rank}", fontsize=figure_style.TEXT)
             axes.set_ylim(-3.0, 103.0)
         figure.axes[0].set_ylabel(f"right / % of {max(of for _, of in found.values())} measured patterns")
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
-        canvas.save(figure, out)
+        figure_style.save(figure, out)
 
 
 def main() -> None:

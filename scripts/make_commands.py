@@ -20,7 +20,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from xrdmatch.cli.app import app
-from xrdmatch.report import CSV_FIELDS, CSV_MATCH_FIELDS
+from xrdmatch.report.records import CSV_FIELDS, CSV_MATCH_FIELDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 

@@ -1,4 +1,4 @@
-"""Make xrdmatch/data/names.csv: the names people say for entries of the reference library, each with the DOI of a paper.
+"""Make xrdmatch/library/names.csv: the names people say for entries of the reference library, each with the DOI of a paper.
 
     python scripts/make_names.py --library full.h5 --structures 2014/ 2019-ASR/ 2019-FSR/ raspa2-cif/ \
         --aliases MOF_names_and_CSD_codes.csv --core 2019-ASR.csv 2019-FSR.csv
@@ -23,14 +23,14 @@ from typing import NamedTuple
 
 import gemmi
 
-from xrdmatch.chemistry import composition
-from xrdmatch.families import relatives
-from xrdmatch.library import Library
-from xrdmatch.names import core_dois, stem
-from xrdmatch.structure import Structure, iter_sources, parse
+from xrdmatch.diffraction.structure import Structure, iter_sources, parse
+from xrdmatch.library.common_names import core_dois, stem
+from xrdmatch.library.composition import composition
+from xrdmatch.library.families import relatives
+from xrdmatch.library.reference_library import Library
 
 HERE = Path(__file__).parent
-OUT = HERE.parent / "xrdmatch" / "data" / "names.csv"
+OUT = HERE.parent / "xrdmatch" / "library" / "names.csv"
 
 #: Largest relative difference of a checked structure from its row: cell volume per metal; atoms per metal.
 VOLUME_TOLERANCE, ATOMS_TOLERANCE = 0.05, 0.02

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 import xrdmatch
-from xrdmatch import canvas, figures
-from xrdmatch.pattern import Pattern
+from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.report import figure_style, figures
 
 ROOT = Path(__file__).parents[1]
 SAMPLE, FRAMEWORK = "docs/samples/hkust-1.xy", "docs/samples/idealised-mof-5.cif"
@@ -45,14 +45,14 @@ def identified() -> bytes:
 
 
 def filtered() -> bytes:
-    from xrdmatch.denoise import denoise
+    from xrdmatch.preprocessing.fft_filter import denoise
 
     scan = noisy()
     return picture(figures.patterns_figure([("measured", scan), ("filtered", denoise(scan, "auto").pattern)]))
 
 
 def simulated() -> bytes:
-    from xrdmatch.structure import load
+    from xrdmatch.diffraction.structure import load
 
     structure = load(str(ROOT / FRAMEWORK))
     return picture(figures.structure_figure(structure, xrdmatch.simulate(structure), scale="sqrt"))
@@ -63,7 +63,7 @@ def picture(figure: object) -> bytes:
     from PIL import Image
 
     stream = io.BytesIO()
-    image = Image.open(io.BytesIO(canvas.png(figure, DOTS)))  # type: ignore[arg-type]
+    image = Image.open(io.BytesIO(figure_style.png(figure, DOTS)))  # type: ignore[arg-type]
     image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(stream, "png", optimize=True)
     return stream.getvalue()
 

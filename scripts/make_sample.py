@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from xrdmatch import __version__
-from xrdmatch.library import Library
-from xrdmatch.model import DEFAULT, LIBRARY, shipped_folder
-from xrdmatch.pattern import Grid, Pattern
-from xrdmatch.physics import Hardness, counting_statistics, line_widths
-from xrdmatch.profile import draw
-from xrdmatch.xray import ANODES, lorentz_polarisation, two_theta
+from xrdmatch.diffraction.pattern import Grid, Pattern
+from xrdmatch.diffraction.peak_shapes import draw
+from xrdmatch.diffraction.radiation import ANODES, lorentz_polarisation, two_theta
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.folder import DEFAULT, LIBRARY, shipped_folder
+from xrdmatch.training.effects_numpy import Hardness, counting_statistics, line_widths
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 ENTRY = "FIQCEN_clean"  # HKUST-1 in CoRE MOF

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xrdmatch import canvas, formats
-from xrdmatch.augment import noise_values
-from xrdmatch.denoise import PAPER_GRID
-from xrdmatch.pattern import Pattern
+from xrdmatch import formats
+from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+from xrdmatch.report import figure_style
+from xrdmatch.training.training_set import noise_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +85,7 @@ class Noise:
 
 def draw(found: list[Noise]) -> Figure:
     """Two rows, one column a scan."""
-    figure = canvas.new_figure("double", 82.0)
+    figure = figure_style.new_figure("double", 82.0)
     upper, lower = figure.subplots(2, len(found), squeeze=False)
     z = np.linspace(-4.0, 4.0, 200)
     bell = np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi)
@@ -95,13 +96,13 @@ def draw(found: list[Noise]) -> Figure:
         mean, spread = values.mean(), values.std()
         # A Poisson distribution of many counts is as good as a Gaussian whose variance is their mean.
         width = math.sqrt(noise.counts.mean()) * mean / noise.counts.mean()
-        for sigma, colour, name in ((spread, canvas.VERMILLION, "Gaussian"), (width, canvas.BLUE, "Poisson")):
+        for sigma, colour, name in ((spread, figure_style.VERMILLION, "Gaussian"), (width, figure_style.BLUE, "Poisson")):
             x = np.linspace(max(values[0], mean - 4 * sigma), min(values[-1], mean + 4 * sigma), 200)
             top.plot(x, np.exp(-0.5 * ((x - mean) / sigma) ** 2) / sigma / math.sqrt(2.0 * math.pi), color=colour, lw=0.9, label=name)
-        top.set_title(canvas.shortened(noise.name, 18), fontsize=canvas.TEXT - 1)
+        top.set_title(figure_style.shortened(noise.name, 18), fontsize=figure_style.TEXT - 1)
         top.set_ylim(0.0, 1.5 * heights.max())
         bottom.hist(noise.scaled.clip(-4.0, 4.0), 50, density=True, color="0.75")
-        bottom.plot(z, bell, color=canvas.BLUE)
+        bottom.plot(z, bell, color=figure_style.BLUE)
         top.set_yticks([])
         bottom.set_yticks([])
         top.locator_params(axis="x", nbins=2)
@@ -124,8 +125,8 @@ def main() -> None:
     print(f"{'':24}{'share of strongest':>18}{'distance':>13}{'distance':>12}{'differences':>22}")
     for noise in found:
         print(noise.told())
-    with canvas.style():
-        canvas.save(draw(found), options.output)
+    with figure_style.style():
+        figure_style.save(draw(found), options.output)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import argparse
 
 import numpy as np
 
-from xrdmatch.augment import library_profiles
-from xrdmatch.denoise import PAPER_GRID
-from xrdmatch.model import Model
+from xrdmatch.model.folder import Model
+from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+from xrdmatch.training.training_set import library_profiles
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch import formats
-from xrdmatch.identify import Identification, Identifier
-from xrdmatch.library import Library
-from xrdmatch.pattern import Grid
-from xrdmatch.profile import draw
-from xrdmatch.xray import ANODES, CU_K_ALPHA, convert_two_theta, lorentz_polarisation
+from xrdmatch.diffraction.pattern import Grid
+from xrdmatch.diffraction.peak_shapes import draw
+from xrdmatch.diffraction.radiation import ANODES, CU_K_ALPHA, convert_two_theta, lorentz_polarisation
+from xrdmatch.library.reference_library import Library
+from xrdmatch.search.identify import Identification, Identifier
 
 #: The d-spacings every scan covers are those of Cu from 4 to 50 degrees.
 LIMITS = (4.0, 50.0)

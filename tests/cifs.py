@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from xrdmatch.structure import Structure, parse
+from xrdmatch.diffraction.structure import Structure, parse
 
 COLUMNS = ("label", "type_symbol", "fract_x", "fract_y", "fract_z")
 

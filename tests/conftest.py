@@ -11,11 +11,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
 import numpy as np
 import pytest
 
-from xrdmatch.library import Entry, Library
-from xrdmatch.physics import ideal_inputs, measured_like
-from xrdmatch.recipe import Recipe
-from xrdmatch.simulate import D_MAX, D_MIN
-from xrdmatch.xray import inverse_d_squared, reciprocal_metric
+from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
+from xrdmatch.diffraction.structure_factors import D_MAX, D_MIN
+from xrdmatch.library.reference_library import Entry, Library
+from xrdmatch.model.library_vectors import ideal_inputs
+from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.training.effects_numpy import measured_like
 
 # In the background of a shell Ctrl-C is ignored, and would be by the processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,8 +56,8 @@ def tiny_model(tmp_path_factory, library):
     """The folder of an untrained encoder over the made-up structures; the comparison of lines makes its answers right all the same."""
     torch = pytest.importorskip("torch", reason="a test model needs the train extra")
     pytest.importorskip("onnx", reason="a test model needs the train extra")
-    from xrdmatch.model import open_session, write_encoder
-    from xrdmatch.network import Encoder, export_onnx
+    from xrdmatch.model.folder import open_session, write_encoder
+    from xrdmatch.training.networks import Encoder, export_onnx
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
@@ -71,7 +72,7 @@ def tiny_model(tmp_path_factory, library):
 def write_scan(path, library: Library, row: int, seed: int = 0, wavelength: bool = False) -> None:
     """A scan of one library entry as a laboratory would record it, as columns of text; `wavelength` puts Cu K-alpha into the header."""
     grid = Recipe().grid
-    from xrdmatch.physics import Hardness
+    from xrdmatch.training.effects_numpy import Hardness
 
     quiet = Hardness(strain=0.0, breathing=0.0, impurity=0.0, halo=0.0, texture=0.0, guest=0.0, scatter=0.0, counts=(4.2, 4.2), cut=0.0)
     counts, _ = measured_like(library, np.array([row]), grid, np.random.default_rng(seed), quiet)

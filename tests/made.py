@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xrdmatch.pattern import Pattern
-from xrdmatch.xray import CU_K_ALPHA, inverse_d_squared, lorentz_polarisation, reciprocal_metric
+from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.diffraction.radiation import CU_K_ALPHA, inverse_d_squared, lorentz_polarisation, reciprocal_metric
 
 
 def angles_of(library, row, wavelength=CU_K_ALPHA, strain=(0.0, 0.0, 0.0)):

@@ -11,13 +11,13 @@ import made
 import numpy as np
 import pytest
 
-from xrdmatch import add as module
-from xrdmatch import files
-from xrdmatch.add import add, extended, load_entries
 from xrdmatch.errors import LibraryError, ModelError
-from xrdmatch.identify import Identifier
-from xrdmatch.library import Library
-from xrdmatch.model import Model
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model import add as module
+from xrdmatch.model.add import add, extended, load_entries
+from xrdmatch.model.folder import Model
+from xrdmatch.search.identify import Identifier
+from xrdmatch.system import atomic_files
 
 FRAME = ["Zn1 Zn 0 0 0", "O1 O 0.2 0 0", "C1 C 0.3 0.1 0", "C2 C 0.5 0.5 0.1"]
 OTHER = ["Cu1 Cu 0.1 0.2 0.3", "O1 O 0.7 0.2 0", "N1 N 0.4 0.1 0.8", "C2 C 0.5 0.45 0.1"]
@@ -154,7 +154,7 @@ def test_an_interrupted_write_leaves_the_old_model(tiny_model, sources, tmp_path
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    target = {"library": (Library, "save"), "rename": (files.os, "replace"), "flush": (files.os, "fsync")}[fails]
+    target = {"library": (Library, "save"), "rename": (atomic_files.os, "replace"), "flush": (atomic_files.os, "fsync")}[fails]
     with monkeypatch.context() as patch:
         patch.setattr(*target, stop)
         with pytest.raises(KeyboardInterrupt):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from test_evaluate import labels, run  # noqa: F401
 
-from xrdmatch import baselines as b
-from xrdmatch.augment import AugmentedSet, Rows, library_profiles, write_shuffled
-from xrdmatch.denoise import PAPER_GRID
 from xrdmatch.errors import LibraryError
-from xrdmatch.evaluate import read_labels
-from xrdmatch.library import Library
+from xrdmatch.evaluation import baselines as b
+from xrdmatch.evaluation.labelled_scans import read_labels
+from xrdmatch.library.reference_library import Library
+from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+from xrdmatch.training.training_set import AugmentedSet, Rows, library_profiles, write_shuffled
 
 sklearn = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs the baselines extra")
 

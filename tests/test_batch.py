@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xrdmatch.identify import Identifier
+from xrdmatch.search.identify import Identifier
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "batch_trial.py"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xrdmatch.breathing import STEP, series, with_breathing
-from xrdmatch.library import Entry, Library
+from xrdmatch.library.breathing import STEP, series, with_breathing
+from xrdmatch.library.reference_library import Entry, Library
 
 
 def made_up(*anchors: tuple[str, tuple[float, ...]]) -> Library:

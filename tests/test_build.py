@@ -6,12 +6,12 @@ import cifs
 import numpy as np
 import pytest
 
-from xrdmatch.build import KEEP_ABOVE, BuildReport, build, entry_of, metals
+from xrdmatch.diffraction.radiation import lorentz_polarisation, two_theta
+from xrdmatch.diffraction.structure import parse_cif
+from xrdmatch.diffraction.structure_factors import reflections
 from xrdmatch.errors import LibraryError, StructureError
-from xrdmatch.library import Library
-from xrdmatch.simulate import reflections
-from xrdmatch.structure import parse_cif
-from xrdmatch.xray import lorentz_polarisation, two_theta
+from xrdmatch.library.build import KEEP_ABOVE, BuildReport, build, entry_of, metals
+from xrdmatch.library.reference_library import Library
 
 
 def text(seed, atoms=12):
@@ -139,7 +139,7 @@ def test_an_interruption_keeps_the_old_library(folder, tmp_path):
 
 
 def test_checkpoints_are_written_on_the_way(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("xrdmatch.build._CHECKPOINT", 10)
+    monkeypatch.setattr("xrdmatch.library.build._CHECKPOINT", 10)
     sizes = []
 
     def progress(_):

@@ -18,7 +18,7 @@ import pytest
 from xrdmatch import __version__
 from xrdmatch.cli import inputs
 from xrdmatch.cli.app import main
-from xrdmatch.library import Library
+from xrdmatch.library.reference_library import Library
 
 SALT = """data_{name}
 _cell_length_a 5.6402
@@ -219,7 +219,7 @@ def test_order_does_not_depend_on_the_number_of_workers(run, tiny_model, scans):
 
 
 def test_a_defect_in_one_file_does_not_stop_the_batch(run, tiny_model, scans, monkeypatch):
-    from xrdmatch.identify import Identifier
+    from xrdmatch.search.identify import Identifier
 
     honest = Identifier.identify
 
@@ -287,9 +287,9 @@ def test_a_mistyped_choice_lists_the_choices(run, scans):
 
 
 def test_a_mistyped_model_or_file_gets_a_suggestion(run, tiny_model, scans, monkeypatch):
-    from xrdmatch import model
+    from xrdmatch.model import folder
 
-    monkeypatch.setattr(model, "shipped_models", lambda: ["mof-encoder"])
+    monkeypatch.setattr(folder, "shipped_models", lambda: ["mof-encoder"])
     code, _, err = run("identify", scans / "a.xy", "--model", "mof-encodre")
     assert code == 1
     assert "did you mean mof-encoder?" in err
@@ -327,7 +327,7 @@ def test_an_unknown_model_is_an_error_that_says_what_exists(run, scans):
 
 
 def test_cuda_is_an_error_where_it_cannot_run(run, tiny_model, scans):
-    from xrdmatch.model import cuda_obstacle
+    from xrdmatch.model.folder import cuda_obstacle
 
     if cuda_obstacle() is None:
         pytest.skip("CUDA may run here")
@@ -522,7 +522,7 @@ def test_training_says_when_bfloat16_is_slow(run, tiny_model, scans, tmp_path, m
     library, made = tiny_model / "library.h5", tmp_path / "set.h5"
     run("augment", library, "-o", made, "--noise", scans, "--copies", 2, "--limit", 4)
     for units, precision, said in ((False, "bfloat16", True), (True, "bfloat16", False), (False, "float32", False)):
-        monkeypatch.setattr("xrdmatch.network.has_half_precision", lambda device, units=units: units)
+        monkeypatch.setattr("xrdmatch.training.networks.has_half_precision", lambda device, units=units: units)
         folder = tmp_path / f"{units}-{precision}"
         code, _, err = run("train", made, "-o", folder, "--epochs", 1, "--precision", precision, "--library", library, "--device", "cpu", "--jobs", 1)
         assert code == 0
@@ -543,7 +543,7 @@ def test_a_noise_source_has_to_cover_half_of_the_grid(run, tiny_model, scans, tm
 
 
 def test_augment_takes_the_ids_of_a_file(run, tiny_model, scans, tmp_path):
-    from xrdmatch.augment import AugmentedSet
+    from xrdmatch.training.training_set import AugmentedSet
 
     ids, made = tmp_path / "ids.txt", tmp_path / "set.h5"
     ids.write_text("EEEEEE_clean\nAAAAAA_clean\n")
@@ -615,7 +615,7 @@ def test_augment_warns_of_noise_that_drowns_the_patterns(run, library, tmp_path)
 
 
 def test_augment_by_physics_and_mixed(run, tiny_model, scans, tmp_path):
-    from xrdmatch.augment import AugmentedSet
+    from xrdmatch.training.training_set import AugmentedSet
 
     library, out = tiny_model / "library.h5", tmp_path / "set.h5"
     code, _, err = run("augment", library, "-o", out, "--method", "physics", "--copies", 4, "--level", "hard", "--blank", scans / "a.xy")

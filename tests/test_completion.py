@@ -53,7 +53,7 @@ def test_what_the_shells_are_told(home, line, wanted):
 
 
 def test_models_are_completed(home):
-    from xrdmatch.model import shipped_models
+    from xrdmatch.model.folder import shipped_models
 
     line = "xrdmatch identify --model "
     told = asked(home, _XRDMATCH_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD="3")

@@ -76,7 +76,7 @@ def missing(needs):
     """Why a block cannot run here, or nothing."""
     for need in (needs or "").split(", "):
         if need == "model":
-            from xrdmatch.model import DEFAULT, shipped_models
+            from xrdmatch.model.folder import DEFAULT, shipped_models
 
             if DEFAULT not in shipped_models():
                 return f"the model {DEFAULT} is not in this tree"
@@ -251,7 +251,7 @@ def test_every_command_is_in_the_readme_and_the_tutorial_shows_it():
 
 
 def test_json_fields_are_those_of_the_results():
-    from xrdmatch.identify import Identification, Match
+    from xrdmatch.search.identify import Identification, Match
 
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     section = page.split("### The JSON of `identify`")[1].split("\n## ")[0]
@@ -307,7 +307,7 @@ def test_constants_in_the_method_are_those_of_the_code():
 
 
 def test_levels_in_the_method_are_those_of_the_code():
-    from xrdmatch.physics import LEVELS, Hardness
+    from xrdmatch.training.effects_numpy import LEVELS, Hardness
 
     stated = {row[1]: row[2:5] for row in rows(ROOT / "docs" / "method.md") if row[1].startswith("`Hardness.")}
     assert set(stated) == {f"`Hardness.{field.name}`" for field in dataclasses.fields(Hardness)}
@@ -381,7 +381,7 @@ def test_the_sample_is_what_its_script_makes():
     if why:
         pytest.skip(why)
     import xrdmatch
-    from xrdmatch.model import Model
+    from xrdmatch.model.folder import Model
 
     made = script_module("make_sample").scan(Model.load().library)
     shipped = xrdmatch.read(ROOT / SAMPLES / "hkust-1.xy")
@@ -398,7 +398,7 @@ def test_the_idealised_frameworks_are_sound(name, formula, edge):
     """The composition is right, and no two atoms come closer than a C-H bond: symmetry and bond lengths fit together."""
     import numpy as np
 
-    from xrdmatch.structure import load
+    from xrdmatch.diffraction.structure import load
 
     structure = load(ROOT / SAMPLES / f"{name}.cif")
     assert structure.formula == formula

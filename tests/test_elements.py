@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from xrdmatch.chemistry import holding
 from xrdmatch.cli.app import app
 from xrdmatch.errors import LibraryError
-from xrdmatch.identify import Identifier
-from xrdmatch.lookup import Lookup
-from xrdmatch.model import Model
+from xrdmatch.library.composition import holding
+from xrdmatch.library.line_index import Lookup
+from xrdmatch.model.folder import Model
+from xrdmatch.search.identify import Identifier
 
 
 def test_elements_and_hydrogen_are_let_in_and_others_left_out(library):

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xrdmatch.build import entry_of
-from xrdmatch.chemistry import composition, compound, metals_of, skeleton, undecided
-from xrdmatch.families import KIN, SAME, assign_families, place_new, relatives, signals, similarity
-from xrdmatch.library import Library
-from xrdmatch.structure import Structure
+from xrdmatch.diffraction.structure import Structure
+from xrdmatch.library.build import entry_of
+from xrdmatch.library.composition import composition, compound, metals_of, skeleton, undecided
+from xrdmatch.library.families import KIN, SAME, assign_families, place_new, relatives, signals, similarity
+from xrdmatch.library.reference_library import Library
 
 CELLS = {
     "cubic": (17.0, 17.0, 17.0, 90.0, 90.0, 90.0),

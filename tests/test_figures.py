@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="figures need the plot extra")
 
-from xrdmatch import canvas, figures
+from xrdmatch.diffraction.structure import load
 from xrdmatch.errors import XrdMatchError
-from xrdmatch.identify import Identifier, error_result
-from xrdmatch.structure import load
+from xrdmatch.report import figure_style, figures
+from xrdmatch.search.identify import Identifier, error_result
 
 
 @pytest.fixture(scope="module")
@@ -99,27 +99,27 @@ def test_a_square_root_axis_copes_with_negative_counts(answer):
     from dataclasses import replace
 
     shifted = replace(answer, measured=answer.measured.with_intensity(answer.measured.intensity - 150.0))
-    canvas.png(figures.identification_figure(shifted, scale="sqrt"))
+    figure_style.png(figures.identification_figure(shifted, scale="sqrt"))
 
 
 @pytest.mark.parametrize("size", ["single", "double"])
 def test_figures_have_the_width_of_a_column(answer, size, tmp_path):
     figure = figures.identification_figure(answer, size)
-    assert figure.get_size_inches()[0] * 25.4 == pytest.approx(canvas.WIDTHS[size])
-    canvas.save(figure, tmp_path / "a.svg")
+    assert figure.get_size_inches()[0] * 25.4 == pytest.approx(figure_style.WIDTHS[size])
+    figure_style.save(figure, tmp_path / "a.svg")
     width = ET.parse(tmp_path / "a.svg").getroot().get("width")
-    assert float(width.removesuffix("pt")) / 72 * 25.4 == pytest.approx(canvas.WIDTHS[size], abs=0.1)
+    assert float(width.removesuffix("pt")) / 72 * 25.4 == pytest.approx(figure_style.WIDTHS[size], abs=0.1)
     with pytest.raises(ValueError, match="single, double"):
         figures.identification_figure(answer, "triple")
 
 
 def test_pdf_fonts_are_embedded_and_no_file_refers_to_others(answer, tmp_path):
-    canvas.save(figures.identification_figure(answer), tmp_path / "a.pdf")
+    figure_style.save(figures.identification_figure(answer), tmp_path / "a.pdf")
     content = (tmp_path / "a.pdf").read_bytes()
     assert content.startswith(b"%PDF")
     assert b"/FontFile2" in content
     assert b"/Type3" not in content
-    canvas.save(figures.identification_figure(answer), tmp_path / "a.svg")
+    figure_style.save(figures.identification_figure(answer), tmp_path / "a.svg")
     svg = (tmp_path / "a.svg").read_text()
     assert "<text" not in svg
     assert "<image" not in svg
@@ -130,16 +130,16 @@ def test_pdf_fonts_are_embedded_and_no_file_refers_to_others(answer, tmp_path):
 @pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
 def test_the_same_call_writes_the_same_bytes(answer, tmp_path, suffix):
     for name in ("a", "b"):
-        canvas.save(figures.identification_figure(answer), tmp_path / f"{name}.{suffix}")
+        figure_style.save(figures.identification_figure(answer), tmp_path / f"{name}.{suffix}")
     assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
 def test_several_figures_become_pages(answer, tmp_path):
-    with canvas.Book(tmp_path / "all.pdf") as book:
+    with figure_style.Book(tmp_path / "all.pdf") as book:
         for _ in range(3):
             book.add(figures.identification_figure(answer))
     assert len(re.findall(rb"/Type /Page\b", (tmp_path / "all.pdf").read_bytes())) == 3
-    book = canvas.Book(tmp_path / "all.svg")
+    book = figure_style.Book(tmp_path / "all.svg")
     book.add(figures.identification_figure(answer))
     with pytest.raises(XrdMatchError, match=r"holds one picture; write a \.pdf"):
         book.add(figures.identification_figure(answer))
@@ -148,19 +148,19 @@ def test_several_figures_become_pages(answer, tmp_path):
 
 
 def test_files_appear_whole_or_not_at_all(answer, tmp_path):
-    with contextlib.suppress(RuntimeError), canvas.Book(tmp_path / "a.pdf") as book:
+    with contextlib.suppress(RuntimeError), figure_style.Book(tmp_path / "a.pdf") as book:
         book.add(figures.identification_figure(answer))
         raise RuntimeError
-    with canvas.Book(tmp_path / "b.pdf"):
+    with figure_style.Book(tmp_path / "b.pdf"):
         pass  # nothing came
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(XrdMatchError, match="cannot be written"):
-        canvas.Book(tmp_path / "absent" / "a.pdf")
+        figure_style.Book(tmp_path / "absent" / "a.pdf")
     (tmp_path / "folder.pdf").mkdir()
     with pytest.raises(XrdMatchError, match="cannot be written"):
-        canvas.Book(tmp_path / "folder.pdf")
+        figure_style.Book(tmp_path / "folder.pdf")
     with pytest.raises(XrdMatchError, match=r"can draw \.pdf \.svg \.png, got the suffix '\.tif'"):
-        canvas.Book(tmp_path / "a.tif")
+        figure_style.Book(tmp_path / "a.tif")
 
 
 def test_the_users_own_settings_stay_as_they_are(answer):
@@ -192,8 +192,8 @@ def test_long_names_lose_their_middle():
 
 
 def test_a_simulated_pattern_has_its_lines(salt):
-    from xrdmatch.pattern import Grid
-    from xrdmatch.simulate import simulate_pattern
+    from xrdmatch.diffraction.pattern import Grid
+    from xrdmatch.diffraction.structure_factors import simulate_pattern
 
     pattern = simulate_pattern(salt, Grid(20.0, 60.0, 0.02, 1.540593))
     lines = figures.simulated_lines(salt, pattern)

@@ -16,8 +16,8 @@ import pytest
 import scanfiles as make
 
 from xrdmatch import formats
+from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError, XrdMatchError
-from xrdmatch.pattern import Pattern
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 needs_shared = pytest.mark.skipif(not (SHARED / "formats").is_dir(), reason="real instrument files are not part of the project (../shared)")

@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xrdmatch import formats
+from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError
-from xrdmatch.pattern import Pattern
 
 pytest.importorskip("resource", reason="peak memory is measured where the system tells it (not on Windows)")
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from xrdmatch import formats
-from xrdmatch.add import add
-from xrdmatch.augment import write_shuffled
-from xrdmatch.build import build
-from xrdmatch.cli.shared import output_stream
+from xrdmatch.cli.options import output_stream
 from xrdmatch.errors import LibraryError, ModelError, XrdMatchError
-from xrdmatch.model import Model
+from xrdmatch.library.build import build
+from xrdmatch.model.add import add
+from xrdmatch.model.folder import Model
+from xrdmatch.training.training_set import write_shuffled
 
 resource = pytest.importorskip("resource", reason="the system sets no limits on files")
 FULL = "File too large"
@@ -72,7 +72,7 @@ def test_add(tmp_path, tiny_model):
 
 def test_train(tmp_path):
     pytest.importorskip("torch", reason="needs the train extra")
-    from xrdmatch.train import train_classifier
+    from xrdmatch.training.classifier import train_classifier
 
     rng = np.random.default_rng(0)
     write_shuffled([rng.random((3, 2251))], ["a", "b", "c"], [rng.random(2251)], tmp_path / "set.h5", copies=4)

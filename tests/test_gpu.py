@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xrdmatch import formats, model
+from xrdmatch import formats
 from xrdmatch.errors import ModelError
-from xrdmatch.evaluate import read_labels
-from xrdmatch.identify import Identifier
+from xrdmatch.evaluation.labelled_scans import read_labels
+from xrdmatch.model import folder
+from xrdmatch.search.identify import Identifier
 
 MEASURED = Path(__file__).resolve().parents[2] / "shared" / "measured"
 SIMILARITY = 1e-3
@@ -39,16 +40,16 @@ def differences(one, other):
 
 @pytest.mark.gpu
 def test_cpu_and_cuda_agree_over_all_measured_scans():
-    if (why := model.cuda_obstacle()) is not None:
+    if (why := folder.cuda_obstacle()) is not None:
         pytest.skip(why)
     if not (MEASURED / "labels.csv").is_file():
         pytest.skip("the measured scans are not beside this checkout (../shared/measured)")
     try:
-        model.find_model(model.DEFAULT)
+        folder.find_model(folder.DEFAULT)
     except ModelError as error:
         pytest.skip(str(error))
     with_cpu, with_cuda = Identifier(None, "cpu"), Identifier(None, "cuda")
-    assert with_cuda.model.session.provider == model.CUDA
+    assert with_cuda.model.session.provider == folder.CUDA
     apart = {}
     for pattern, wavelength in scans():
         one, other = (identifier.identify(pattern, wavelength) for identifier in (with_cpu, with_cuda))
@@ -87,8 +88,8 @@ def test_one_line_says_why_the_cpu_is_taken(tiny_model, scans, monkeypatch, caps
     """Once a run, whatever the number of files and processes; not with --quiet, nor where the CPU was asked for."""
     from xrdmatch.cli.app import main
 
-    monkeypatch.setattr(model, "cuda_obstacle", lambda: "the NVIDIA driver finds no GPU")
-    monkeypatch.setattr(model, "nvidia_driver", lambda: object())
+    monkeypatch.setattr(folder, "cuda_obstacle", lambda: "the NVIDIA driver finds no GPU")
+    monkeypatch.setattr(folder, "nvidia_driver", lambda: object())
     monkeypatch.setenv("NO_COLOR", "1")
     files = [str(scans / name) for name in ("a.xy", "b.xy")] * number
     for options, lines in (([], 1), (["--quiet"], 0), (["--device", "cpu"], 0)):
@@ -107,7 +108,7 @@ def test_one_line_says_why_the_cpu_is_taken(tiny_model, scans, monkeypatch, caps
 def test_asked_for_cuda_where_there_is_none(tiny_model, scans, monkeypatch, capsys):
     from xrdmatch.cli.app import main
 
-    if model.cuda_obstacle() is None:
+    if folder.cuda_obstacle() is None:
         pytest.skip("CUDA runs here")
     monkeypatch.setattr("sys.argv", ["xrdmatch", "identify", str(scans / "a.xy"), "--model", str(tiny_model), "--device", "cuda"])
     with pytest.raises(SystemExit) as end:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 
 import made
 import numpy as np
 import pytest
 
+from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.errors import LibraryError, ModelError
-from xrdmatch.identify import Identification, Identifier, Match, error_result
-from xrdmatch.library import Library
-from xrdmatch.lookup import Lookup
-from xrdmatch.model import Model, write_encoder
-from xrdmatch.pattern import Grid, Pattern
-from xrdmatch.recipe import Recipe
+from xrdmatch.library.line_index import Lookup
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.folder import Model, write_encoder
+from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.search.identify import Identification, Identifier, Match, error_result
 
 ROWS = range(5)
 CU, CO, MO = 1.541871, 1.79026, 0.71073
@@ -297,7 +296,7 @@ class TestSecondPhase:
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         monkeypatch.setattr(identifier, "calibration_beside", Told(chance))
         asked = []
-        monkeypatch.setattr(sys.modules["xrdmatch.identify"], "polished", lambda library, fits, measured: asked.append(fits.rows.tolist()) or fits)
+        monkeypatch.setattr("xrdmatch.search.identify.polished", lambda library, fits, measured: asked.append(fits.rows.tolist()) or fits)
         answer = identifier.identify(pattern)
         assert any(match.phase == 2 for match in answer.matches)
         assert len(asked) == refined
@@ -428,7 +427,7 @@ def classifier(tmp_path_factory, library):
     """An untrained reference network over the made-up structures."""
     torch = pytest.importorskip("torch", reason="a test model needs the train extra")
     pytest.importorskip("onnx", reason="a test model needs the train extra")
-    from xrdmatch.network import Wang2020, export_onnx
+    from xrdmatch.training.networks import Wang2020, export_onnx
 
     folder = tmp_path_factory.mktemp("models") / "wang"
     folder.mkdir()
@@ -457,7 +456,7 @@ class TestClassifier:
 
     def test_the_network_alone_chooses_the_labels(self, classifier, library, monkeypatch):
         """However badly its lines fit, the likeliest label stays an answer."""
-        monkeypatch.setattr(sys.modules["xrdmatch.identify"], "VERIFY", 2)
+        monkeypatch.setattr("xrdmatch.search.identify.VERIFY", 2)
         identifier = Identifier(classifier, "cpu")
         for row in range(len(library)):
             pattern = made.scan(library, row)

@@ -15,7 +15,7 @@ import conftest
 import numpy as np
 import pytest
 
-from xrdmatch.model import Model
+from xrdmatch.model.folder import Model
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals and process groups of POSIX")
 PATIENCE = 60.0

@@ -7,12 +7,12 @@ import gemmi
 import numpy as np
 import pytest
 
-from xrdmatch.build import entry_of
-from xrdmatch.indexed import conventional
-from xrdmatch.lattice import allowed, centring, conventional_axes, lattice_directions, lattice_group, tied_axes
-from xrdmatch.simulate import conventional_lines, reflections
-from xrdmatch.structure import parse_cif
-from xrdmatch.xray import inverse_d_squared, reciprocal_metric
+from xrdmatch.diffraction.lattice import allowed, centring, conventional_axes, lattice_directions, lattice_group, tied_axes
+from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
+from xrdmatch.diffraction.structure import parse_cif
+from xrdmatch.diffraction.structure_factors import conventional_lines, reflections
+from xrdmatch.library.build import entry_of
+from xrdmatch.search.indexed_lines import conventional
 
 #: Steps to the other lattice points of a centred cell.
 STEPS = {

@@ -1,4 +1,4 @@
-"""The order of the modules, and the one door of each heavy library."""
+"""The order of the packages, and the one door of each heavy library."""
 
 import ast
 import subprocess
@@ -9,39 +9,45 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "xrdmatch"
 
-#: A module imports only from modules before it. A folder is one module.
-_TABLE = """
-    errors  files  workers
-    xray  pattern  profile  formats  sources  structure  lattice  library  denoise  recipe  onnxfile  lookup  model  head  match  adjust
-    evidence  indexed  preflight
-    ranks  network  simulate  breathing  physics  physics_torch  augment  build  names  chemistry  families  calibration  verify  phases  calibrate
-    train  train_encoder  add
-    identify  overlay  canvas  figures  wording  page  exchange  sketch  table  notebook  evaluate  baselines  maps  explain  report  cli  __main__
-"""
-ORDER = _TABLE.split()
+#: A package imports only from itself and from packages before it; errors, version and the commands' entry are modules of their own.
+ORDER = [
+    "errors",
+    "version",
+    "system",
+    "diffraction",
+    "formats",
+    "preprocessing",
+    "library",
+    "model",
+    "search",
+    "training",
+    "evaluation",
+    "report",
+    "cli",
+    "__main__",
+]
 
-#: What trains.
-TRAINING = {"ranks", "network", "physics_torch", "train", "train_encoder"}
-#: The modules that may import a heavy library, and those that may do so outside a function.
+#: The packages or modules that may import a heavy library, and those that may do so outside a function.
 DOORS = {
-    "torch": (TRAINING, TRAINING),
-    "onnxruntime": ({"model", "cli"}, set()),
-    "h5py": ({"library", "augment"}, set()),
-    "distributed": ({"workers"}, set()),
-    "dask": ({"workers"}, set()),
-    "gemmi": ({"structure", "simulate"}, {"structure", "simulate"}),
-    "spglib": ({"lattice"}, set()),
-    "pymatgen": ({"structure", "simulate"}, set()),
+    "torch": ({"training"}, {"training"}),
+    "onnx": ({"training"}, set()),
+    "onnxruntime": ({"model.folder", "cli"}, set()),
+    "h5py": ({"library.reference_library", "training.training_set"}, set()),
+    "distributed": ({"system.parallel"}, set()),
+    "dask": ({"system.parallel"}, set()),
+    "gemmi": ({"diffraction.structure", "diffraction.structure_factors"}, {"diffraction.structure", "diffraction.structure_factors"}),
+    "spglib": ({"diffraction.lattice"}, set()),
+    "pymatgen": ({"diffraction.structure", "diffraction.structure_factors"}, set()),
     "typer": ({"cli"}, {"cli"}),
-    "rich": ({"table", "report", "cli"}, set()),
+    "rich": ({"report", "cli"}, set()),
     "watchfiles": ({"cli"}, set()),
-    "matplotlib": ({"canvas", "figures", "maps", "explain"}, set()),
-    "sklearn": ({"baselines", "maps"}, set()),
-    "scipy": (set(ORDER), set()),
+    "matplotlib": ({"report"}, set()),
+    "sklearn": ({"evaluation"}, set()),
+    "scipy": ({"search.probability"}, set()),  # fits weights, never at identify
 }
 
-#: The only imports of a later module: what a notebook shows of a value, and only when it asks.
-SHOWN = {("identify", "notebook"), ("pattern", "notebook")}
+#: The only imports of a later package: what a notebook shows of a value, and only when it asks.
+SHOWN_BY_NOTEBOOK = {"search.identify", "diffraction.pattern"}
 
 #: What the readers of the formats share; they never import one another.
 SHARED_BY_FORMATS = {"scan", "columns", "ranges", "containers", "export", "__init__"}
@@ -49,8 +55,14 @@ SHARED_BY_FORMATS = {"scan", "columns", "ranges", "containers", "export", "__ini
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
-def layer(path):
+def package(path):
+    """`search` of xrdmatch/search/pipeline.py."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def module(path):
+    """`search.pipeline` of xrdmatch/search/pipeline.py."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def imports(path):
@@ -65,38 +77,42 @@ def imports(path):
             yield from ((f"{node.module}.{name.name}", node not in inner) for name in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_to_earlier_modules(path):
-    here = layer(path)
-    assert here in ORDER, f"{here} has no place in the order of the modules"
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_imports_point_to_earlier_packages(path):
+    here = package(path)
+    assert here in ORDER, f"{here} has no place in the order of the packages"
     for name, outside in imports(path):
         parts = name.split(".")
-        if (here, parts[1] if len(parts) > 1 else "") in SHOWN:
+        if module(path) in SHOWN_BY_NOTEBOOK and parts[:3] == ["xrdmatch", "report", "notebook"]:
             assert not outside
-        elif parts[0] == "xrdmatch" and parts[1] in ORDER and parts[1] != here:
-            assert ORDER.index(parts[1]) < ORDER.index(here), f"{here} imports {parts[1]}, which comes after it"
+        elif parts[0] == "xrdmatch":
+            assert [*parts, ""][1] in ORDER, f"{module(path)} imports {name}; the package itself is for users"
+            assert ORDER.index(parts[1]) <= ORDER.index(here), f"{module(path)} imports {name}, of a package after its own"
         if here == "formats" and parts[:2] == ["xrdmatch", "formats"] and path.stem not in SHARED_BY_FORMATS:
             assert parts[2] in SHARED_BY_FORMATS, f"the reader {path.stem} imports the reader {parts[2]}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", FILES, ids=module)
 def test_heavy_libraries_have_one_door(path):
     for name, outside in imports(path):
-        anywhere, outermost = DOORS.get(name.split(".")[0], (set(ORDER), set(ORDER)))
-        assert layer(path) in anywhere, f"{path.name} imports {name}; its door is {sorted(anywhere)}"
-        assert not outside or layer(path) in outermost, f"{path.name} imports {name} outside a function"
+        if name.split(".")[0] not in DOORS:
+            continue
+        anywhere, outermost = DOORS[name.split(".")[0]]
+        here = {package(path), module(path)}
+        assert here & anywhere, f"{module(path)} imports {name}; its door is {sorted(anywhere)}"
+        assert not outside or here & outermost, f"{module(path)} imports {name} outside a function"
 
 
 @pytest.mark.parametrize(
-    ("module", "absent"),
+    ("loaded", "absent"),
     [
         ("xrdmatch", "numpy onnxruntime scipy h5py gemmi spglib pymatgen torch matplotlib rich typer"),
         ("xrdmatch.cli.app", "numpy onnxruntime scipy h5py gemmi spglib pymatgen torch matplotlib"),
         ("xrdmatch.cli.pool", "numpy onnxruntime scipy h5py gemmi spglib pymatgen torch matplotlib typer rich"),  # which workers begin with
-        ("xrdmatch.identify", "scipy gemmi spglib pymatgen torch matplotlib typer"),
+        ("xrdmatch.search.identify", "scipy gemmi spglib pymatgen torch matplotlib typer"),
     ],
 )
-def test_what_an_import_does_not_load(module, absent):
-    code = f"import sys, {module}; print(*(name for name in {absent.split()} if name in sys.modules))"
+def test_what_an_import_does_not_load(loaded, absent):
+    code = f"import sys, {loaded}; print(*(name for name in {absent.split()} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

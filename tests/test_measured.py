@@ -10,9 +10,9 @@ import pytest
 
 from xrdmatch import formats
 from xrdmatch.errors import ModelError
-from xrdmatch.evaluate import judge, read_labels
-from xrdmatch.identify import Identifier
-from xrdmatch.model import DEFAULT, find_model
+from xrdmatch.evaluation.labelled_scans import judge, read_labels
+from xrdmatch.model.folder import DEFAULT, find_model
+from xrdmatch.search.identify import Identifier
 
 MEASURED = Path(__file__).resolve().parents[2] / "shared" / "measured"
 
@@ -145,8 +145,8 @@ def test_blanks_are_unusable():
 
 @cache
 def with_minerals():
-    from xrdmatch.add import extended, load_entries
-    from xrdmatch.library import Library
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.add import extended, load_entries
 
     model = identifier().model
     return Identifier(extended(model, Library.from_entries(load_entries([MEASURED / "minerals"], []))))

@@ -77,7 +77,7 @@ def test_a_scan_that_cannot_be_read_leaves_no_picture(run, tiny_model, scans, tm
 
 
 def test_a_defect_of_the_drawing_costs_no_result(run, tiny_model, scans, tmp_path, monkeypatch):
-    from xrdmatch import figures
+    from xrdmatch.report import figures
 
     def fails(*_):
         raise ZeroDivisionError("made up")
@@ -134,8 +134,8 @@ def test_a_whole_process_draws(tiny_model, scans, tmp_path):
 
 
 def test_training_leaves_its_learning_curve_and_a_lack_of_matplotlib_costs_no_model(tmp_path, capsys, monkeypatch):
+    from xrdmatch.cli.options import Messages
     from xrdmatch.cli.outputs import draw_learning
-    from xrdmatch.cli.shared import Messages
 
     draw_learning(tmp_path, Messages())
     assert list(tmp_path.iterdir()) == []
@@ -156,8 +156,8 @@ def test_train_draws_as_a_command(run, tmp_path, library):
     pytest.importorskip("onnx", reason="needs the train extra")
     import numpy as np
 
-    from xrdmatch.augment import library_profiles, write_shuffled
-    from xrdmatch.denoise import PAPER_GRID
+    from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+    from xrdmatch.training.training_set import library_profiles, write_shuffled
 
     rng = np.random.default_rng(0)
     write_shuffled(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from xrdmatch.pattern import Grid, Pattern
-from xrdmatch.xray import ANODES, convert_two_theta
+from xrdmatch.diffraction.pattern import Grid, Pattern
+from xrdmatch.diffraction.radiation import ANODES, convert_two_theta
 
 CU, CO = ANODES["Cu"].k_alpha, ANODES["Co"].k_alpha
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from xrdmatch.augment import AugmentedSet
 from xrdmatch.errors import LibraryError
-from xrdmatch.library import format_of
+from xrdmatch.library.reference_library import format_of
+from xrdmatch.training.training_set import AugmentedSet
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

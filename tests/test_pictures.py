@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
 def test_the_pictures_are_those_of_the_script(tmp_path):
     pytest.importorskip("matplotlib", reason="needs the plot extra")
-    from xrdmatch.model import DEFAULT, shipped_models
+    from xrdmatch.model.folder import DEFAULT, shipped_models
 
     if DEFAULT not in shipped_models():
         pytest.skip(f"the model {DEFAULT} is not in this tree")

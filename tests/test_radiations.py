@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from xrdmatch import formats
+from xrdmatch.diffraction.radiation import ANODES
 from xrdmatch.errors import ModelError
-from xrdmatch.identify import Identifier
-from xrdmatch.model import DEFAULT, find_model
-from xrdmatch.xray import ANODES
+from xrdmatch.model.folder import DEFAULT, find_model
+from xrdmatch.search.identify import Identifier
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "radiations.py"
 

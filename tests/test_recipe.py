@@ -6,9 +6,9 @@ import naive
 import numpy as np
 import pytest
 
+from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.errors import ModelError
-from xrdmatch.pattern import Grid, Pattern
-from xrdmatch.recipe import Recipe, fill_outside, noise_sigma, opening, running_mean, smeared_noise
+from xrdmatch.preprocessing.recipe import Recipe, fill_outside, noise_sigma, opening, running_mean, smeared_noise
 
 GRID = Grid(5, 45, 0.04)
 RECIPES = {"search": Recipe(grid=GRID), "minmax": Recipe(kind="minmax", grid=GRID), "linear": Recipe(grid=GRID, power=1.0, gate=0.0)}

@@ -79,8 +79,8 @@ class TestFilter:
 
     def test_forms_are_those_of_the_command(self, library):
         """Our cut and the paper's filter, as --filter on and paper apply them."""
-        from xrdmatch.denoise import PAPER_GRID, denoise
-        from xrdmatch.pattern import Pattern
+        from xrdmatch.diffraction.pattern import Pattern
+        from xrdmatch.preprocessing.fft_filter import PAPER_GRID, denoise
 
         module = script("filter_effect")
         scan = module.make(library, 0, 1.5, np.random.default_rng(0))

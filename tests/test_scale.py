@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xrdmatch.library import Library
-from xrdmatch.lookup import Lookup
-from xrdmatch.model import DEFAULT, Model, shipped_models
-from xrdmatch.xray import inverse_d_squared, reciprocal_metric
+from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
+from xrdmatch.library.line_index import Lookup
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.folder import DEFAULT, Model, shipped_models
 
 pytestmark = pytest.mark.skipif(DEFAULT not in shipped_models(), reason=f"the model {DEFAULT} is not in this tree")
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "scale.py"

@@ -13,8 +13,8 @@ import pytest
 
 from xrdmatch.cli import inputs, pool, serving
 from xrdmatch.errors import ModelError
-from xrdmatch.model import Model
-from xrdmatch.workers import Workers
+from xrdmatch.model.folder import Model
+from xrdmatch.system.parallel import Workers
 
 
 class Doubling:
@@ -111,7 +111,7 @@ def test_the_answer_of_a_worker_that_vanished_reaches_no_other():
 
 def test_workers_that_share_a_session_answer_as_one_process_does(tiny_model, scans):
     """The path of a GPU, with a session on the CPU."""
-    from xrdmatch.identify import Identifier
+    from xrdmatch.search.identify import Identifier
 
     (scans / "broken.xy").write_text("no numbers\n")
     files = [(str(path), "") for path in sorted(scans.iterdir()) if path.suffix == ".xy"] * 4

@@ -6,8 +6,8 @@ import cifs
 import numpy as np
 import pytest
 
+from xrdmatch.diffraction.structure import check_cell, element_number, from_pymatgen, hill_formula, load, metals, parse, parse_cif, salvage
 from xrdmatch.errors import StructureError
-from xrdmatch.structure import check_cell, element_number, from_pymatgen, hill_formula, load, metals, parse, parse_cif, salvage
 
 ZN_O = ["Zn1 Zn 0 0 0", "O1 O 0.5 0.5 0.25"]
 

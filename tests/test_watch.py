@@ -18,8 +18,8 @@ from conftest import write_scan
 
 from xrdmatch.cli import inputs
 from xrdmatch.cli.watch import LOOK, PATIENCE, Watch
+from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError, XrdMatchError
-from xrdmatch.pattern import Pattern
 
 pytest.importorskip("watchfiles", reason="needs the watch extra")
 

@@ -15,22 +15,20 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from functools import lru_cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
+
+from xrdmatch.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from xrdmatch.diffraction.pattern import Grid, Pattern
+    from xrdmatch.diffraction.structure import Structure
     from xrdmatch.errors import LibraryError, ModelError, ReadError, StructureError, XrdMatchError
-    from xrdmatch.identify import Identification, Identifier, Match
-    from xrdmatch.library import Library
-    from xrdmatch.model import Model
-    from xrdmatch.pattern import Grid, Pattern
-    from xrdmatch.structure import Structure
-
-__version__ = "0.1.0"
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.folder import Model
+    from xrdmatch.search.identify import Identification, Identifier, Match
 
 __all__ = [
     "Grid",
@@ -52,16 +50,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Grid": "pattern",
-    "Identification": "identify",
-    "Library": "library",
+    "Grid": "diffraction.pattern",
+    "Identification": "search.identify",
+    "Library": "library.reference_library",
     "LibraryError": "errors",
-    "Match": "identify",
-    "Model": "model",
+    "Match": "search.identify",
+    "Model": "model.folder",
     "ModelError": "errors",
-    "Pattern": "pattern",
+    "Pattern": "diffraction.pattern",
     "ReadError": "errors",
-    "Structure": "structure",
+    "Structure": "diffraction.structure",
     "StructureError": "errors",
     "XrdMatchError": "errors",
 }
@@ -80,12 +78,13 @@ def identify(
     """Ranked frameworks and a verdict for a measured file or a `Pattern`.
 
     model: name or folder, by default the shipped one; it stays loaded for the next call. wavelength: angstrom, or a name such as "Cu" or "CoKa1";
-    overrides the file's. top: matches at most. filter_mode: the FFT filter (`xrdmatch.denoise`). range_index: of a file with several ranges, from 1.
+    overrides the file's. top: matches at most. filter_mode: the FFT filter, see `xrdmatch denoise`. range_index: of a file with several
+    ranges, from 1.
     Raises XrdMatchError: ReadError where the file cannot be read, ModelError or LibraryError where the model cannot run, or where the wavelength is
     not understood.
     """
-    from xrdmatch.pattern import Pattern
-    from xrdmatch.xray import parse_wavelength
+    from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.diffraction.radiation import parse_wavelength
 
     angstrom = parse_wavelength(str(wavelength)) if wavelength is not None else None
     if isinstance(source, Pattern):
@@ -111,15 +110,15 @@ def simulate(structure: str | os.PathLike[str] | Structure, grid: Grid | None = 
     grid: 2theta range, step and wavelength, by default 5 to 50 degrees by 0.02 with Cu K-alpha. fwhm: line width in degrees. eta: Lorentz share of
     the line shape. Raises StructureError where the file holds no usable structure.
     """
-    from xrdmatch.simulate import simulate_pattern
-    from xrdmatch.structure import Structure, load
+    from xrdmatch.diffraction.structure import Structure, load
+    from xrdmatch.diffraction.structure_factors import simulate_pattern
 
     return simulate_pattern(structure if isinstance(structure, Structure) else load(os.fspath(structure)), grid, fwhm, eta)
 
 
 def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
-    from xrdmatch.identify import Identifier
-    from xrdmatch.model import CONFIG, LIBRARY, Model, find_model
+    from xrdmatch.model.folder import CONFIG, LIBRARY, Model, find_model
+    from xrdmatch.search.identify import Identifier
 
     if isinstance(model, Model):
         return Identifier(model, device, top)
@@ -131,7 +130,7 @@ def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["a
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, changed: tuple[int, ...], device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
     """`changed` is the age of the folder's configuration and library: a model that was trained anew, or added to, is loaded anew."""
-    from xrdmatch.identify import Identifier
+    from xrdmatch.search.identify import Identifier
 
     return Identifier(folder, device, top)
 
@@ -144,14 +143,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `xrdmatch.identify` and `xrdmatch.simulate` functions: importing the submodules of these names would put the modules there."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in ("identify", "simulate") and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from xrdmatch import __version__
 from xrdmatch.cli.identify import identify
 from xrdmatch.cli.info import info
 from xrdmatch.cli.models import add, evaluate, train
@@ -19,6 +18,7 @@ from xrdmatch.cli.patterns import augment, denoise
 from xrdmatch.cli.pictures import explain, map_scans
 from xrdmatch.cli.simulate import simulate
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.version import __version__
 
 __all__ = ["app", "main"]
 
@@ -56,7 +56,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except XrdMatchError as error:
-            from xrdmatch.cli.shared import Messages
+            from xrdmatch.cli.options import Messages
 
             Messages().error(str(error))
             raise typer.Exit(1) from error

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from xrdmatch.cli import inputs, outputs, pool, shared
+from xrdmatch.cli import inputs, options, outputs, pool
 from xrdmatch.cli import watch as watching
 
 if TYPE_CHECKING:
-    from xrdmatch.identify import Identification
+    from xrdmatch.search.identify import Identification
 
 WATCH = "A folder that fills"
 #: Rows of the plot of a single scan; of several, each has one.
@@ -36,14 +36,14 @@ def identify(
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", help="Files, folders, patterns such as 'run*/*.raw', or - for standard input.")
     ] = None,
-    model: shared.ModelOption = None,
-    wavelength: shared.WavelengthOption = None,
+    model: options.ModelOption = None,
+    wavelength: options.WavelengthOption = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="json is one object a line and a file; csv one row a match.")] = Format.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="How many matches at most.")] = 5,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; members.")] = False,
-    filter_mode: shared.FilterOption = shared.Filter.auto,
-    recursive: shared.RecursiveOption = False,
+    filter_mode: options.FilterOption = options.Filter.auto,
+    recursive: options.RecursiveOption = False,
     watch: Annotated[
         Path | None,
         typer.Option("--watch", metavar="DIR", help="Then identify what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
@@ -51,7 +51,7 @@ def identify(
     settle: Annotated[
         float, typer.Option("--settle", min=0.1, help="Seconds without change after which a file is complete.", rich_help_panel=WATCH)
     ] = 2.0,
-    range_index: shared.RangeOption = None,
+    range_index: options.RangeOption = None,
     elements: Annotated[
         str | None, typer.Option("--elements", metavar="Zn,C,N,O", help="Name only structures of these elements; hydrogen is always let in.")
     ] = None,
@@ -63,22 +63,22 @@ def identify(
     html: outputs.HtmlOption = None,
     export: outputs.ExportOption = None,
     export_shifted: outputs.ShiftedOption = False,
-    device: shared.DeviceOption = shared.Device.auto,
+    device: options.DeviceOption = options.Device.auto,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", min=1, help="Parallel workers, from 24 files on; by default the cores this process may use, 16 at most."),
     ] = None,
-    scheduler: shared.SchedulerOption = None,
-    quiet: shared.QuietOption = False,
+    scheduler: options.SchedulerOption = None,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Name the framework in raw powder scans: a ranked list with a verdict.
 
     Formats are recognised by content (Bruker, PANalytical, Rigaku, STOE, text and more). A folder gives the files with a known ending.
     Exit code 1 where a file could not be read; the others are still identified.
     """
-    from xrdmatch import report
-    from xrdmatch.model import CPU, Model, usable_cores
-    from xrdmatch.workers import Workers
+    from xrdmatch.model.folder import CPU, Model, usable_cores
+    from xrdmatch.report import records
+    from xrdmatch.system.parallel import Workers
 
     paths = paths or []
     if not paths and watch is None:
@@ -87,8 +87,8 @@ def identify(
         raise typer.BadParameter("standard input (-) can be read once")
     if scheduler is not None and inputs.STDIN in paths:
         raise typer.BadParameter("standard input (-) cannot be read by other machines; give files with --scheduler")
-    wanted, unwanted = shared.symbols(elements), shared.symbols(exclude) or []
-    messages = shared.Messages(quiet)
+    wanted, unwanted = options.symbols(elements), options.symbols(exclude) or []
+    messages = options.Messages(quiet)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
     outputs.check_apart(export, [*paths, watch], recursive)
     asked = outputs.Asked(plot, plot_size, plot_scale, plot_format, html, export, export_shifted)
@@ -114,7 +114,7 @@ def identify(
             session = None if loaded.session.provider == CPU or scheduler is not None else loaded.session
         where = device.value if scheduler is not None else "cpu"
         job = pool.Job(model, top, wanted, unwanted, wavelength, filter_mode.value, range_index, where, detail=detail)
-        with shared.progress(shared.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
+        with options.progress(options.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
             come: Iterator[watching.Read] = iter(())
             if arrivals is not None:
                 messages.note(f"watching {watch}; Ctrl-C ends")
@@ -133,7 +133,7 @@ def identify(
                 bar.advance()
     messages.close()
     if watch is not None or (len(verdicts) > 1 and messages.live):
-        messages.note(report.summary(verdicts))
+        messages.note(records.summary(verdicts))
     if "error" in verdicts or sinks.failed:
         raise typer.Exit(1)
 
@@ -141,21 +141,21 @@ def identify(
 @contextmanager
 def _results(output: Path | None, format: Format, verbose: bool, grows: bool, plot: int) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
     """Where results go and what writes one there. A file appears whole at the end, or, where it `grows`, is added to as results come."""
-    from xrdmatch import report
+    from xrdmatch.report import records
 
     if not grows or output is None or str(output) == "-":
-        with shared.output_stream(output) as stream:
-            yield stream, report.writer(format.value, stream, verbose, plot)
+        with options.output_stream(output) as stream:
+            yield stream, records.writer(format.value, stream, verbose, plot)
         return
     with watching.added_to(output) as stream:
         before = os.fstat(stream.fileno()).st_size
-        write = report.writer(format.value, stream, verbose, plot)
+        write = records.writer(format.value, stream, verbose, plot)
         if format is Format.csv:
             watching.one_header(stream, before, output)
         yield stream, write
 
 
-def _told(results: Iterator[Identification], messages: shared.Messages) -> Iterator[Identification]:
+def _told(results: Iterator[Identification], messages: options.Messages) -> Iterator[Identification]:
     """The results as they come, with what has to be said of each on standard error."""
     for result in results:
         if result.verdict == "error":

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from xrdmatch import __version__
-from xrdmatch.cli import shared
+from xrdmatch.cli import options
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.version import __version__
 
 #: What decides how it runs and answers, and what the extras bring.
 PACKAGES = ("numpy", "h5py", "gemmi", "pymatgen", "typer", "rich", "matplotlib", "watchfiles", "distributed", "torch", "onnx")
@@ -26,12 +26,12 @@ class Format(StrEnum):
 
 
 def info(
-    model: shared.ModelOption = None,
-    device: shared.DeviceOption = shared.Device.auto,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = options.Device.auto,
     format: Annotated[Format, typer.Option("--format", "-f", help="json is one object.")] = Format.text,
 ) -> None:
     """Version, model, library and the execution provider that would run: paste it into a bug report."""
-    from xrdmatch.report import to_json
+    from xrdmatch.report.records import to_json
 
     facts = collect(model, device.value)
     if format is Format.json:
@@ -50,7 +50,7 @@ def collect(model: str | None, device: str) -> dict[str, Any]:
     """The facts, in the order they are printed; a model that does not load is a fact as well."""
     import onnxruntime
 
-    from xrdmatch.model import cuda_obstacle, shipped_folder, shipped_models, usable_cores
+    from xrdmatch.model.folder import cuda_obstacle, shipped_folder, shipped_models, usable_cores
 
     facts: dict[str, Any] = {
         "xrdmatch": __version__,
@@ -83,7 +83,7 @@ def _version_of(package: str) -> str:
 
 
 def _about_model(name: str | None, device: Any) -> dict[str, Any]:
-    from xrdmatch.model import Model
+    from xrdmatch.model.folder import Model
 
     model = Model.load(name, device)
     made = model.config.get("provenance") or {}

@@ -12,11 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from xrdmatch import files
 from xrdmatch.errors import ReadError, XrdMatchError
+from xrdmatch.system import atomic_files
 
 if TYPE_CHECKING:
-    from xrdmatch.pattern import Pattern
+    from xrdmatch.diffraction.pattern import Pattern
 
 STDIN = "-"
 #: Endings that a folder's files are taken by; a file that is named is read whatever it ends in.
@@ -91,7 +91,7 @@ def _folder(folder: Path, recursive: bool, omit: Files) -> tuple[list[str], list
     """The measured files of a folder, sorted, and the folders in it that are closed to us, with the reason."""
     found: list[str] = []
     closed: list[tuple[Path, str]] = []
-    for place, inner, names in os.walk(folder, onerror=lambda error: closed.append((Path(error.filename), files.reason(error)))):
+    for place, inner, names in os.walk(folder, onerror=lambda error: closed.append((Path(error.filename), atomic_files.reason(error)))):
         inner[:] = [name for name in inner if recursive and not name.startswith(".")]
         for item in (Path(place, name) for name in names if not name.startswith(".")):
             if item.is_file() and is_measured(item) and not (omit and _number(item.stat()) in omit):

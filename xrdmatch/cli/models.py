@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xrdmatch.cli import outputs, shared
+from xrdmatch.cli import options, outputs
 from xrdmatch.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
-    from xrdmatch.baselines import Compared
-    from xrdmatch.model import Model
+    from xrdmatch.evaluation.baselines import Compared
+    from xrdmatch.model.folder import Model
 
 #: Share of the loss of guessing from which a classifier has learned nothing.
 CHANCE = 0.98
@@ -61,11 +61,11 @@ def train(
         Path | None, typer.Option("--library", metavar="LIB.h5", rich_help_panel=CLASSIFIER, help="The labels' structures; identify needs them.")
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, rich_help_panel=ENCODER, help="Training steps.")] = 9000,
-    seed: shared.SeedOption = 0,
-    device: shared.DeviceOption = shared.Device.auto,
+    seed: options.SeedOption = 0,
+    device: options.DeviceOption = options.Device.auto,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first (torch.compile): a minute or so; for GPUs.")] = False,
-    jobs: shared.ThreadsOption = None,
-    quiet: shared.QuietOption = False,
+    jobs: options.ThreadsOption = None,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020.
 
@@ -76,9 +76,9 @@ def train(
     if not 0.0 <= lr < math.inf:
         raise typer.BadParameter(f"expected a number from 0, got {lr:g}", param_hint="--lr")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started; the others train and say nothing
-    messages = shared.Messages(quiet or not first)
+    messages = options.Messages(quiet or not first)
     kind = _network_for(source, network)
-    shared.refuse(context, ENCODER if kind is Network.wang2020 else CLASSIFIER, f"{source} trains {kind.value}")
+    options.refuse(context, ENCODER if kind is Network.wang2020 else CLASSIFIER, f"{source} trains {kind.value}")
     common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs, "compiled": compiled}
     try:
         if kind is Network.wang2020:
@@ -96,10 +96,11 @@ def train(
 
 def _network_for(source: Path, asked: Network | None) -> Network:
     """The network that this file trains. Raises LibraryError where it is neither a library nor an augmented set."""
-    from xrdmatch import augment, library
+    from xrdmatch.library import reference_library
+    from xrdmatch.training import training_set
 
-    formats = {augment.FORMAT: Network.wang2020, library.FORMAT: Network.encoder}
-    fits = formats.get(library.format_of(source))
+    formats = {training_set.FORMAT: Network.wang2020, reference_library.FORMAT: Network.encoder}
+    fits = formats.get(reference_library.format_of(source))
     if fits is None:
         raise LibraryError(f"{source}: expected a library (xrdmatch simulate) or an augmented set (xrdmatch augment)")
     if asked is not None and asked is not fits:
@@ -108,13 +109,13 @@ def _network_for(source: Path, asked: Network | None) -> Network:
     return fits
 
 
-def _classifier(source: Path, out: Path, library: Path | None, messages: shared.Messages, **options: Any) -> None:
-    from xrdmatch.augment import AugmentedSet
-    from xrdmatch.library import Library
-    from xrdmatch.network import has_half_precision, pick_device
-    from xrdmatch.train import train_classifier
+def _classifier(source: Path, out: Path, library: Path | None, messages: options.Messages, **settings: Any) -> None:
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.training.classifier import train_classifier
+    from xrdmatch.training.networks import has_half_precision, pick_device
+    from xrdmatch.training.training_set import AugmentedSet
 
-    if options["precision"] == Precision.bfloat16.value and not has_half_precision(pick_device(options["device"])):
+    if settings["precision"] == Precision.bfloat16.value and not has_half_precision(pick_device(settings["device"])):
         messages.warn("--precision bfloat16: this processor has no units for it; float32 would be several times as fast")
     labels = None
     if library is not None:
@@ -127,8 +128,8 @@ def _classifier(source: Path, out: Path, library: Path | None, messages: shared.
             labels = entries.subset([index[name] for name in data.ids])
     else:
         messages.warn("without --library the model folder has no structures, and identify cannot use it")
-    with shared.progress(messages, "training", None) as bar:
-        trained = train_classifier(source, out, library=labels, progress=_epochs_shown(bar, messages), **options)
+    with options.progress(messages, "training", None) as bar:
+        trained = train_classifier(source, out, library=labels, progress=_epochs_shown(bar, messages), **settings)
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items() if name.startswith("val_"))
     messages.note(f"{out}: {trained.epochs} epochs; {metrics}; torch and ONNX differ by {trained.parity:.1g}")
     with AugmentedSet(source) as data:
@@ -137,7 +138,7 @@ def _classifier(source: Path, out: Path, library: Path | None, messages: shared.
         messages.warn(f"the network learned nothing: its loss is that of chance, {chance:.2f}; try --lr 0.0003, another --seed, or less noise")
 
 
-def _epochs_shown(bar: Any, messages: shared.Messages) -> Callable[[Any], None]:
+def _epochs_shown(bar: Any, messages: options.Messages) -> Callable[[Any], None]:
     accuracy = ""
 
     def show(now: Any) -> None:
@@ -160,10 +161,10 @@ def _epochs_shown(bar: Any, messages: shared.Messages) -> Callable[[Any], None]:
     return show
 
 
-def _encoder(source: Path, out: Path, messages: shared.Messages, *, steps: int, threads: int | None, **options: Any) -> None:
-    from xrdmatch.train_encoder import train_model
+def _encoder(source: Path, out: Path, messages: options.Messages, *, steps: int, threads: int | None, **settings: Any) -> None:
+    from xrdmatch.training.encoder import train_model
 
-    with shared.progress(messages, "training", steps, "steps") as bar:
+    with options.progress(messages, "training", steps, "steps") as bar:
         recall = ""
 
         def show(now: Mapping[str, float]) -> None:
@@ -173,7 +174,7 @@ def _encoder(source: Path, out: Path, messages: shared.Messages, *, steps: int, 
             bar.update(completed=now["step"], description=f"loss {now['loss']:.3f}{recall}{last}")
 
         try:
-            made = train_model(source, out, steps=steps, threads=threads, progress=show, **options)
+            made = train_model(source, out, steps=steps, threads=threads, progress=show, **settings)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"training stopped; {out / 'checkpoint.pt'} is saved, go on with --resume") from error
     messages.note(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in made.items() if isinstance(value, float)))
@@ -185,13 +186,13 @@ def add(
     base: Annotated[
         str | None, typer.Option("--from", metavar="NAME|DIR", help="What a new folder is a copy of; the shipped model by default.")
     ] = None,
-    device: shared.DeviceOption = shared.Device.auto,
-    quiet: shared.QuietOption = False,
+    device: options.DeviceOption = options.Device.auto,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Put your own structures into a model, in seconds and without training."""
-    from xrdmatch.add import add as add_structures
+    from xrdmatch.model.add import add as add_structures
 
-    messages = shared.Messages(quiet)
+    messages = options.Messages(quiet)
     done = add_structures(sources, model, base, device.value)
     messages.note(f"{model}: {len(done.ids)} structures added; use it with --model {model}")
     messages.listed("join a family that powder diffraction cannot tell them from", [(name, f"{name}: {family}") for name, family in done.alike])
@@ -209,9 +210,9 @@ class EvaluationFormat(StrEnum):
 
 def evaluate(
     labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Columns file, label, accepted (regular expression), wavelength, kind.")],
-    model: shared.ModelOption = None,
+    model: options.ModelOption = None,
     join: Annotated[list[Path] | None, typer.Option("--join", metavar="SOURCE", help="Structures that join the library for this run only.")] = None,
-    filter_mode: shared.FilterOption = shared.Filter.auto,
+    filter_mode: options.FilterOption = options.Filter.auto,
     baselines: Annotated[
         str | None,
         typer.Option("--baselines", metavar="all|NAME,...", help="Others beside it: bayes knn logistic forest svm cosine recipe."),
@@ -219,23 +220,23 @@ def evaluate(
     training: Annotated[
         Path | None, typer.Option("--training", metavar="SET.h5", help="What the classical baselines learn from, made by augment.")
     ] = None,
-    seed: shared.SeedOption = 0,
+    seed: options.SeedOption = 0,
     format: Annotated[EvaluationFormat, typer.Option("--format", "-f", help="json is one object with scores and files.")] = EvaluationFormat.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
-    device: shared.DeviceOption = shared.Device.auto,
-    quiet: shared.QuietOption = False,
+    device: options.DeviceOption = options.Device.auto,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Accuracy on labelled patterns, each figure with its Wilson 95 % interval.
 
     --baselines adds the classical models of Wang et al. 2020 (they need the baselines extra) and plain search-match. They learn from --training;
     without it from patterns made of 1,012 structures of the model's library.
     """
-    from xrdmatch import report
-    from xrdmatch.evaluate import evaluate as judge
-    from xrdmatch.evaluate import read_labels
-    from xrdmatch.identify import Identifier
+    from xrdmatch.evaluation.labelled_scans import evaluate as judge
+    from xrdmatch.evaluation.labelled_scans import read_labels
+    from xrdmatch.report import records
+    from xrdmatch.search.identify import Identifier
 
-    messages = shared.Messages(quiet)
+    messages = options.Messages(quiet)
     names = _baselines(baselines)
     if training is not None and not names:
         raise typer.BadParameter("--training goes with --baselines")
@@ -243,21 +244,21 @@ def evaluate(
     identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value, detail=False)
     messages.fallback(identifier.model)
     others: list[Compared] = []
-    with shared.output_stream(output) as stream:  # before the work: a place that cannot be written costs no half hour
-        with shared.progress(messages, "evaluating", total, "files") as bar:
+    with options.output_stream(output) as stream:  # before the work: a place that cannot be written costs no half hour
+        with options.progress(messages, "evaluating", total, "files") as bar:
             result = judge(labels, identifier, filter_mode.value, bar.advance)
         if names:
-            from xrdmatch.baselines import compare_all
+            from xrdmatch.evaluation.baselines import compare_all
 
             others = compare_all(names, labels, identifier.model.library, training, filter_mode.value, seed, messages.note)
         if format is EvaluationFormat.json:
             more = {"baselines": [one.to_json() for one in others]} if names else {}
-            stream.write(report.to_json({**result.to_json(), **more}) + "\n")
+            stream.write(records.to_json({**result.to_json(), **more}) + "\n")
         else:
-            console = report.console_for(stream)
-            report.print_evaluation(result, console)
+            console = records.console_for(stream)
+            records.print_evaluation(result, console)
             if others:
-                report.print_comparison(identifier.model.name, len(identifier.model.library), result, others, console)
+                records.print_comparison(identifier.model.name, len(identifier.model.library), result, others, console)
     for row in result.rows:
         if row.verdict == "error":
             messages.error(row.reason)
@@ -269,7 +270,7 @@ def _baselines(asked: str | None) -> list[str]:
     """The baselines asked for."""
     if asked is None:
         return []
-    from xrdmatch.baselines import chosen
+    from xrdmatch.evaluation.baselines import chosen
 
     try:
         return chosen(asked)
@@ -277,11 +278,11 @@ def _baselines(asked: str | None) -> list[str]:
         raise typer.BadParameter(str(error), param_hint="--baselines") from error
 
 
-def _joined(model: str | None, device: shared.Device, sources: list[Path], messages: shared.Messages) -> Model:
+def _joined(model: str | None, device: options.Device, sources: list[Path], messages: options.Messages) -> Model:
     """The model with the structures of `sources` in its library, in memory."""
-    from xrdmatch.add import extended, load_entries
-    from xrdmatch.library import Library
-    from xrdmatch.model import Model
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.add import extended, load_entries
+    from xrdmatch.model.folder import Model
 
     failed: list[tuple[str, str]] = []
     entries = load_entries(sources, failed)

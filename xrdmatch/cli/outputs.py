@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from xrdmatch.cli import inputs, shared
+from xrdmatch.cli import inputs, options
 from xrdmatch.errors import XrdMatchError
-from xrdmatch.files import reason
+from xrdmatch.system.atomic_files import reason
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from xrdmatch.canvas import Book
-    from xrdmatch.identify import Identification
+    from xrdmatch.report.figure_style import Book
+    from xrdmatch.search.identify import Identification
 
 PANEL = "Figures, pages and export"
 
@@ -81,7 +81,7 @@ class Sink(Protocol):
 class Sinks:
     """Several sinks as one. What one of them cannot do is reported and does not stop the others, nor the results."""
 
-    def __init__(self, sinks: list[Sink], messages: shared.Messages) -> None:
+    def __init__(self, sinks: list[Sink], messages: options.Messages) -> None:
         self.sinks, self.messages, self.failed = sinks, messages, False
 
     def put(self, result: Identification) -> None:
@@ -108,7 +108,7 @@ class Sinks:
 
 def picture_target(path: Path, number: int) -> bool:
     """Whether `path` is one picture (else a folder for several), checked against the number of scans and what can be drawn."""
-    from xrdmatch.canvas import SUFFIXES, need_matplotlib
+    from xrdmatch.report.figure_style import SUFFIXES, need_matplotlib
 
     given = path.suffix.lower()
     if path.is_dir() or (not given and str(path) != inputs.STDIN):
@@ -136,7 +136,7 @@ class Plots:
     """A figure of each scan: into one file, or into a folder."""
 
     def __init__(self, path: Path, number: int, suffix: str, draw: Callable[[Any], Figure]) -> None:
-        from xrdmatch.canvas import Book
+        from xrdmatch.report.figure_style import Book
 
         self.path, self.suffix, self.draw, self.number = path, suffix, draw, 0
         self.taken: set[Path] = set()
@@ -151,7 +151,7 @@ class Plots:
             self.add(result.file, result)
 
     def add(self, file: str, drawn: Any) -> None:
-        from xrdmatch.canvas import save
+        from xrdmatch.report.figure_style import save
 
         if self.book is not None:
             self.book.add(self.draw(drawn))
@@ -169,7 +169,7 @@ class WebPage:
     """All scans on one HTML page, written at the end."""
 
     def __init__(self, path: Path, number: int) -> None:
-        from xrdmatch.page import SUFFIXES, Page
+        from xrdmatch.report.html_page import SUFFIXES, Page
 
         if path.suffix.lower() not in SUFFIXES or path.is_dir():
             raise typer.BadParameter(f"{path}: expected a file ending in {' or '.join(SUFFIXES)}")
@@ -197,7 +197,7 @@ class Export:
         self.taken: set[Path] = set()
 
     def put(self, result: Identification) -> None:
-        from xrdmatch.exchange import export
+        from xrdmatch.report.refinement_files import export
 
         if result.verdict != "error":  # which says itself why there is no scan
             export(result, self.path, inputs.target(self.path, result.file, "", self.taken).name, self.shifted)
@@ -242,7 +242,7 @@ class Asked:
     export_shifted: bool = False
 
 
-def sinks(number: int, messages: shared.Messages, asked: Asked) -> Sinks:
+def sinks(number: int, messages: options.Messages, asked: Asked) -> Sinks:
     """What was asked for, for `number` scans. Raises XrdMatchError or a usage error where it cannot be had."""
     made: list[Sink] = []
     if asked.export_shifted and asked.export is None:
@@ -254,7 +254,7 @@ def sinks(number: int, messages: shared.Messages, asked: Asked) -> Sinks:
     if asked.plot is not None:
 
         def draw(result: Identification) -> Figure:
-            from xrdmatch.figures import identification_figure
+            from xrdmatch.report.figures import identification_figure
 
             return identification_figure(result, asked.plot_size.value, asked.plot_scale.value)
 
@@ -262,10 +262,10 @@ def sinks(number: int, messages: shared.Messages, asked: Asked) -> Sinks:
     return Sinks(made, messages)
 
 
-def draw_learning(folder: Path, messages: shared.Messages) -> None:
+def draw_learning(folder: Path, messages: options.Messages) -> None:
     """training.png beside a training's log, where there is one and matplotlib is installed; a picture that cannot be drawn costs no model."""
-    from xrdmatch.canvas import MISSING_LIBRARY, need_matplotlib, save
-    from xrdmatch.figures import curves_figure, read_log
+    from xrdmatch.report.figure_style import MISSING_LIBRARY, need_matplotlib, save
+    from xrdmatch.report.figures import curves_figure, read_log
 
     log = folder / "training.csv"
     if not log.is_file():

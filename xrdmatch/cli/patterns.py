@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xrdmatch.cli import inputs, outputs, shared
+from xrdmatch.cli import inputs, options, outputs
 from xrdmatch.errors import LibraryError, XrdMatchError
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from xrdmatch.denoise import Filtered
-    from xrdmatch.library import Library
-    from xrdmatch.pattern import Pattern
-    from xrdmatch.workers import Workers
+    from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.preprocessing.fft_filter import Filtered
+    from xrdmatch.system.parallel import Workers
 
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 
@@ -59,22 +59,22 @@ FEWEST = 2000
 def denoise(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as '*.raw', or - for standard input.")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A file (.xy .xye .csv), or a folder for several.")],
-    filter_mode: shared.FilterOption = shared.Filter.auto,
+    filter_mode: options.FilterOption = options.Filter.auto,
     suffix: Annotated[Suffix, typer.Option("--suffix", help="How files in a folder are written.")] = Suffix.xy,
     plot: outputs.PlotOption = None,
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
     plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
     plot_format: outputs.PlotFormatOption = outputs.PlotFormat.pdf,
-    wavelength: shared.WavelengthOption = None,
-    recursive: shared.RecursiveOption = False,
-    range_index: shared.RangeOption = None,
-    quiet: shared.QuietOption = False,
+    wavelength: options.WavelengthOption = None,
+    recursive: options.RecursiveOption = False,
+    range_index: options.RangeOption = None,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Take the noise out of measured scans with the FFT filter.
 
     Whether each scan was filtered, and why, goes to standard error. A scan that needs no filter is written as it is.
     """
-    messages = shared.Messages(quiet)
+    messages = options.Messages(quiet)
     files = list(inputs.expand(paths, recursive))
     single = out.suffix.lower() in PATTERN_SUFFIXES and not out.is_dir()
     if single and len(files) != 1:
@@ -108,7 +108,7 @@ def denoise(
 
 def _drawing(size: Any, scale: Any) -> Callable[[tuple[Pattern, Filtered]], Figure]:
     def draw(scan: tuple[Pattern, Filtered]) -> Figure:
-        from xrdmatch.figures import patterns_figure
+        from xrdmatch.report.figures import patterns_figure
 
         pattern, result = scan
         return patterns_figure(
@@ -123,7 +123,7 @@ def _filtered(pattern: Pattern, target: Path, mode: Any, wavelength: float | Non
     from dataclasses import replace
 
     from xrdmatch import formats
-    from xrdmatch.denoise import denoise as run_filter
+    from xrdmatch.preprocessing.fft_filter import denoise as run_filter
 
     result = run_filter(replace(pattern, wavelength=wavelength or pattern.wavelength), mode)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -156,17 +156,17 @@ def augment(
         typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure a family, those that these labels accept first."),
     ] = None,
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="shuffle: width of the simulated lines in degrees.")] = 0.1,
-    seed: shared.SeedOption = 0,
-    jobs: shared.JobsOption = None,
-    scheduler: shared.SchedulerOption = None,
-    quiet: shared.QuietOption = False,
+    seed: options.SeedOption = 0,
+    jobs: options.JobsOption = None,
+    scheduler: options.SchedulerOption = None,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Training patterns from a library, for train --network wang2020: measured noise shuffled (Wang et al. 2020), or what happens to real scans."""
-    from xrdmatch.library import Library
-    from xrdmatch.model import usable_cores
-    from xrdmatch.workers import Workers
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.folder import usable_cores
+    from xrdmatch.system.parallel import Workers
 
-    messages = shared.Messages(quiet)
+    messages = options.Messages(quiet)
     if labels is not None and (limit is None or ids is not None):
         raise typer.BadParameter("--labels goes with --limit, and not with --ids")
     if method is not Method.physics and not noise:
@@ -185,7 +185,7 @@ def augment(
     if strength is None:
         _warn_of_blanks(sources, messages)
     blanks = _noise(blank, "--blank", messages) if blank else {}
-    with shared.progress(messages, "augmenting", len(rows) * (2 if method is Method.mix else 1), "structures") as bar:
+    with options.progress(messages, "augmenting", len(rows) * (2 if method is Method.mix else 1), "structures") as bar:
         common: dict[str, Any] = {"copies": copies, "seed": seed, "strength": strength, "progress": lambda done: bar.advance(1)}
         workers = Workers(1 if len(rows) * copies < FEWEST and jobs is None else jobs or usable_cores(), scheduler)
         number = _made(entries, rows, out, method, fwhm, sources, blanks, level, workers, common)
@@ -206,9 +206,9 @@ def _made(
     common: dict[str, Any],
 ) -> int:
     """Write the set; number of patterns."""
-    from xrdmatch.augment import library_profiles, write_physics, write_shuffled
-    from xrdmatch.denoise import PAPER_GRID
-    from xrdmatch.physics import LEVELS, with_instrument
+    from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+    from xrdmatch.training.effects_numpy import LEVELS, with_instrument
+    from xrdmatch.training.training_set import library_profiles, write_physics, write_shuffled
 
     if method is Method.shuffle:
         profiles = library_profiles(entries, rows, PAPER_GRID, fwhm)
@@ -218,10 +218,10 @@ def _made(
     return write_physics(entries, rows, out, level=hardness, blanks=blanks, noise=sources, fwhm=fwhm, workers=workers, **common)
 
 
-def _noise(given: list[str], option: str, messages: shared.Messages) -> dict[str, Any]:
+def _noise(given: list[str], option: str, messages: options.Messages) -> dict[str, Any]:
     """Values on the paper's grid of the scans noise is taken from, by name; one that does not serve is left out with a warning."""
-    from xrdmatch.augment import noise_on_grid
-    from xrdmatch.denoise import PAPER_GRID
+    from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+    from xrdmatch.training.training_set import noise_on_grid
 
     sources: dict[str, Any] = {}
     for path, pattern in inputs.patterns(inputs.expand(given), 2):
@@ -261,16 +261,16 @@ def _rows(library: Library, path: Path, limit: int | None, ids: Path | None, see
 
 def _covering(library: Library, labels: Path, limit: int, seed: int) -> NDArray[np.int64]:
     """Rows that cover what the labels accept, and others."""
-    from xrdmatch.evaluate import covering_rows, read_labels
+    from xrdmatch.evaluation.labelled_scans import covering_rows, read_labels
 
     return covering_rows(library, read_labels(labels), limit, seed)
 
 
-def _warn_of_blanks(sources: dict[str, Any], messages: shared.Messages) -> None:
+def _warn_of_blanks(sources: dict[str, Any], messages: options.Messages) -> None:
     """Say which sources would drown the patterns: scaled to 0..1, a scan without lines is all noise."""
     import numpy as np
 
-    from xrdmatch.augment import noise_values
+    from xrdmatch.training.training_set import noise_values
 
     for name, source in sources.items():
         middle = float(np.median(noise_values(source)))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from xrdmatch.cli import inputs, outputs, shared
+from xrdmatch.cli import inputs, options, outputs
 from xrdmatch.errors import XrdMatchError
 
 PictureOption = Annotated[Path, typer.Option("--output", "-o", metavar="PICTURE", help="A file ending in .png, .svg or .pdf.")]
@@ -24,26 +24,26 @@ class Input(StrEnum):
 def explain(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A measured file, or - for standard input.")],
     out: PictureOption,
-    model: shared.ModelOption = None,
-    wavelength: shared.WavelengthOption = None,
+    model: options.ModelOption = None,
+    wavelength: options.WavelengthOption = None,
     rank: Annotated[int, typer.Option("--rank", min=1, max=12, help="The match to explain: 1 is the first.")] = 1,
-    filter_mode: shared.FilterOption = shared.Filter.auto,
-    range_index: shared.RangeOption = None,
+    filter_mode: options.FilterOption = options.Filter.auto,
+    range_index: options.RangeOption = None,
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
-    device: shared.DeviceOption = shared.Device.auto,
-    quiet: shared.QuietOption = False,
+    device: options.DeviceOption = options.Device.auto,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Draw what the network looked at: class activation maps over the scan, with the match's reflections indexed.
 
     Grad-CAM shows what speaks for this match; the activation map of Wang et al. (2020) shows where the network is active whatever the answer.
     Needs the plot extra.
     """
-    from xrdmatch.canvas import check_suffix, need_matplotlib, save
-    from xrdmatch.explain import explain as find
-    from xrdmatch.explain import explanation_figure
-    from xrdmatch.identify import Identifier
+    from xrdmatch.evaluation.activation_maps import explain as find
+    from xrdmatch.report.activation_figure import explanation_figure
+    from xrdmatch.report.figure_style import check_suffix, need_matplotlib, save
+    from xrdmatch.search.identify import Identifier
 
-    messages = shared.Messages(quiet)
+    messages = options.Messages(quiet)
     check_suffix(out)
     need_matplotlib()
     files = list(inputs.expand([path]))
@@ -67,20 +67,21 @@ def map_scans(
     out: PictureOption,
     kind: Annotated[list[str] | None, typer.Option("--kind", help="Only rows of this kind, such as mof; may be repeated.")] = None,
     given: Annotated[Input, typer.Option("--input", help="recipe: background and noise taken off; minmax: as in Wang et al. 2020.")] = Input.recipe,
-    filter_mode: shared.FilterOption = shared.Filter.auto,
+    filter_mode: options.FilterOption = options.Filter.auto,
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
-    seed: shared.SeedOption = 0,
-    quiet: shared.QuietOption = False,
+    seed: options.SeedOption = 0,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Draw a map of labelled scans by neighbourhood component analysis (figure 4 of Wang et al. 2020).
 
     In a folder, a scan's label is its subfolder, or its name without the number at its end. The method is told the labels: see docs/reproduction.md.
     Needs the plot and baselines extras.
     """
-    from xrdmatch.canvas import check_suffix, need_matplotlib, save
-    from xrdmatch.maps import labelled, make_map, map_figure
+    from xrdmatch.evaluation.nca_map import labelled, make_map
+    from xrdmatch.report.figure_style import check_suffix, need_matplotlib, save
+    from xrdmatch.report.map_figure import map_figure
 
-    messages = shared.Messages(quiet)
+    messages = options.Messages(quiet)
     check_suffix(out)
     need_matplotlib()
     files = [Path(name) for name, absent in inputs.expand([str(source)], True) if not absent] if source.is_dir() else []

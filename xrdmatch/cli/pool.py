@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from xrdmatch.cli import inputs
 from xrdmatch.errors import ReadError, XrdMatchError
-from xrdmatch.workers import Workers, ordered
+from xrdmatch.system.parallel import Workers, ordered
 
 if TYPE_CHECKING:
     from xrdmatch.cli.serving import Ticket
-    from xrdmatch.identify import Identification, Identifier
-    from xrdmatch.model import Model, Session
-    from xrdmatch.pattern import Pattern
+    from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.model.folder import Model, Session
+    from xrdmatch.search.identify import Identification, Identifier
 
 #: Files from which starting processes, each with a model of its own, pays; and files a worker takes at a time where each gets so many in the end.
 FEWEST, AT_ONCE, PLENTY = 24, 2, 16
@@ -45,7 +45,7 @@ class Job:
 
 def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, wavelength: float | None, mode: Any) -> Identification:
     """The answer for one file; what cannot be read or identified is an answer as well."""
-    from xrdmatch.identify import error_result
+    from xrdmatch.search.identify import error_result
 
     try:
         if isinstance(pattern, XrdMatchError):
@@ -59,7 +59,7 @@ def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, 
 
 def here(scans: Iterable[tuple[str, Pattern | XrdMatchError]], model: Model, job: Job) -> Iterator[Identification]:
     """The answers for (path, pattern) by this process, in their order."""
-    from xrdmatch.identify import Identifier
+    from xrdmatch.search.identify import Identifier
 
     identifier = Identifier(model, model.device, job.top, job.elements, job.exclude, job.detail)
     yield from (answer(identifier, path, pattern, job.wavelength, job.mode) for path, pattern in scans)
@@ -83,8 +83,8 @@ def answers(files: Sequence[tuple[str, str]], workers: Workers, job: Job, sessio
 
 
 def _prepare(job: Job) -> tuple[Identifier, Job]:
-    from xrdmatch.identify import Identifier
-    from xrdmatch.model import Model
+    from xrdmatch.model.folder import Model
+    from xrdmatch.search.identify import Identifier
 
     model = Model.load(job.model, job.device)
     model.threads = 1

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.errors import ModelError
-from xrdmatch.model import Session
+from xrdmatch.model.folder import Session
 
 #: Most patterns run at once.
 MOST = 256

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xrdmatch.cli import outputs, shared
+from xrdmatch.cli import options, outputs
 from xrdmatch.errors import StructureError, XrdMatchError
 
 if TYPE_CHECKING:
-    from xrdmatch.build import BuildReport
-    from xrdmatch.library import Library
-    from xrdmatch.pattern import Grid
+    from xrdmatch.diffraction.pattern import Grid
+    from xrdmatch.library.build import BuildReport
+    from xrdmatch.library.reference_library import Library
 
 LIBRARY_SUFFIXES = (".h5", ".hdf5")
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
@@ -40,7 +40,7 @@ def simulate(
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.001, help="Line width in degrees.", rich_help_panel=PATTERN)] = 0.1,
     wavelength: Annotated[
         float | None,
-        typer.Option("--wavelength", "-w", metavar=shared.WAVELENGTH, parser=shared.wavelength, help="Cu by default.", rich_help_panel=PATTERN),
+        typer.Option("--wavelength", "-w", metavar=options.WAVELENGTH, parser=options.wavelength, help="Cu by default.", rich_help_panel=PATTERN),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it with its lines: .pdf .svg .png (extra plot).", rich_help_panel=PATTERN)
@@ -51,23 +51,23 @@ def simulate(
     plot_scale: Annotated[outputs.PlotScale, typer.Option("--plot-scale", help="sqrt lifts weak lines.", rich_help_panel=PATTERN)] = (
         outputs.PlotScale.linear
     ),
-    jobs: shared.JobsOption = None,
-    scheduler: shared.SchedulerOption = None,
-    quiet: shared.QuietOption = False,
+    jobs: options.JobsOption = None,
+    scheduler: options.SchedulerOption = None,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Crystal structures into a reference library, or one structure into a pattern.
 
     A structure that cannot be loaded is listed and left out; the library is written all the same, and the exit code is 1.
     """
     suffix = out.suffix.lower()
-    messages = shared.Messages(quiet)
+    messages = options.Messages(quiet)
     if plot is not None and (suffix not in PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
         raise typer.BadParameter(f"--plot {plot}: one pattern ({' '.join(PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
     if suffix in PATTERN_SUFFIXES:
-        shared.refuse(context, LIBRARY, f"{out} is one pattern")
+        options.refuse(context, LIBRARY, f"{out} is one pattern")
         _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm, plot, plot_size.value, plot_scale.value)
     elif suffix in LIBRARY_SUFFIXES:
-        shared.refuse(context, PATTERN, f"{out} is a library")
+        options.refuse(context, PATTERN, f"{out} is a library")
         _library(sources, out, jobs, scheduler, resume, messages, names=names, families=families, doi=doi or [], report=report)
     else:
         raise typer.BadParameter(f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
@@ -75,8 +75,8 @@ def simulate(
 
 def grid_of(start: float, stop: float, step: float, wavelength: float | None) -> Grid:
     """The grid of the options; Cu K-alpha where no wavelength is given."""
-    from xrdmatch.pattern import Grid
-    from xrdmatch.xray import CU_K_ALPHA
+    from xrdmatch.diffraction.pattern import Grid
+    from xrdmatch.diffraction.radiation import CU_K_ALPHA
 
     try:
         return Grid(start, stop, step, wavelength or CU_K_ALPHA)
@@ -86,8 +86,8 @@ def grid_of(start: float, stop: float, step: float, wavelength: float | None) ->
 
 def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float, plot: Path | None, size: Any, scale: Any) -> None:
     from xrdmatch import formats
-    from xrdmatch.simulate import simulate_pattern
-    from xrdmatch.structure import iter_sources, parse
+    from xrdmatch.diffraction.structure import iter_sources, parse
+    from xrdmatch.diffraction.structure_factors import simulate_pattern
 
     items = list(iter_sources(sources))
     if len(items) != 1:
@@ -97,8 +97,8 @@ def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float, plot: Path
     pattern = simulate_pattern(structure, grid, fwhm)
     formats.write(pattern, out)
     if plot is not None:
-        from xrdmatch.canvas import save
-        from xrdmatch.figures import structure_figure
+        from xrdmatch.report.figure_style import save
+        from xrdmatch.report.figures import structure_figure
 
         save(structure_figure(structure, pattern, size, scale), plot)
 
@@ -109,17 +109,17 @@ def _library(
     jobs: int | None,
     scheduler: str | None,
     resume: bool,
-    messages: shared.Messages,
+    messages: options.Messages,
     *,
     names: bool,
     families: bool,
     doi: list[Path],
     report: Path | None,
 ) -> None:
-    from xrdmatch.build import build
-    from xrdmatch.model import usable_cores
+    from xrdmatch.library.build import build
+    from xrdmatch.model.folder import usable_cores
 
-    with shared.progress(messages, "simulating", None, "structures") as bar:
+    with options.progress(messages, "simulating", None, "structures") as bar:
         stop = _count_behind(sources, bar) if messages.live else threading.Event()
 
         def finish(library: Library) -> Library:
@@ -141,7 +141,7 @@ def _library(
 
 def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
     """Count the structures in a thread, since a compressed archive takes a while, and give the bar its total."""
-    from xrdmatch.structure import iter_sources
+    from xrdmatch.diffraction.structure import iter_sources
 
     stop = threading.Event()
 
@@ -161,7 +161,7 @@ def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
 
 def _finish(library: Library, bar: Any, names: bool, families: bool, doi: list[Path]) -> Library:
     """The library with names, DOIs and families, where asked for."""
-    from xrdmatch.names import core_dois, with_names
+    from xrdmatch.library.common_names import core_dois, with_names
 
     known = core_dois(doi)
     if names:
@@ -169,8 +169,8 @@ def _finish(library: Library, bar: Any, names: bool, families: bool, doi: list[P
     elif known:
         library = _with_dois(library, known)
     if families:
-        from xrdmatch.breathing import with_breathing
-        from xrdmatch.families import assign_families
+        from xrdmatch.library.breathing import with_breathing
+        from xrdmatch.library.families import assign_families
 
         size = len(library)
         bar.update(description="grouping", total=size, completed=0)
@@ -188,7 +188,7 @@ def _with_dois(library: Library, known: dict[str, str]) -> Library:
     return replace(library, doi=np.array([said or known.get(name, "") for name, said in pairs], dtype=str))
 
 
-def _tell(library: Library, done: BuildReport, out: Path, messages: shared.Messages) -> None:
+def _tell(library: Library, done: BuildReport, out: Path, messages: options.Messages) -> None:
     import numpy as np
 
     groups = f", {len(np.unique(library.family))} families" if len(np.unique(library.family)) < len(library) else ""
@@ -202,7 +202,7 @@ def _tell(library: Library, done: BuildReport, out: Path, messages: shared.Messa
 def _write_report(done: BuildReport, path: Path) -> None:
     import csv
 
-    with shared.output_stream(path) as stream:
+    with options.output_stream(path) as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("what", "name", "reason"))
         for what in ("failed", "repaired", "duplicates"):

@@ -22,7 +22,7 @@ from xrdmatch.cli import inputs
 from xrdmatch.errors import ReadError, XrdMatchError
 
 if TYPE_CHECKING:
-    from xrdmatch.pattern import Pattern
+    from xrdmatch.diffraction.pattern import Pattern
 
 #: Seconds between looks at the whole folder without any notice of a change.
 LOOK = 5.0

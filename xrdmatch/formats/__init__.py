@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError
 from xrdmatch.formats import containers
 from xrdmatch.formats.ranges import to_pattern
 from xrdmatch.formats.scan import Scan, decode
-from xrdmatch.pattern import Pattern
 
 __all__ = ["parse", "read", "write"]
 

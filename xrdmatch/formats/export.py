@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xrdmatch import files
+from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import XrdMatchError
-from xrdmatch.pattern import Pattern
+from xrdmatch.system import atomic_files
 
 
 def write(pattern: Pattern, path: Path) -> None:
@@ -31,7 +31,7 @@ def write(pattern: Pattern, path: Path) -> None:
         columns.append(np.sqrt(np.maximum(pattern.intensity, 1.0 / time) / time))
     rows = (separator.join((f"{row[0]:.6f}", *(f"{value:.8g}" for value in row[1:]))) for row in zip(*columns, strict=True))
     try:
-        with files.whole(path) as part:
+        with atomic_files.whole(path) as part:
             part.write_text(header + "\n" + "\n".join(rows) + "\n", encoding="utf-8")
     except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({files.reason(error)}); choose another place") from None
+        raise XrdMatchError(f"{path}: cannot be written ({atomic_files.reason(error)}); choose another place") from None

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from xrdmatch.diffraction.radiation import ANODES
 from xrdmatch.errors import ReadError
 from xrdmatch.formats.scan import BROKEN_RECORD, MAX_POINTS, Scan, decode, details, first_number, grid, lines, noted, radiation
-from xrdmatch.xray import ANODES
 
 _ANGLES = ("_pd_proc_2theta_corrected", "_pd_meas_2theta_corrected", "_pd_meas_2theta_scan", "_pd_meas_angle_2theta")
 #: In the order of preference: raw, processed, and calculated for lack of anything else.

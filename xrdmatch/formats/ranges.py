@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError
 from xrdmatch.formats.scan import MAX_POINTS, Scan, other_axis
-from xrdmatch.pattern import Pattern
 
 #: Angles closer than this (degrees) are the same position; the finest goniometers step 1e-4.
 SAME_ANGLE = 1e-6

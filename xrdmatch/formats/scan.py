@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.radiation import ANODES, WAVELENGTH_RANGE
 from xrdmatch.errors import ReadError
-from xrdmatch.xray import ANODES, WAVELENGTH_RANGE
 
 #: More points than any powder diffractometer writes in one scan; a file that promises more is damaged.
 MAX_POINTS = 500_000

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.radiation import WAVELENGTH_RANGE
 from xrdmatch.errors import ReadError
 from xrdmatch.formats.columns import Block, blocks, dialect
 from xrdmatch.formats.scan import (
@@ -35,7 +36,6 @@ from xrdmatch.formats.scan import (
     radiation,
     stated_wavelength,
 )  # fmt: skip
-from xrdmatch.xray import WAVELENGTH_RANGE
 
 #: Lines that the dialect is told from, and what they begin with.
 _SAMPLE, _NUMERIC = 400, re.compile(r'\s*"?[-+.]?\d|\s*[,;|\t]')

@@ -1,0 +1,269 @@
+"""What results look like."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import made
+import numpy as np
+import pytest
+
+from xrdmatch.report import phrases, records, terminal_table
+from xrdmatch.report.terminal_plot import sketch
+from xrdmatch.search.identify import Identification, Identifier, Match, error_result
+from xrdmatch.search.line_evidence import Evidence
+
+A = "\N{GREEK SMALL LETTER ALPHA}"
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def match(rank=1, name="HKUST-1", **changes):
+    given = {
+        "id": "FIQCEN_clean",
+        "formula": "C18 H6 Cu3 O12",
+        "family": "HKUST-1",
+        "members": [f"M{i}" for i in range(30)],
+        "similarity": 0.97,
+        "probability": 0.93,
+        "shift": 0.03,
+        "evidence": Evidence(0.9, [(2, 2, 0, 9.5, 40.0), (2, 2, 2, 11.6, 100.0)], [(4, 0, 0, 13.4, 20.0)], [26.5]),
+    }
+    return Match(rank=rank, name=name, **{**given, **changes})
+
+
+ANSWER = Identification(
+    "scan.raw",
+    "match",
+    "HKUST-1 fits and no other family comes near",
+    wavelength=1.5418,
+    wavelength_source="default",
+    filter_reason="not filtered: the filter is switched off",
+    noise=0.0123,
+    matches=[match(), match(2, "", id="ABCDEF_clean", family="ABCDEF", probability=0.0001, members=["ABCDEF_clean"])],
+)
+
+
+def shown(answer=ANSWER, width=80, verbose=False, screen=None):
+    stream = io.StringIO() if screen is None else screen
+    records.print_identification(answer, records.console_for(stream, width), verbose)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_table_fits(width):
+    assert max(map(len, shown(width=width, verbose=True).splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_says_it_all(width):
+    text = shown(width=width)
+    for said in (
+        "scan.raw",
+        "MATCH",
+        "HKUST-1",
+        "FIQCEN_clean",
+        "C₁₈H₆Cu₃O₁₂",
+        "ABCDEF_clean",
+        "0.970",
+        "93 %",
+        "<1 %",
+        "assumed",
+        "noise is 1.2 %",
+        "(30)" if width >= terminal_table.WIDE else "FIQCEN_clean and 29 alike",
+    ):
+        assert said in text
+
+
+def test_verdict_comes_first_and_the_name_before_the_refcode():
+    text = shown()
+    order = [text.index(said) for said in ("MATCH", "HKUST-1", "scan.raw", "1.5418", "Similarity", "  1  HKUST-1", "FIQCEN_clean", "ABCDEF_clean")]
+    assert order == sorted(order)
+
+
+def test_colours_and_bars_only_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in shown(screen=Screen())
+    assert "█" in shown(screen=Screen())
+    assert not set("\x1b█─") & set(shown())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in shown(screen=Screen())
+
+
+def test_square_brackets_in_names_are_no_markup():
+    name = "[Cu(bdc)] [bold]x[/bold]"
+    assert name in shown(Identification("odd[1].xy", "unknown", f"{name} is far", matches=[match(name=name)]), width=120)
+    assert "odd[1].xy" in shown(Identification("odd[1].xy", "error", "x"))
+
+
+def test_verbose_lists_the_evidence_and_abbreviates():
+    text = shown(verbose=True, width=100)
+    for said in ("(2 2 2) 11.60°, (2 2 0) 9.50°", "missing   (4 0 0) 13.40°", "extra     26.50°", "M7 and 22 more", "90 % of the signal"):
+        assert said in text
+
+
+def test_an_error_has_no_table():
+    text = shown(Identification("bad.xy", "error", "bad.xy: is empty"))
+    assert text.split() == ["ERROR", "bad.xy", "is", "empty"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "wanted"),
+    [("C18 H6 Cu3 O12", "C₁₈H₆Cu₃O₁₂"), ("Zn", "Zn"), ("C2.5 H10", "C₂.₅H₁₀"), ("", ""), ("C180 H180 Co3 N18 O116 Ru24", "C₁₈₀H₁₈₀Co₃N₁₈O₁₁₆\nRu₂₄")],
+)
+def test_formulas_have_subscripts(formula, wanted):
+    assert phrases.formula_text(formula) == wanted
+    assert phrases.formula_text(formula, subscripts=False).replace("\n", "") == formula.replace(" ", "")
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0, "<1 %"), (0.004, "<1 %"), (0.01, "1 %"), (0.5, "50 %"), (0.994, "99 %"), (1.0, ">99 %")])
+def test_probabilities_claim_no_certainty(value, said):
+    assert phrases.percent(value) == said
+
+
+def test_bars_grow_with_the_share():
+    assert terminal_table.bar_text(0.0) == ""
+    assert terminal_table.bar_text(1.0) == "█" * terminal_table.BAR
+    assert terminal_table.bar_text(2.0) == "█" * terminal_table.BAR
+    assert [len(terminal_table.bar_text(share)) for share in np.linspace(0, 1, 33)] == sorted(
+        len(terminal_table.bar_text(share)) for share in np.linspace(0, 1, 33)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wavelength", "name"),
+    [(1.540593, f"Cu K{A}1"), (1.540598, f"Cu K{A}1"), (1.54184, f"Cu K{A}"), (1.5418, f"Cu K{A}"), (0.7107, f"Mo K{A}"), (0.4, ""), (1.6, "")],
+)
+def test_wavelengths_have_names(wavelength, name):
+    assert phrases.line_name(wavelength) == name
+
+
+def test_json_is_one_line_of_plain_values():
+    odd = Identification("ä\n.xy", "unknown", "x", noise=float("nan"), matches=[match(similarity=float("inf"))])
+    line = records.json_line(odd)
+    assert "\n" not in line
+    assert line.isascii()
+    data = json.loads(line)
+    assert data["file"] == "ä\n.xy"
+    assert data["noise"] is None
+    assert data["matches"][0]["similarity"] is None
+    assert "evidence" not in data["matches"][0]
+
+
+def test_csv_tells_a_second_phase_from_an_alternative():
+    stream = io.StringIO()
+    write = records.writer("csv", stream)
+    write(replace(ANSWER, matches=[match(), match(2, "MIL-101", phase=2, share=0.21, probability=0.8)]))
+    write(replace(ANSWER, matches=[]))
+    one, two, none = csv.DictReader(stream.getvalue().splitlines())
+    assert [(row["rank"], row["name"], row["phase"], row["share"]) for row in (one, two)] == [
+        ("1", "HKUST-1", "1", "0.0"),
+        ("2", "MIL-101", "2", "0.21"),
+    ]
+    assert (none["file"], none["phase"], none["share"]) == (one["file"], "", "")
+
+
+def test_summary_counts_verdicts():
+    assert records.summary(["match", "error", "match"]) == "3 files: 2 match, 1 error"
+    assert records.summary(["unknown"]) == "1 file: 1 unknown"
+
+
+NOTE = "HKUST-1 (Cu) or HKUST-1(Zn): same pattern; EDX or ICP decides"
+
+
+def test_what_cannot_be_decided_is_said_under_the_verdict():
+    undecided = replace(ANSWER, reason=NOTE, matches=[match(note=NOTE)])
+    lines = shown(undecided, width=120).splitlines()
+    assert lines[0] == "MATCH  HKUST-1 93 %  scan.raw"
+    assert lines[1].split() == ["undecided", *NOTE.split()]
+    assert "undecided" not in shown()
+
+
+def test_the_verdict_counts_all_families_of_one_name_and_names_alternatives():
+    several = [match(1, probability=0.4), match(2, "UiO-66", probability=0.3), match(3, probability=0.15), match(4, "ZIF-8", probability=0.05)]
+    assert "MATCH  HKUST-1 55 %" in shown(replace(ANSWER, matches=several))
+    assert "AMBIGUOUS  HKUST-1 55 % or UiO-66 30 %  scan.raw" in shown(replace(ANSWER, verdict="ambiguous", matches=several))
+    assert shown(replace(ANSWER, verdict="unknown", matches=several)).startswith("UNKNOWN  scan.raw")
+
+
+def test_a_long_file_name_gets_its_own_line_and_stays_whole():
+    name = "a/very/long/folder/" * 5 + "scan.raw"
+    lines = shown(replace(ANSWER, file=name)).splitlines()
+    assert lines[0] == "MATCH  HKUST-1 93 %"
+    assert lines[1].strip() == name
+
+
+def test_what_stands_under_a_name():
+    assert terminal_table.beside_name(match()) == ["FIQCEN_clean and 29 alike"]
+    assert terminal_table.beside_name(match(members=["FIQCEN_clean"])) == ["FIQCEN_clean"]
+    assert terminal_table.beside_name(match(family="HKUST-1 / HKUST-1(Zn) +6")) == ["FIQCEN_clean and 29 alike"]
+    assert terminal_table.beside_name(match(family="MOF-199")) == ["FIQCEN_clean", "family MOF-199 (30)"]
+    assert terminal_table.beside_name(match(name="", family="FIQCEN")) == ["family FIQCEN (30)"]
+    assert terminal_table.beside_name(match(phase=2, share=0.21)) == ["FIQCEN_clean and 29 alike", "second phase, 21 % of the signal"]
+    assert terminal_table.beside_name(match(name="", members=["X"], family="X")) == []
+
+
+@pytest.fixture(scope="module")
+def answer(tiny_model, library):
+    return Identifier(tiny_model, "cpu").identify(made.scan(library, 1), file="scan.xy")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_gets_a_plot_with_the_lines_marked(answer, width, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen()
+    records.print_identification(answer, records.console_for(screen, width), plot=4)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert max(map(len, text.splitlines())) <= width
+    assert "▁" in text
+    assert "10°" in text
+    assert "| found" in text
+    dumb, small = Screen(), Screen()
+    monkeypatch.setenv("TERM", "dumb")
+    records.print_identification(answer, records.console_for(dumb, width), plot=4)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    records.print_identification(answer, records.console_for(small, 40), plot=4)
+    assert "10°" not in dumb.getvalue() + small.getvalue() + shown(answer)
+
+
+def test_a_file_or_pipe_gets_no_plot(answer):
+    stream = io.StringIO()
+    records.writer("table", stream, plot=4)(answer)
+    assert not set("\x1b▁▂▃▄▅▆▇█|") & set(stream.getvalue())
+
+
+def test_the_plot_stands_where_the_lines_are(answer):
+    drawn = sketch(answer, 76, 4)
+    scan, best = answer.measured, answer.matches[0]
+    assert [len(row) for row in drawn.rows] == [76] * 4
+    assert len(drawn.axis) == 76
+    strongest = float(best.lines.observed[best.lines.intensity.argmax()])
+    column = int((strongest - scan.two_theta[0]) / (scan.two_theta[-1] - scan.two_theta[0]) * 76)
+    assert drawn.rows[0][column] != " "
+    assert drawn.marks[column] == "found"
+    assert drawn.under[column] == "|"
+    assert drawn.marks.count("found") <= len(best.evidence.matched)
+    assert sketch(error_result("x", "y"), 76, 4) is None
+
+
+def test_missing_and_extra_lines_win_their_column(answer):
+    best = answer.matches[0]
+    odd = Evidence(0.5, best.evidence.matched, [(1, 1, 1, 20.0, 50.0)], [30.0])
+    drawn = sketch(replace(answer, matches=[replace(best, evidence=odd)]), 76, 1)
+    assert len(drawn.rows) == 1
+    assert drawn.under.count("x") == 1
+    assert drawn.under.count("?") == 1
+    assert drawn.under.index("x") < drawn.under.index("?")

@@ -1,0 +1,224 @@
+"""What the commands share: options, messages on standard error, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from xrdmatch.errors import XrdMatchError
+from xrdmatch.system import atomic_files
+
+if TYPE_CHECKING:
+    from xrdmatch.model.folder import Model
+
+#: Repeats of one warning that are printed; the rest are counted.
+WARNINGS = 3
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Filter(StrEnum):
+    """When a scan goes through the FFT filter."""
+
+    auto = "auto"
+    paper = "paper"
+    on = "on"
+    off = "off"
+
+
+def refuse(context: typer.Context, panel: str, why: str) -> None:
+    """Raise BadParameter where an option of this panel of --help was given, which would do nothing here; why: what here is."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if getattr(parameter, "rich_help_panel", None) == panel and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"{parameter.opts[-1]} is of the group {panel}, but {why}", param_hint=parameter.opts[-1])
+
+
+def wavelength(text: str) -> float:
+    """Angstrom, of what is given on the command line."""
+    from xrdmatch.diffraction.radiation import parse_wavelength
+
+    try:
+        return parse_wavelength(text)
+    except XrdMatchError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _scheduler(text: str) -> str:
+    from xrdmatch.system.parallel import ADDRESS, LOCAL
+
+    if text != LOCAL and not ADDRESS.fullmatch(text):
+        raise typer.BadParameter(f"expected {LOCAL} or tcp://HOST:PORT, as 'dask scheduler' prints it, got {text!r}")
+    return text
+
+
+def _models(incomplete: str) -> list[str]:
+    """For the shell's completion; where no shipped model fits, the shell goes on with folders."""
+    from xrdmatch.model.folder import shipped_models
+
+    return [name for name in shipped_models() if name.startswith(incomplete)]
+
+
+def symbols(text: str | None) -> list[str] | None:
+    """Element symbols of a list such as `Zn,C,N,O`; None where there is none. Raises BadParameter for what is no element."""
+    if text is None:
+        return None
+    from xrdmatch.diffraction.structure import element_symbol
+
+    found = [part.strip() for part in text.replace(" ", ",").split(",") if part.strip()]
+    wrong = [part for part in found if element_symbol(part) is None]
+    if wrong or not found:
+        raise typer.BadParameter(f"expected element symbols such as Zn,C,N,O, got {', '.join(wrong) or text!r}")
+    return [str(element_symbol(part)) for part in found]
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|DIR",
+        help="A model's name or folder; the shipped one by default.",
+        envvar="XRDMATCH_MODEL",
+        autocompletion=_models,
+    ),
+]
+WAVELENGTH = "Cu|CuKa1|ANGSTROM"
+WavelengthOption = Annotated[
+    float | None,
+    typer.Option("--wavelength", "-w", metavar=WAVELENGTH, parser=wavelength, help="Overrides the file's; without either Cu is assumed."),
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes an NVIDIA GPU where one runs; cuda fails where none does.")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Parallel workers; by default the cores this process may use.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="tcp://HOST:PORT|local",
+        parser=_scheduler,
+        help="Work on a Dask cluster (extra cluster): that of a scheduler, or a local one of --jobs processes.",
+    ),
+]
+ThreadsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads of the CPU; by default the cores this process may use.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings; errors and the exit code stay.")]
+FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter: auto where noise calls for it, paper by the rule of Wang et al. 2020.")]
+RangeOption = Annotated[int | None, typer.Option("--range-index", min=1, help="Which range of a file that holds several, from 1.")]
+RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders as well.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
+
+
+@dataclass
+class Messages:
+    """Notes, warnings and errors, one line each on standard error."""
+
+    quiet: bool = False
+    _warned: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """Whether progress may be shown."""
+        return not self.quiet and sys.stderr.isatty()
+
+    def note(self, text: str) -> None:
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+    def warn(self, text: str, source: str = "") -> None:
+        """Print a warning; one that comes for many sources is printed a few times and then only counted."""
+        self._warned[text] = self._warned.get(text, 0) + 1
+        if not self.quiet and self._warned[text] <= WARNINGS:
+            _tagged("warning", "yellow", f"{source}: {text}" if source else text)
+
+    def fallback(self, model: Model) -> None:
+        """Say once why the network runs on the CPU of a machine with an NVIDIA driver."""
+        if model.session.fallback:
+            self.warn(f"running on the CPU: {model.session.fallback}; --device cpu silences this")
+
+    def error(self, text: str) -> None:
+        _tagged("error", "red", text)
+
+    def close(self) -> None:
+        """Say how often repeated warnings came."""
+        for text, times in self._warned.items():
+            if times > WARNINGS and not self.quiet:
+                _tagged("warning", "yellow", f"the same for {times - WARNINGS} more: {text}")
+
+    def listed(self, what: str, items: list[tuple[str, str]], shown: int = 10) -> None:
+        """A heading with a count, and the first of (name, reason)."""
+        if not items:
+            return
+        self.note(f"{len(items)} {what}:")
+        for name, reason in items[:shown]:
+            self.note(f"  {reason if reason.startswith(name) else f'{name}: {reason}'}")
+        if len(items) > shown:
+            self.note(f"  ... and {len(items) - shown} more")
+
+
+def _tagged(tag: str, colour: str, text: str) -> None:
+    """NO_COLOR counts; a pipe gets no colour in any case."""
+    plain = bool(os.environ.get("NO_COLOR"))
+    typer.echo((tag if plain else typer.style(tag, fg=colour, bold=True)) + ": " + text, err=True, color=False if plain else None)
+
+
+@contextlib.contextmanager
+def output_stream(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file at `path` that appears when all is written. `-` is standard output as well."""
+    if path is None or str(path) == "-":
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    try:
+        with atomic_files.whole(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+    except BrokenPipeError:
+        raise  # of standard output or error, not of this file
+    except OSError as error:
+        raise XrdMatchError(f"{path}: cannot be written ({atomic_files.reason(error)}); choose another place") from error
+
+
+@contextlib.contextmanager
+def progress(messages: Messages, title: str, total: int | None = None, unit: str = "") -> Iterator[Any]:
+    """A rich progress line on a terminal: an object with advance(number) and update(...); silent elsewhere."""
+    if not messages.live:
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")]
+    columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as display:
+        yield _Live(display, display.add_task(title, total=total, rate=""), unit)
+
+
+class _Silent:
+    def advance(self, number: int = 1) -> None: ...
+
+    def update(self, **fields: Any) -> None: ...
+
+
+class _Live(_Silent):
+    def __init__(self, display: Any, task: Any, unit: str) -> None:
+        self.display, self.task, self.unit = display, task, unit
+
+    def advance(self, number: int = 1) -> None:
+        self.update(advance=number)
+
+    def update(self, **fields: Any) -> None:
+        """total, completed, description; rate, by default in units a second."""
+        speed = self.display.tasks[0].speed
+        self.display.update(self.task, **{"rate": f"{speed:.3g} {self.unit}/s" if speed and self.unit else "", **fields})

@@ -1,0 +1,1 @@
+"""The reference library: structures as reflections, their families, names and strongest lines."""

@@ -1,0 +1,159 @@
+"""Many structures to one library, on all cores or a cluster, with a resumable part file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xrdmatch.diffraction.radiation import CU_K_ALPHA
+from xrdmatch.diffraction.structure import Structure, iter_sources, parse
+from xrdmatch.diffraction.structure import metals as metals
+from xrdmatch.diffraction.structure_factors import D_MAX, D_MIN, Reflections, conventional_lines, reflections
+from xrdmatch.errors import LibraryError, StructureError
+from xrdmatch.library.reference_library import Entry, Library, check_writable
+from xrdmatch.system.parallel import Workers, ordered
+from xrdmatch.version import __version__
+
+#: Lines weaker than this share of the entry's strongest (with Lorentz-polarisation at Cu) are not kept.
+KEEP_ABOVE = 5e-4
+#: Structures a worker takes at a time.
+_BATCH = 16
+#: Finished structures after which the part file is renewed.
+_CHECKPOINT = 4000
+
+Item = tuple[str, bytes, str]
+
+
+@dataclass
+class BuildReport:
+    """What became of each source: counts, and (name, reason) lists."""
+
+    done: int = 0
+    resumed: int = 0
+    repaired: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+
+
+def entry_of(structure: Structure, keep_above: float = KEEP_ABOVE) -> Entry:
+    """The library entry of a structure: its lines above `keep_above` of the strongest, in the conventional cell of a centred lattice.
+
+    Raises StructureError where none diffracts.
+    """
+    cell, lines = conventional_lines(structure.cell, reflections(structure, D_MIN, D_MAX))
+    lines = strong_lines(lines, keep_above)
+    if lines.intensity.size == 0 or not lines.intensity.max() > 0:
+        raise StructureError(f"{structure.id}: no reflection between {D_MIN} and {D_MAX} angstrom")
+    return Entry(
+        structure.id,
+        structure.formula,
+        cell,
+        lines.hkl,
+        lines.intensity,
+        source=structure.source,
+        note="; ".join(structure.notes),
+    )
+
+
+def strong_lines(lines: Reflections, keep_above: float) -> Reflections:
+    _, heights = lines.lines(CU_K_ALPHA)
+    keep = heights >= 100.0 * keep_above
+    return Reflections(lines.hkl[keep], lines.d[keep], lines.intensity[keep])
+
+
+def _entry(job: None, item: Item) -> Entry | tuple[str, str]:
+    """The entry of a structure file, or (name, reason) where it cannot be loaded. Runs in a worker."""
+    name, data, source = item
+    try:
+        return entry_of(parse(data, name, source))
+    except StructureError as error:
+        return name, str(error)
+    except MemoryError:
+        return name, f"{name}: the cell is too large for this machine's memory"
+
+
+def build(
+    sources: Iterable[str | Path],
+    target: Path,
+    jobs: int = 1,
+    resume: bool = False,
+    progress: Callable[[int], None] | None = None,
+    attrs: dict[str, Any] | None = None,
+    finish: Callable[[Library], Library] | None = None,
+    scheduler: str | None = None,
+) -> tuple[Library, BuildReport]:
+    """Simulate every structure of `sources` and write the library `target` (.h5), on `jobs` processes or those of a Dask `scheduler`.
+
+    An id that comes twice keeps its first structure; the rest are reported. While it works, the finished part is kept in `target`.partial
+    (also after Ctrl-C); `resume` starts from it. finish: what is done to the whole library before it is written. Raises LibraryError where no
+    structure could be loaded.
+    """
+    report = BuildReport()
+    partial = target.with_name(target.name + ".partial")
+    check_writable(target)
+    entries = _finished(partial) if resume else {}
+    report.resumed = len(entries)
+    seen: dict[str, str] = {}
+    try:
+        since = 0
+        wanted = _wanted(iter_sources(sources, lambda *refusal: report.failed.append(refusal)), entries, seen, report)
+        for result in ordered(_entry, wanted, Workers(jobs, scheduler), batch=_BATCH):
+            if isinstance(result, Entry):
+                entries[result.id] = result
+                report.done += 1
+                if result.note:
+                    report.repaired.append((result.id, result.note))
+            else:
+                report.failed.append(result)
+            since += 1
+            if progress:
+                progress(1)
+            if since >= _CHECKPOINT:
+                _assemble(entries, seen, attrs).save(partial)
+                since = 0
+    except BaseException:
+        if entries:
+            _assemble(entries, seen, attrs).save(partial)
+        raise
+    if not entries:
+        reasons = "; ".join(reason for _, reason in report.failed[:3]) or "no structure files (.cif, POSCAR) found"
+        raise LibraryError(f"no structure could be loaded: {reasons}")
+    report.failed.sort()
+    report.repaired.sort()
+    library = _assemble({name: entry for name, entry in entries.items() if name in seen}, seen, attrs)
+    if finish is not None:
+        library.save(partial)  # grouping may take longer than simulating
+        library = finish(library)
+    library.save(target)
+    partial.unlink(missing_ok=True)
+    return library, report
+
+
+def _finished(partial: Path) -> dict[str, Entry]:
+    """The entries that an interrupted run left."""
+    if not partial.exists():
+        return {}
+    kept = Library.load(partial)
+    return {str(kept.id[i]): kept.entry(i) for i in range(len(kept))}
+
+
+def _assemble(entries: dict[str, Entry], seen: dict[str, str], attrs: dict[str, Any] | None) -> Library:
+    """The library in the order of the sources, whatever the order in which workers finished."""
+    order = [entries[name] for name in seen if name in entries]
+    order += [entry for name, entry in entries.items() if name not in seen]
+    provenance = {"xrdmatch": __version__, "d_min": D_MIN, "d_max": D_MAX, "keep_above": KEEP_ABOVE, **(attrs or {})}
+    return Library.from_entries(order, provenance)
+
+
+def _wanted(items: Iterator[Item], done: dict[str, Entry], seen: dict[str, str], report: BuildReport) -> Iterator[Item]:
+    for item in items:
+        name, _, source = item
+        stem = Path(name).stem
+        if stem in seen:
+            report.duplicates.append((stem, f"in {source}; kept the one from {seen[stem]}"))
+            continue
+        seen[stem] = source
+        if stem not in done:
+            yield item

@@ -1,0 +1,1 @@
+"""A model folder: a network, a library and what belongs to them."""

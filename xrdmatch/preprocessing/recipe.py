@@ -1,0 +1,200 @@
+"""How a pattern becomes network input.
+
+One `Recipe` serves training and identification alike and travels in the model folder: there is no second preprocessing path. Every step works on
+stacks of patterns (k, m), so that a training batch and a single scan take the same code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xrdmatch.diffraction.pattern import Grid, Pattern
+from xrdmatch.errors import ModelError
+from xrdmatch.preprocessing import fft_filter
+
+Floats = NDArray[np.float32]
+
+#: Scales the median absolute second difference of white noise to its standard deviation: 1 / (0.6745 sqrt(6)).
+_SECOND_DIFFERENCE = 1.0 / (0.674490 * np.sqrt(6.0))
+
+#: Stretches of a scan whose noise is measured apart.
+BLOCKS = 24
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps from intensities on `grid` to network input.
+
+    kind: "search" (smooth, subtract background, gate noise, power, unit length; channels: pattern and range mask) or "minmax" (scaled to 0..1, one
+    channel: the reference method). smooth: degrees of the running mean. background: degrees of the morphological opening. gate: noise standard
+    deviations that are subtracted before clipping at zero. power: exponent that lifts weak lines.
+    """
+
+    kind: str = "search"
+    grid: Grid = Grid(2.0, 50.0, 0.04)
+    smooth: float = 0.12
+    background: float = 3.0
+    gate: float = 3.0
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("search", "minmax"):
+            raise ValueError(f"unknown recipe kind {self.kind!r}")
+
+    @property
+    def channels(self) -> int:
+        return 2 if self.kind == "search" else 1
+
+    def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None, passed: float = 1.0) -> Floats:
+        """Network input (channels, grid.size) of one pattern.
+
+        `wavelength` (angstrom) stands in for the pattern's own. `sigma`: noise of one point in counts before any filter, where it is known better
+        than it can be measured; `passed`: share of it that a filter left.
+        """
+        values, mask = self.grid.resample(pattern, wavelength)
+        level = np.array([self.smoothed_noise(pattern, sigma, passed)], dtype=np.float32)
+        return np.asarray(self.apply_batch(values[None], mask[None], level)[0])
+
+    def smoothed_noise(self, pattern: Pattern, sigma: float | None = None, passed: float = 1.0) -> float:
+        """Noise in counts that the running mean leaves of a scan: it averages `smooth` degrees of the scan's own points, however the grid lies.
+
+        Independent points leave sigma / sqrt(n), a low-pass filter that has `passed` this share leaves that: what both let through is the slower of
+        the two, not their product. Detectors that smear noise over neighbours leave more, which is measured as well.
+        """
+        point = fft_filter.noise_sigma(pattern.intensity) if sigma is None else sigma
+        width = max(self.smooth, self.grid.step)
+        return max(point * min(passed, float(np.sqrt(pattern.step / width))), smeared_noise(pattern, width))
+
+    def apply_batch(self, intensity: ArrayLike, mask: NDArray[np.bool_], level: Floats | None = None) -> Floats:
+        """Network input (k, channels, m) of intensities (k, m) on the grid, with data where `mask` (k, m) is True.
+
+        level: (k,) noise after the running mean, in counts; by default measured on the grid's points.
+        """
+        values = np.asarray(intensity, dtype=np.float32)
+        if self.kind == "minmax":
+            low = np.where(mask, values, np.inf).min(axis=1, keepdims=True)
+            high = np.where(mask, values, -np.inf).max(axis=1, keepdims=True)
+            scaled = (values - low) / np.maximum(high - low, 1e-30)
+            return np.where(mask, scaled, 0.0).astype(np.float32)[:, None]
+        signal = self.signal(values, mask, level) ** np.float32(self.power)
+        length = np.sqrt((signal**2).sum(axis=1, keepdims=True))
+        signal *= np.sqrt(signal.shape[1]) / np.maximum(length, 1e-6)
+        return np.stack([signal, mask.astype(np.float32)], axis=1)
+
+    def signal(self, values: Floats, mask: NDArray[np.bool_], level: Floats | None = None) -> Floats:
+        """Diffraction lines (k, m) above background and noise, in the intensities' unit, zero outside the mask. `level` as in apply_batch."""
+        points = max(1, round(self.smooth / self.grid.step)) | 1
+        window = max(3, round(self.background / self.grid.step)) | 1
+        filled = fill_outside(values, mask)
+        if level is None:
+            # The running mean of n points leaves sigma / sqrt(n) of the noise.
+            level = noise_sigma(filled, mask) / np.float32(np.sqrt(points))
+        smooth = running_mean(filled, points)
+        lines = smooth - opening(smooth, window)
+        lines -= self.gate * level[:, None]
+        return np.where(mask, lines, 0.0).clip(min=0.0).astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any] | str) -> Recipe:
+        """Raises ModelError where `data` is not what to_json wrote."""
+        try:
+            fields = dict(json.loads(data) if isinstance(data, str) else data)
+            return cls(**{**fields, "grid": Grid(**fields["grid"])})
+        except (TypeError, KeyError, ValueError) as error:
+            raise ModelError(f"the model's recipe is not understood ({error}); was it written by a newer xrdmatch?") from error
+
+
+def fill_outside(values: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """Continue each row (k, m) beyond its measured range with its first and last measured value, so that no step is filtered."""
+    if mask.all():
+        return values
+    positions = np.arange(values.shape[1])
+    first = np.argmax(mask, axis=1)[:, None]
+    last = (values.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1))[:, None]
+    return np.asarray(np.take_along_axis(values, np.clip(positions[None], first, last), axis=1))
+
+
+def noise_sigma(values: Floats, mask: NDArray[np.bool_] | None = None) -> Floats:
+    """Standard deviation (k,) of white noise on rows (k, m), from the median absolute second difference, which slopes and few lines leave alone."""
+    second = np.abs(values[:, 2:] - 2.0 * values[:, 1:-1] + values[:, :-2])
+    if mask is not None and not mask.all():
+        inner = mask[:, 2:] & mask[:, :-2]
+        second = np.where(inner, second, np.nan)
+        empty = ~inner.any(axis=1)
+        second[empty] = 0.0
+        middle = np.nanmedian(second, axis=1)
+    else:
+        middle = np.median(second, axis=1)
+    return np.asarray(middle * _SECOND_DIFFERENCE, dtype=np.float32)
+
+
+def smeared_noise(pattern: Pattern, width: float, percentile: float = 25.0) -> float:
+    """Noise in counts of a scan's running mean over `width` degrees, from its bends over twice that distance; `percentile` of 24 stretches.
+
+    Unlike differences of neighbours it sees noise that is correlated from point to point; the quietest quarter of the scan leaves out the lines.
+    """
+    middles = _bends(pattern, width)
+    return float(np.percentile(middles, percentile) / (0.674490 * np.sqrt(1.5))) if middles.size else 0.0
+
+
+@lru_cache(maxsize=1)  # a scan is asked for two percentiles in a row
+def _bends(pattern: Pattern, width: float) -> Floats:
+    """Median size of the bends in each of 24 stretches; none of a scan too short for that."""
+    points = max(1, round(width / pattern.step)) | 1
+    lag = 2 * points
+    if pattern.intensity.size < BLOCKS * lag:
+        return np.empty(0, np.float32)
+    smooth = running_mean(pattern.intensity.astype(np.float32), points)
+    bends = np.abs(smooth[lag:-lag] - 0.5 * (smooth[2 * lag :] + smooth[: -2 * lag]))
+    size, longer = divmod(bends.size, BLOCKS)  # blocks of two lengths, as np.array_split makes them
+    edge = longer * (size + 1)
+    return np.concatenate([np.median(part, axis=1) for part in (bends[:edge].reshape(longer, size + 1), bends[edge:].reshape(-1, size))])
+
+
+def running_mean(values: Floats, points: int) -> Floats:
+    """Mean over an odd number of `points` along the last axis; the ends are continued by their last value."""
+    if points <= 1:
+        return values
+    padded = continued(values, points // 2)
+    total = padded[..., : values.shape[-1]].astype(np.float32)
+    for shift in range(1, points):
+        total += padded[..., shift : shift + values.shape[-1]]
+    total /= np.float32(points)
+    return total
+
+
+def opening(values: Floats, window: int) -> Floats:
+    """Morphological opening along the last axis: the largest curve below `values` without peaks narrower than `window` (odd) points."""
+    return _sliding(_sliding(values, window, np.minimum), window, np.maximum)
+
+
+def _sliding(values: Floats, window: int, pick: np.ufunc) -> Floats:
+    """Sliding minimum or maximum in log2(window) passes: a window of 2k is picked from two windows of k."""
+    result, span = continued(values, window // 2), 1
+    spare = np.empty_like(result)  # the passes write into two arrays by turns: memory that is at hand is faster than new memory
+    while span < window:
+        shift = min(span, window - span)
+        size = result.shape[-1] - shift
+        picked = pick(result[..., :size], result[..., shift:], out=spare[..., :size])
+        spare, result = result, picked
+        span += shift
+    return result
+
+
+def continued(values: Floats, points: int) -> Floats:
+    """Rows (..., m) with `points` more at either end, which repeat the end's value: what np.pad does slowly."""
+    size = values.shape[-1]
+    padded = np.empty((*values.shape[:-1], size + 2 * points), dtype=values.dtype)
+    padded[..., points : points + size] = values
+    padded[..., :points] = values[..., :1]
+    padded[..., points + size :] = values[..., -1:]
+    return padded

@@ -1,0 +1,1 @@
+"""Results for people and programs: table, page, figures, JSON, CSV, files for refinement."""

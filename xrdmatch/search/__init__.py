@@ -1,0 +1,1 @@
+"""A scan to ranked frameworks and a verdict."""

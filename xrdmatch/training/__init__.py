@@ -1,0 +1,1 @@
+"""Training patterns, networks and the weights of the probabilities. The only package that imports PyTorch."""
