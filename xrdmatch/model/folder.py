@@ -201,8 +201,9 @@ def usable_cores() -> int:
 
 def shipped_folder() -> Path:
     """Where the shipped models lie: inside the installed package, or beside it in a source tree."""
-    inside = Path(__file__).parent / "models"
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "models"
+    package = Path(__file__).parents[1]
+    inside = package / "models"
+    return inside if inside.is_dir() else package.parent / "models"
 
 
 def shipped_models() -> list[str]:
