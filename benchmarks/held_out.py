@@ -28,7 +28,7 @@ from scipy.spatial import cKDTree
 from xrdmatch.diffraction.lattice import tied_axes
 from xrdmatch.diffraction.structure import Structure, iter_sources, parse
 from xrdmatch.diffraction.structure_factors import Reflections, conventional_lines, reflections
-from xrdmatch.library.composition import Kinship
+from xrdmatch.library.composition import SameMetalAndLinker
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.training.encoder import Settings, held_out
@@ -197,8 +197,8 @@ Partners = tuple[dict[str, list[str]], list[str], dict[str, bytes]]
 
 def partners(library: Library, sources: list[Path], wanted: dict[str, bytes], seed: int) -> Partners:
     """Second phases: ids of some sisters of each `wanted` structure, ids of any others, and the structure files of both."""
-    rng, index, kinship = np.random.default_rng([seed, 78]), library.index(), Kinship(library)
-    sisters = {name: library.id[rng.permutation(kinship.sisters(int(library.family[index[name]])))[:SISTERS]].tolist() for name in sorted(wanted)}
+    rng, index, relatives = np.random.default_rng([seed, 78]), library.index(), SameMetalAndLinker(library)
+    sisters = {name: library.id[rng.permutation(relatives.rows(int(library.family[index[name]])))[:SISTERS]].tolist() for name in sorted(wanted)}
     others = library.id[rng.choice(len(library), min(PARTNERS, len(library)), replace=False)].tolist()
     ids = {*others, *(name for some in sisters.values() for name in some)}
     files = {Path(name).stem: data for name, data, _ in iter_sources(sources) if Path(name).stem in ids}

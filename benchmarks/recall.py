@@ -22,27 +22,32 @@ import numpy as np
 
 from xrdmatch import formats
 from xrdmatch.model.folder import Model
-from xrdmatch.preprocessing.fft_filter import denoise
-from xrdmatch.search.comparison import prepare
-from xrdmatch.search.retrieval import LOOKED_UP, RECALL, recall, unusable
+from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.search.retrieval import RankOptions, retriever
+from xrdmatch.search.scan_quality import unusable
+
+OPTIONS = RankOptions()
 
 ALONE = 200  # entries of the network by itself, for comparison
-WAYS = (f"network, {ALONE}", f"network, {RECALL}", f"strongest lines, {LOOKED_UP}", f"both, {RECALL} and {LOOKED_UP}")
+WAYS = (
+    f"network, {ALONE}",
+    f"network, {OPTIONS.n_by_network}",
+    f"strongest lines, {OPTIONS.n_by_lines}",
+    f"both, {OPTIONS.n_by_network} and {OPTIONS.n_by_lines}",
+)
 
 
 def found(model: Model, path: Path, row: int) -> np.ndarray | None:
     """(ways, 2): whether the entry, and any of its family, is recalled; None for a scan that is unusable."""
-    pattern = denoise(formats.read(path))
-    measured = prepare(pattern.pattern, sigma=pattern.sigma, passed=pattern.passed)
-    if unusable(measured):
+    scan = prepare_scan(formats.read(path))
+    if unusable(scan.comparison):
         return None
-    inputs = model.recipe.apply(pattern.pattern, sigma=pattern.sigma, passed=pattern.passed)
-    plain = measured.coarse
-    network = np.argsort(-model.scores(inputs[None])[0], kind="stable")[:ALONE]
-    lines = np.argsort(-model.lookup.scores(plain.signal, plain.mask), kind="stable")[:LOOKED_UP]
-    both = recall(model, inputs, measured)[0]
+    plain = scan.comparison.coarse
+    network = np.argsort(-model.scores(scan.network_input(model.recipe)[None])[0], kind="stable")[:ALONE]
+    lines = np.argsort(-model.index.line_index.scores(plain.signal, plain.mask), kind="stable")[: OPTIONS.n_by_lines]
+    both = retriever(model).retrieve(scan, OPTIONS).rows
     family = model.library.family
-    return np.array([[row in rows, family[row] in family[rows]] for rows in (network, network[:RECALL], lines, both)])
+    return np.array([[row in rows, family[row] in family[rows]] for rows in (network, network[: OPTIONS.n_by_network], lines, both)])
 
 
 def part(model_name: str | None, rows: list[tuple[Path, str]]) -> list[np.ndarray | None]:

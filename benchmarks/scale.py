@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.radiation import reciprocal_metric
-from xrdmatch.library.line_index import KEPT, Lookup
+from xrdmatch.library.line_index import KEPT, LineIndex
 from xrdmatch.library.reference_library import FORMAT, FORMAT_VERSION, INTENSITY_SCALE, Library
 from xrdmatch.model.folder import Model
 from xrdmatch.model.library_vectors import ideal_inputs
@@ -112,9 +112,7 @@ class Job:
 
 
 def prepare(job: Job) -> tuple[Job, Model]:
-    model = Model.load(job.model, "cpu")
-    model.threads = 1
-    return job, model
+    return job, Model.load(job.model, "cpu", threads=1)
 
 
 def make(state: tuple[Job, Model], start: int) -> Block:
@@ -122,7 +120,7 @@ def make(state: tuple[Job, Model], start: int) -> Block:
     job, model = state
     library = variants(model.library, start, min(start + BLOCK, job.count))
     inputs = ideal_inputs(library, np.arange(len(library)), model.recipe) if start < job.encode else None
-    return Block(start, library, None if inputs is None else model.encode(inputs).astype(np.float16), Lookup.of(library).packed())
+    return Block(start, library, None if inputs is None else model.encode(inputs).astype(np.float16), LineIndex.of(library).packed())
 
 
 def derived(file: h5py.File, model: Model, start: int, stop: int) -> NDArray[np.float16]:

@@ -160,8 +160,9 @@ def asked_file(source: Path) -> Path:
 def product(path: Path, number: int) -> list[dict[str, Any]]:
     """`identify` over the library's first entries, as it is: brute force in memory by vectors and by lines, then the comparison with the scan."""
     from xrdmatch.diffraction.pattern import Pattern
-    from xrdmatch.library.line_index import Lookup
+    from xrdmatch.library.line_index import LineIndex
     from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.reference_index import ReferenceIndex
     from xrdmatch.search.identify import Identifier
 
     model = Model.load(None, "cpu")
@@ -172,11 +173,9 @@ def product(path: Path, number: int) -> list[dict[str, Any]]:
         arrays = {key: file[key][: offsets[-1]] for key in ("hkl", "intensity")}
         library = Library(**texts, **arrays, offsets=offsets, cell=file["cell"][:number], family=file["family"][:number])
         vectors = file["vectors"][:number].astype(np.float32)
-        lookup = Lookup.unpacked(file["lookup"][:, :number])
-    model = Model.load(None, "cpu")
-    model.threads = 1
-    model.__dict__ |= {"library": library, "vectors": vectors, "lookup": lookup}
-    identifier = Identifier(model, "cpu")
+        lines = LineIndex.unpacked(file["lookup"][:, :number])
+    model = Model.load(None, "cpu", threads=1)
+    identifier = Identifier(model.with_index(ReferenceIndex(library, vectors, lines)))
     rng = np.random.default_rng(SEED + 2)
     spent: dict[str, list[float]] = {"network": [], "lines": [], "whole": []}
 
@@ -189,8 +188,8 @@ def product(path: Path, number: int) -> list[dict[str, Any]]:
 
         return call
 
-    model.__dict__["scores"] = timed("network", model.scores)
-    object.__setattr__(lookup, "scores", timed("lines", lookup.scores))
+    Model.scores = timed("network", Model.scores)
+    LineIndex.scores = timed("lines", LineIndex.scores)
     whole = timed("whole", identifier.identify)
     grid = Recipe().grid
     right = 0

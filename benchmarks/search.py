@@ -23,9 +23,11 @@ import numpy as np
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.model.folder import Model
-from xrdmatch.search.comparison import RECIPE, prepare
-from xrdmatch.search.retrieval import LOOKED_UP, RECALL, _largest
+from xrdmatch.preprocessing.prepared_scan import COMPARISON, prepare_scan
+from xrdmatch.search.retrieval import RankOptions, largest
 from xrdmatch.training.effects_numpy import measured_like
+
+OPTIONS = RankOptions()
 
 
 def timed(function: Callable[..., Any], queries: list[Any]) -> tuple[float, list[Any]]:
@@ -44,29 +46,29 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=50)
     given = parser.parse_args()
     model = Model.load(given.model, "cpu")
-    vectors, lookup, rng = model.vectors, model.lookup, np.random.default_rng(0)
-    counts, mask = measured_like(model.library, rng.integers(len(model.library), size=given.queries), RECIPE.grid, rng)
-    scans = [Pattern(RECIPE.grid.two_theta[seen], values[seen], RECIPE.grid.wavelength) for values, seen in zip(counts, mask, strict=True)]
-    encoded = [(model.encode(model.recipe.apply(scan)[None])[0],) for scan in scans]
-    lines = [(plain.signal, plain.mask) for plain in (prepare(scan).coarse for scan in scans)]
+    vectors, lookup, rng = model.vectors, model.index.line_index, np.random.default_rng(0)
+    counts, mask = measured_like(model.library, rng.integers(len(model.library), size=given.queries), COMPARISON.grid, rng)
+    scans = [Pattern(COMPARISON.grid.two_theta[seen], values[seen], COMPARISON.grid.wavelength) for values, seen in zip(counts, mask, strict=True)]
+    encoded = [(model.encode(prepare_scan(scan).network_input(model.recipe)[None])[0],) for scan in scans]
+    lines = [(plain.signal, plain.mask) for plain in (prepare_scan(scan).comparison.coarse for scan in scans)]
 
     def by_vector(query: np.ndarray) -> np.ndarray:
-        return _largest(query @ vectors.T, RECALL)
+        return largest(query @ vectors.T, OPTIONS.n_by_network)
 
     def by_lines(signal: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        return _largest(lookup.scores(signal, seen), LOOKED_UP)
+        return largest(lookup.scores(signal, seen), OPTIONS.n_by_lines)
 
     def naive(query: np.ndarray) -> np.ndarray:
         scored = sorted(((float(np.dot(query, vector)), row) for row, vector in enumerate(vectors)), reverse=True)
-        return np.array([row for _, row in scored[:RECALL]])
+        return np.array([row for _, row in scored[: OPTIONS.n_by_network]])
 
     product, rows = timed(by_vector, encoded)
     strongest, _ = timed(by_lines, lines)
     slow, naive_rows = timed(naive, encoded[:5])
-    same = min(len(np.intersect1d(one, other)) / RECALL for one, other in zip(rows, naive_rows, strict=False))
+    same = min(len(np.intersect1d(one, other)) / OPTIONS.n_by_network for one, other in zip(rows, naive_rows, strict=False))
     print(f"{len(vectors)} entries, {len(scans)} queries")
-    print(f"the {RECALL} nearest vectors   {product:8.2f} ms")
-    print(f"the {LOOKED_UP} best by lines     {strongest:8.2f} ms")
+    print(f"the {OPTIONS.n_by_network} nearest vectors   {product:8.2f} ms")
+    print(f"the {OPTIONS.n_by_lines} best by lines     {strongest:8.2f} ms")
     print(f"together              {product + strongest:8.2f} ms, goal 5 ms")
     print(f"one by one in Python  {slow:8.2f} ms: {slow / product:.0f} times the product; {100 * same:.0f} % of the rows are the same at least")
 

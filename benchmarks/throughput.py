@@ -90,27 +90,26 @@ def parts(files: list[Path], device: Any) -> None:
 
         return run
 
-    from xrdmatch.search import identify, retrieval
+    from xrdmatch.search import identify, pipeline
+    from xrdmatch.search.options import SearchOptions
+    from xrdmatch.search.retrieval import EncoderRetriever
 
-    model = Model.load(None, device)
-    model.threads = 1
-    identifier = identify.Identifier(model, detail=False)
-    identifier.identify(formats.read(files[0]))  # what is loaded when first used
+    options = SearchOptions(detail=False)
+    identifier = identify.Identifier(Model.load(None, device, threads=1))
+    identifier.identify(formats.read(files[0]), options)  # what is loaded when first used
     read = timed("read the file", formats.read)
-    identify.denoise = timed("filter, noise, background", identify.denoise)
-    identify.prepare = timed("filter, noise, background", identify.prepare)
-    identify.recall = timed("recall", identify.recall)
-    model.encode = timed("  of it the network", model.encode, "recall")
-    identify.verify = timed("verify", identify.verify)
-    retrieval._likely = timed("  of it comparing the recalled", retrieval._likely, "verify")
-    retrieval.adjust = timed("  of it adjusting the best", retrieval.adjust, "verify")
-    retrieval.evidence = timed("  of it the evidence", retrieval.evidence, "verify")
-    identifier._beside = timed("a second phase", identifier._beside)
-    identifier._again = timed("a second phase", identifier._again)
-    identifier._listed = timed("adjusting the first as it is shown", identifier._listed)
+    identify.prepare_scan = timed("filter, noise, background", identify.prepare_scan)
+    identify.rank = timed("first phase", identify.rank)
+    EncoderRetriever.retrieve = timed("  of it recall", EncoderRetriever.retrieve, "first phase")
+    pipeline.best_of_families = timed("  of it comparing the recalled", pipeline.best_of_families, "first phase")
+    pipeline.refine_cells = timed("  of it refining the best", pipeline.refine_cells, "first phase")
+    pipeline.line_evidence = timed("  of it the evidence", pipeline.line_evidence, "first phase")
+    identify.find_second_phase = timed("a second phase", identify.find_second_phase)
+    identify.compare_and_refine = timed("the first without the second", identify.compare_and_refine)
+    identify.listed_matches = timed("the matches as they are listed", identify.listed_matches)
     start = time.process_time()
     for file in files:
-        identifier.identify(read(file))
+        identifier.identify(read(file), options)
     total = time.process_time() - start
     for name, seconds in [*spent.items(), ("all", total)]:
         print(f"{name:38}{1e3 * seconds / len(files):8.1f} ms {100 * seconds / total:6.1f} %")

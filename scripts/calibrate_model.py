@@ -26,11 +26,11 @@ import numpy as np
 from held_out import COARSE, LEVELS, MEAN, mixtures, partners, scans, structures
 
 from xrdmatch.diffraction.pattern import Pattern
-from xrdmatch.library.composition import Kinship
+from xrdmatch.library.composition import SameMetalAndLinker
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model, write_config
 from xrdmatch.search.probability import Calibration
-from xrdmatch.training.fit_probability import Trial, quality, taken_on, taken_through, weights_of
+from xrdmatch.training.fit_probability import Trial, quality, second_phase_trial, taken_through, weights_of
 
 CONDITIONS = {**LEVELS, "coarse": COARSE}
 #: Halves of the structures the encoder never saw.
@@ -46,19 +46,19 @@ def trials(given: argparse.Namespace, condition: str, part: int, number: int) ->
     return [one for one in found if one]
 
 
-def trials_beside(given: argparse.Namespace, condition: str, part: int, number: int, weights: Calibration) -> list[Trial]:
-    """`number` scans of one phase, as many of any two, and of two sisters, under one condition."""
+def second_phase_trials(given: argparse.Namespace, condition: str, part: int, number: int, weights: Calibration) -> list[Trial]:
+    """`number` scans of one phase, as many of any two, and of two of one metal and linker, under one condition."""
     model, library, level = Model.load(given.model, "cpu"), Library.load(given.library), CONDITIONS[condition]
     wanted = structures(library, given.sources, part)
     others = partners(library, given.sources, wanted, given.seed)
-    index, kinship = model.library.index(), Kinship(model.library)
+    index, relatives = model.library.index(), SameMetalAndLinker(model.library)
 
     def made() -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray]]:
         yield from (((name,), x, counts) for name, x, counts in scans(wanted, level, number, given.seed + 1))
         for kind in ("any", "sister"):
             yield from (((name, other), x, counts) for name, other, x, counts in mixtures(library, others, wanted, kind, level, number, given.seed))
 
-    found = (taken_on(model, kinship, weights, Pattern(x, counts, MEAN), [index[name] for name in names]) for names, x, counts in made())
+    found = (second_phase_trial(model, relatives, weights, Pattern(x, counts, MEAN), [index[name] for name in names]) for names, x, counts in made())
     return [one for one in found if one]
 
 
@@ -81,9 +81,10 @@ def main() -> None:
             return {half: list(chain(*(one.result() for part, one in runs if part == half))) for half in numbers}
 
         weights, figures = fitted(run(trials, 1), "")
-        beside, further = fitted(run(trials_beside, 8, weights), "beside_")
-    fits, config = {"calibration": weights.to_json(), "calibration_beside": beside.to_json()}, Model.load(given.model, "cpu").config
-    old = ("simulated", "calibration", "beside")
+        second, further = fitted(run(second_phase_trials, 8, weights), "second_phase_")
+    fits, config = {"calibration": weights.to_json(), "calibration_second_phase": second.to_json()}, Model.load(given.model, "cpu").config
+    config = {name: value for name, value in config.items() if name != "calibration_beside"}  # as version 0.1 called it
+    old = ("simulated", "calibration", "beside", "second_phase")
     metrics = {name: value for name, value in config.get("metrics", {}).items() if not name.startswith(old)} | figures | further
     write_config(given.model, {**config, **fits, "metrics": metrics})
     print(json.dumps({**fits, **figures, **further}, indent=1))

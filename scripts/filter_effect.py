@@ -25,6 +25,7 @@ from xrdmatch.preprocessing.fft_filter import NOISY, PAPER_GRID, PAPER_LIMIT, de
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.report import figure_style
 from xrdmatch.search.identify import Identifier
+from xrdmatch.search.options import SearchOptions
 from xrdmatch.training.effects_numpy import EASY, measured_like
 
 COUNTS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # log10 of the strongest point's counts
@@ -55,13 +56,12 @@ def make(library: Library, row: int, level: float, rng: np.random.Generator) -> 
     off, on = denoise(scan, "off"), denoise(scan, "on")
     top = counts.max() - np.median(counts)
     paper = scan.with_intensity(paper_filter(counts) * (top if top > 0 else 1.0))
-    left = off.sigma * np.sqrt(399 / 2304)
     return Scan(
         row,
         level,
         off.noise,
         denoise(scan, "paper").criterion,
-        {"off": (scan, off.sigma), "on": (on.pattern, on.sigma * on.passed), "paper filter": (paper, left)},
+        {"off": (scan, off.sigma, 1.0), "on": (on.pattern, on.sigma, on.noise_gain), "paper filter": (paper, off.sigma, float(np.sqrt(399 / 2304)))},
     )
 
 
@@ -69,8 +69,8 @@ def by_search(name: str, library: Library, scans: list[Scan], way: str) -> list[
     """Whether the right family comes first."""
     whole = np.ones((len(scans), SEARCH.grid.size), bool)
     forms = [scan.forms[way] for scan in scans]
-    values = np.stack([pattern.intensity for pattern, _ in forms]).astype(np.float32)
-    levels = np.array([SEARCH.smoothed_noise(pattern, sigma) for pattern, sigma in forms], np.float32)
+    values = np.stack([pattern.intensity for pattern, *_ in forms]).astype(np.float32)
+    levels = np.array([SEARCH.smoothed_noise(*form) for form in forms], np.float32)
     signal = SEARCH.signal(values, whole, levels) ** np.float32(SEARCH.power)
     x = MINMAX.apply_batch(values, whole)[:, 0]
     scores = search(name, library, np.arange(len(library)), Queries([], {}, x, signal, whole))
@@ -86,8 +86,7 @@ def by_model(identifier: Identifier, library: Library, scans: list[Scan], way: s
         return [str(model.library.id[row]) == str(library.id[scan.row]) for row, scan in zip(best, scans, strict=True)]
     found = []
     for scan in scans:
-        pattern, _ = scan.forms[way]
-        matches = identifier.identify(pattern, filter_mode="off").matches
+        matches = identifier.identify(scan.forms[way][0], SearchOptions(filter_mode="off")).matches
         found.append(bool(matches) and str(library.id[scan.row]) in matches[0].members)
     return found
 

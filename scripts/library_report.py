@@ -13,6 +13,7 @@ import numpy as np
 from xrdmatch.library.common_names import stem
 from xrdmatch.library.composition import composition, compound, metals_of, undecided
 from xrdmatch.library.reference_library import Library
+from xrdmatch.report.phrases import sentence
 
 
 def sizes(library: Library) -> None:
@@ -79,7 +80,8 @@ def split_names(library: Library) -> None:
 
 
 def sentences(library: Library) -> None:
-    texts = [undecided(library, family) for family in range(len(library.family_name))]
+    found = [undecided(library, library.members(family)) for family in range(len(library.family_name))]
+    texts = [sentence(one) if one else "" for one in found]
     kinds = Counter(text.rsplit("; ", 1)[-1].split(" ")[0] if text else "" for text in texts)
     print(f"\nsentences: {kinds}")
     for family in np.flatnonzero([bool(text) for text in texts])[::40][:30]:

@@ -52,7 +52,8 @@ that lines and files correspond.
 |---|---|---|
 | `file` | text | as it was given; `-` for standard input |
 | `verdict` | text | `match`, `ambiguous`, `unknown`, `unusable` or `error` |
-| `reason` | text | why |
+| `reason`, `reason_code` | text | why, in words and as a code that stays the same: see below |
+| `name`, `probability` | text, number | the best answer's name, or the closest one's, and the probability of all families of this name; whatever `--top` |
 | `wavelength` | number | angstrom |
 | `wavelength_source` | text | `file`, `option`, or `default` (Cu K-alpha, with a warning) |
 | `filtered`, `filter_reason` | true or false, text | whether the FFT filter was applied, and why |
@@ -60,8 +61,8 @@ that lines and files correspond.
 | `provider` | text | what ran the network, such as `CPUExecutionProvider` |
 | `model`, `version` | text | the model's name; the version of xrdmatch |
 | `seconds` | number | time for this file without reading it |
-| `matches` | list | ranked; empty for `error` and `unusable` |
-| `notes` | list of texts | what else should be known |
+| `matches` | list | ranked; empty for `error` and `unusable`. A second phase that is said to be there is listed whatever `--top` |
+| `notes` | list | what else should be known, each a `code` and a `text` |
 
 Each match:
 
@@ -86,6 +87,29 @@ With `--verbose` each match has its `evidence` as well: `explained`, the share o
 there than by chance.
 
 [Method](method.md) says how they come about.
+
+### Codes of reasons and notes
+
+Codes stay the same from version to version; sentences may get better.
+
+| code | of | when |
+|---|---|---|
+| `fits` | a match | one framework fits and no other comes close |
+| `undecided_metal`, `undecided_metal_and_linker`, `undecided_linker` | a match | powder diffraction cannot tell members of its family apart |
+| `ambiguous` | an ambiguous scan | several frameworks fit |
+| `nothing_fits` | an unknown | nothing in the library fits well |
+| `too_few_lines_to_name` | an unknown | fewer than three clear peaks |
+| `range_too_short`, `too_few_lines` | an unusable scan | |
+| `classifier` | a classifier's answer | it always picks one of its labels |
+| `second_phase` | a mixture, after the first reason | a second phase is there |
+| `error` | an error | the file could not be read |
+| `wavelength_assumed` | a note | the file does not tell its wavelength |
+| `few_counts`, `halo`, `high_background` | notes | on the quality of the scan |
+| `strongest_line_cut_off` | a note | the scan starts above the best match's strongest peak |
+| `broken_record`, `stopped_early`, `scan_status`, `just_changed` | notes | the file may be incomplete |
+| `counting_time_varies`, `attenuator` | notes | intensities are as recorded |
+| `filter_off`, `filter_flat`, `filter_no_noise`, `filter_not_needed`, `filter_applied` | the filter | why it ran or did not |
+| `paper_filter_not_needed`, `paper_filter_applied` | the filter | the same of `--filter paper` |
 
 ## The CSV of `identify`
 

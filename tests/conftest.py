@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
 import numpy as np
 import pytest
 
+from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
 from xrdmatch.diffraction.structure_factors import D_MAX, D_MIN
 from xrdmatch.library.reference_library import Entry, Library
@@ -56,7 +58,9 @@ def tiny_model(tmp_path_factory, library):
     """The folder of an untrained encoder over the made-up structures; the comparison of lines makes its answers right all the same."""
     torch = pytest.importorskip("torch", reason="a test model needs the train extra")
     pytest.importorskip("onnx", reason="a test model needs the train extra")
-    from xrdmatch.model.folder import open_session, write_encoder
+    from xrdmatch.model.folder import write_encoder
+    from xrdmatch.model.reference_index import ReferenceIndex
+    from xrdmatch.model.session import open_session
     from xrdmatch.training.networks import Encoder, export_onnx
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
@@ -65,7 +69,25 @@ def tiny_model(tmp_path_factory, library):
     recipe = Recipe()
     export_onnx(Encoder(recipe.grid.size, recipe.channels, 16).eval(), folder / "model.onnx")
     vectors = open_session(folder / "model.onnx", "cpu").run(ideal_inputs(library, np.arange(len(library)), recipe))
-    write_encoder(folder, {"kind": "encoder", "recipe": recipe.to_json(), "provenance": {"date": "2026-01-01"}}, library, vectors)
+    write_encoder(folder, {"kind": "encoder", "recipe": recipe.to_json(), "provenance": {"date": "2026-01-01"}}, ReferenceIndex.of(library, vectors))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory, library):
+    """An untrained reference network over the made-up structures."""
+    torch = pytest.importorskip("torch", reason="a test model needs the train extra")
+    pytest.importorskip("onnx", reason="a test model needs the train extra")
+    from xrdmatch.training.networks import Wang2020, export_onnx
+
+    folder = tmp_path_factory.mktemp("models") / "wang"
+    folder.mkdir()
+    torch.manual_seed(1)
+    recipe = Recipe(kind="minmax", grid=Grid(5.0, 50.0, 0.1))
+    export_onnx(Wang2020(len(library), recipe.grid.size).eval(), folder / "model.onnx")
+    library.save(folder / "library.h5")
+    order = library.id.tolist()[::-1]
+    (folder / "config.json").write_text(json.dumps({"kind": "classifier", "recipe": recipe.to_json(), "labels": order}))
     return folder
 
 

@@ -9,8 +9,7 @@ import xml.etree.ElementTree as ET
 import made
 import numpy as np
 import pytest
-from test_evaluate import run
-from test_identify import classifier  # noqa: F401
+from test_labelled_scans import run
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ModelError, XrdMatchError
@@ -19,6 +18,7 @@ from xrdmatch.model.network_head import Head
 from xrdmatch.report import figure_style
 from xrdmatch.report.activation_figure import explanation_figure
 from xrdmatch.search.identify import Identifier
+from xrdmatch.search.options import SearchOptions
 
 pytest.importorskip("matplotlib", reason="figures need the plot extra")
 
@@ -83,8 +83,8 @@ def test_grad_cam_follows_the_score(identifier, library):
     inputs = model.recipe.apply(made.scan(library, 1))[None]
     activation = model.session.run(inputs, "activation")[0].astype(float)
     head = module.read_head(model.path / "model.onnx")
-    match = next(one for one in identifier.identify(made.scan(library, 1)).matches if one.id == library.id[1])
-    direction, score = module._towards(model, head, activation, model.encode(inputs)[0].astype(float), match)
+    answer, direction, score = identifier.retriever.explained_score(head.answer(activation), 1)
+    np.testing.assert_allclose(answer, model.encode(inputs)[0], atol=1e-4)
     slope = head.gradient(activation, direction)
     target = model.vectors[1].astype(float)
 
@@ -97,6 +97,21 @@ def test_grad_cam_follows_the_score(identifier, library):
     assert (cosine(activation + step) - score) / 1e-4 == pytest.approx(np.linalg.norm(slope), rel=1e-2)
 
 
+def test_a_filtered_scan_is_explained_as_it_was_scored(identifier, library, monkeypatch):
+    """The network sees the very input that it gave its score for, however the scan was filtered."""
+    noisy = made.scan(library, 1, peak=1000.0, base=60.0)
+    seen, run = [], identifier.model.session.run
+    monkeypatch.setattr(identifier.model.session, "run", lambda inputs, output=None: seen.append(inputs) or run(inputs, output))
+    for mode in ("on", "paper"):
+        seen.clear()
+        found = explain(identifier, noisy, SearchOptions(filter_mode=mode))
+        assert found.result.filtered
+        scored, *explained = [inputs for inputs in seen if inputs.shape == seen[0].shape and inputs[0, 1].sum() == seen[0][0, 1].sum()]
+        assert explained
+        for inputs in explained:
+            np.testing.assert_array_equal(inputs, scored)
+
+
 def test_another_match_has_another_map(identifier, library):
     first, second = (explain(identifier, made.scan(library, 0), rank=rank) for rank in (1, 2))
     assert first.match.id != second.match.id
@@ -104,7 +119,7 @@ def test_another_match_has_another_map(identifier, library):
     assert np.abs(first.grad - second.grad).max() > 0.05
 
 
-def test_a_classifier_is_explained(classifier, library):  # noqa: F811
+def test_a_classifier_is_explained(classifier, library):
     own = Identifier(classifier, "cpu")
     scan = made.scan(library, 2)
     found = explain(own, scan)

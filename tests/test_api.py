@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import xrdmatch
+from xrdmatch.notes import note
 
 
 def test_import_is_light():
@@ -46,21 +47,27 @@ def test_identify_takes_a_path_or_a_pattern(scans, tiny_model):
     answer = xrdmatch.identify(pattern, model=xrdmatch.Model.load(tiny_model), wavelength="Cu", top=2)
     assert (answer.matches[0].name, len(answer.matches), answer.wavelength_source) == ("ZIF-8", 2, "option")
     assert xrdmatch.identify(pattern, model=str(tiny_model), wavelength=1.5418).wavelength == 1.5418
-
-
-def test_the_model_stays_loaded(tiny_model):
-    first = xrdmatch._identifier(tiny_model, "auto", 5)
-    assert xrdmatch._identifier(str(tiny_model), "auto", 5) is first
-    assert xrdmatch._identifier(tiny_model, "auto", 4) is not first
+    assert (answer.name, answer.reason_code) == ("ZIF-8", "fits")
 
 
 @pytest.mark.parametrize("name", ["config.json", "library.h5"])
-def test_a_model_that_changed_is_loaded_anew(tiny_model, tmp_path, name):
+def test_the_model_stays_loaded_until_it_changes(scans, tiny_model, tmp_path, name):
+    """A folder that has lost its network cannot be loaded; what was loaded before goes on."""
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
-    first = xrdmatch._identifier(folder, "auto", 5)
+    first = xrdmatch.identify(scans / "a.xy", model=folder, device="cpu")
+    (folder / "model.onnx").unlink()
+    again = xrdmatch.identify(scans / "a.xy", model=str(folder), device="cpu", top=1, filter_mode="off")
+    assert (len(first.matches), len(again.matches)) == (5, 1)
     changed = (folder / name).stat().st_mtime_ns + 10**9
     os.utime(folder / name, ns=(changed, changed))
-    assert xrdmatch._identifier(folder, "auto", 5) is not first
+    with pytest.raises(xrdmatch.ModelError, match=r"model\.onnx: no such network"):
+        xrdmatch.identify(scans / "a.xy", model=folder, device="cpu")
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"top": 13}, {"filter_mode": "always"}])
+def test_options_that_do_not_exist_are_refused(scans, tiny_model, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        xrdmatch.identify(scans / "a.xy", model=tiny_model, **wrong)
 
 
 def test_read_gives_the_pattern_and_says_what_is_wrong(scans):
@@ -95,8 +102,9 @@ model: Model = Model.load()
 library: Library = model.library
 answer: Identification = xrdmatch.identify("scan.xy", model=model, wavelength="Cu", top=3)
 best: Match = answer.matches[0]
-name: str = best.name
-share: float = best.probability
+name: str = answer.name
+share: float = answer.probability
+why: str = answer.reason_code
 pattern: Pattern = xrdmatch.read("scan.raw", range_index=1)
 angles: NDArray[np.float64] = pattern.two_theta
 wavelength: float | None = pattern.wavelength
@@ -111,7 +119,7 @@ except XrdMatchError as error:
 """
 WRONG = """
 xrdmatch.identify("scan.xy", colour="red")
-best.name + 1
+answer.name + 1
 """
 
 
@@ -167,7 +175,7 @@ def test_a_notebook_shows_results_and_patterns(scans, tiny_model):
     pattern = xrdmatch.read(scans / "b.xy")
     assert Tags(pattern._repr_html_()).open == []
     assert "1201 points" in pattern._repr_html_()
-    error = replace(answer, verdict="error", reason="x", matches=[], pattern=None, measured=None)
+    error = replace(answer, verdict="error", reasons=(note("error", message="x"),), matches=[], pattern=None, measured=None)
     assert Tags(error._repr_html_()).open == []
     assert error._repr_png_() is None
 
@@ -186,7 +194,7 @@ def test_a_notebook_shows_hostile_text_as_text(scans, tiny_model):
     answer = xrdmatch.identify(scans / "b.xy", model=tiny_model)
     evil = "<script>alert(1)</script>"
     best = replace(answer.matches[0], name=evil, id=evil, formula=evil, doi=evil)
-    shown = Tags(replace(answer, file=evil, reason=evil, matches=[best])._repr_html_())
+    shown = Tags(replace(answer, file=evil, reasons=(note("error", message=evil),), headline=((evil, 0.9),), matches=[best])._repr_html_())
     assert not any(tag == "script" for tag, _ in shown.seen)
     named = replace(xrdmatch.read(scans / "b.xy"), name=evil)
     assert not any(tag == "script" for tag, _ in Tags(named._repr_html_()).seen)

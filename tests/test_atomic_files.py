@@ -69,8 +69,10 @@ def test_a_folder_or_a_missing_one_is_an_error(tmp_path):
 
 
 def test_the_longest_names_work(tmp_path):
+    """250 characters leave no room for the usual name of a part file."""
     with atomic_files.whole(tmp_path / ("a" * 250)) as part:
         part.write_text("x")
+    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("a" * 250, "x")]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere it cannot be told whether a process runs")
@@ -99,7 +101,7 @@ def test_reason_finds_the_words_of_the_system():
 _COUNT = """
 import sys, time
 from pathlib import Path
-from xrdmatch import files
+from xrdmatch.system import atomic_files
 folder = Path(sys.argv[1])
 for _ in range(20):
     with atomic_files.alone(folder):
@@ -112,7 +114,7 @@ for _ in range(20):
 _HOLD = """
 import sys, time
 from pathlib import Path
-from xrdmatch import files
+from xrdmatch.system import atomic_files
 with atomic_files.alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -9,7 +9,7 @@ import conftest
 import made
 import numpy as np
 import pytest
-from test_evaluate import labels, run  # noqa: F401
+from test_labelled_scans import labels, run  # noqa: F401
 
 from xrdmatch.errors import LibraryError
 from xrdmatch.evaluation import baselines as b
@@ -223,7 +223,7 @@ class TestCommand:
     def test_the_slow_three_stop_at_their_limit(self, library, labels, augmented, monkeypatch):  # noqa: F811
         monkeypatch.setattr(b, "SLOW_CLASSES", 4)
         told = []
-        done = b.compare_all(["bayes", "logistic", "forest", "svm"], labels, library, augmented, note=told.append)
+        done = b.compare_all(["bayes", "logistic", "forest", "svm"], labels, library, augmented, tell=told.append)
         assert [one.system for one in done] == ["bayes"]
         assert sum("left out" in text for text in told) == 3
 

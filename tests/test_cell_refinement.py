@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import made
 import numpy as np
 import pytest
+from searching import ROWS, compared, refined, signal_of
 
 from xrdmatch.diffraction.lattice import lattice_directions, tied_axes
-from xrdmatch.search import cell_refinement as adjusting
-from xrdmatch.search.cell_refinement import MAX_ANGLE, MAX_STRAIN, adjust, bend
-from xrdmatch.search.comparison import compare, prepare
-from xrdmatch.search.line_evidence import adjusted_lines
+from xrdmatch.search.cell_refinement import (
+    MAX_ANGLE,
+    MAX_STRAIN,
+    STRAIN_COST,
+    USUAL_STRAIN,
+    RefinementOptions,
+    refine_cells,
+    strain_modes,
+    strain_penalty,
+)
+from xrdmatch.search.line_evidence import refined_lines
 
 SEEDS = range(4)
-ROWS = np.arange(5)
 CUBIC, HEXAGONAL, ORTHORHOMBIC = 0, 2, 3
-
-
-def fitted(library, pattern, rows=ROWS):
-    measured = prepare(pattern)
-    return adjust(library, compare(library, rows, measured), measured), measured
+#: Nothing holds strain back.
+FREE = RefinementOptions(strain_cost=0.0)
 
 
 def misplaced(library, fits, measured, row, **truth):
     """Largest distance in degrees of the adjusted strong lines from where the scan has them."""
-    lines = adjusted_lines(library, fits, measured)[0]
+    lines = refined_lines(library, fits, measured)[0]
     zero = truth.pop("zero", 0.0)
     angles = made.angles_of(library, row, **truth)[0] + zero
     strong = lines.heights > 10.0
@@ -39,35 +45,33 @@ class TestAdjust:
         wrong = []
         for seed in SEEDS:
             zero = rng.uniform(-0.2, 0.2)
-            measured = prepare(made.scan(library, row, seed, zero=zero))
-            wrong.append(abs(compare(library, np.array([row]), measured).shift[0] - zero))
+            measured = signal_of(made.scan(library, row, seed, zero=zero))
+            wrong.append(abs(compared(library, np.array([row]), measured).shift[0] - zero))
         assert max(wrong) <= 0.02
 
     @pytest.mark.parametrize("row", ROWS)
     def test_line_width(self, library, row):
         rng = np.random.default_rng(20 + row)
         widths = rng.uniform(0.08, 0.3, 6)
-        ratio = [fitted(library, made.scan(library, row, seed, fwhm=fwhm), np.array([row]))[0].fwhm[0] / fwhm for seed, fwhm in enumerate(widths)]
+        ratio = [refined(library, made.scan(library, row, seed, fwhm=fwhm), np.array([row]))[0].fwhm[0] / fwhm for seed, fwhm in enumerate(widths)]
         assert np.median(ratio) == pytest.approx(1.0, abs=0.2)
         assert 0.6 < min(ratio) <= max(ratio) < 1.4
 
-    def test_even_strain(self, library, monkeypatch):
-        monkeypatch.setattr(adjusting, "COST", 0.0)
+    def test_even_strain(self, library):
         rng = np.random.default_rng(3)
         for row in (0, 1, 4):
             for seed in SEEDS:
                 strain = np.full(3, rng.uniform(-0.015, 0.015))
-                fits, measured = fitted(library, made.scan(library, row, seed, strain=strain), np.array([row]))
+                fits, measured = refined(library, made.scan(library, row, seed, strain=strain), np.array([row]), FREE)
                 np.testing.assert_allclose(fits.strain[0, :3], strain, atol=0.0025)
                 assert misplaced(library, fits, measured, row, strain=strain) < 0.05
 
-    def test_strain_of_each_axis(self, library, monkeypatch):
-        monkeypatch.setattr(adjusting, "COST", 0.0)
+    def test_strain_of_each_axis(self, library):
         rng = np.random.default_rng(4)
         wrong = []
         for seed in range(8):
             strain = rng.uniform(-0.008, 0.008, 3)
-            fits, _ = fitted(library, made.scan(library, ORTHORHOMBIC, seed, strain=strain), np.array([ORTHORHOMBIC]))
+            fits, _ = refined(library, made.scan(library, ORTHORHOMBIC, seed, strain=strain), np.array([ORTHORHOMBIC]), FREE)
             wrong.append(fits.strain[0, :3] - strain)
         assert np.median(np.abs(wrong)) < 0.0015
         assert np.abs(wrong).max() < 0.005
@@ -78,8 +82,8 @@ class TestAdjust:
             for sign in (-1.0, 1.0):
                 strain = np.full(3, sign * rng.uniform(0.006, 0.012))
                 pattern = made.scan(library, row, strain=strain)
-                plain = compare(library, np.array([row]), prepare(pattern))
-                fits, measured = fitted(library, pattern, np.array([row]))
+                plain = compared(library, np.array([row]), signal_of(pattern))
+                fits, measured = refined(library, pattern, np.array([row]))
                 assert (fits.strain[0, :3] / strain < 1.2).all()
                 assert fits.similarity[0] > max(0.97, plain.similarity[0])
                 assert misplaced(library, fits, measured, row, strain=strain) < 0.1  # two thirds of the line width
@@ -89,7 +93,7 @@ class TestAdjust:
         rng = np.random.default_rng(6)
         group, _ = tied_axes(library.cell[row])
         for seed in SEEDS:
-            fits, _ = fitted(library, made.scan(library, row, seed, strain=rng.uniform(-0.04, 0.04, 3)))
+            fits, _ = refined(library, made.scan(library, row, seed, strain=rng.uniform(-0.04, 0.04, 3)))
             for other, strain in zip(fits.rows, fits.strain, strict=True):
                 ties, _ = tied_axes(library.cell[other])
                 np.testing.assert_allclose(strain[:3], strain[ties], atol=1e-12)
@@ -99,53 +103,48 @@ class TestAdjust:
 
     def test_never_worse_than_before(self, library):
         for row in ROWS:
-            measured = prepare(made.scan(library, row, strain=(0.004, -0.004, 0.002), zero=0.05))
-            before = compare(library, ROWS, measured)
-            after = adjust(library, before, measured)
+            measured = signal_of(made.scan(library, row, strain=(0.004, -0.004, 0.002), zero=0.05))
+            before = compared(library, ROWS, measured)
+            after = refine_cells(library, before, measured)
             was = dict(zip(before.rows.tolist(), before.similarity, strict=True))
             assert all(similar >= was[other] - 1e-6 for other, similar in zip(after.rows.tolist(), after.similarity, strict=True))
-            worth = after.similarity - adjusting.COST * bend(after.strain, [lattice_directions(library.cell[other]) for other in after.rows])
+            worth = after.similarity - STRAIN_COST * strain_penalty(after.strain, strain_modes(library, after.rows))
             assert (np.diff(worth) <= 1e-12).all()
             np.testing.assert_array_equal(before.strain, 0.0)  # the input is left alone
 
-    def test_those_far_behind_are_left_as_the_blurred_rounds_had_them(self, library, monkeypatch):
+    def test_those_far_behind_are_left_as_the_blurred_rounds_had_them(self, library):
         """The best is the same as with sharp rounds for all, and nobody is lost."""
         for row in ROWS:
-            measured = prepare(made.scan(library, row, strain=(0.003, 0.003, 0.003)))
-            before = compare(library, ROWS, measured)
+            measured = signal_of(made.scan(library, row, strain=(0.003, 0.003, 0.003)))
+            before = compared(library, ROWS, measured)
             found = {}
             for margin in (0.0, 0.2, 9.0):
-                monkeypatch.setattr(adjusting, "MARGIN", margin)
-                found[margin] = adjust(library, before, measured)
+                found[margin] = refine_cells(library, before, measured, RefinementOptions(max_blurred_gap=margin))
                 assert sorted(found[margin].rows.tolist()) == ROWS.tolist()
             one, some, every = (fits.similarity[fits.rows.tolist().index(row)] for fits in found.values())
             assert one == pytest.approx(some, abs=1e-6) == pytest.approx(every, abs=1e-6)
-            assert found[0.2].b[-1] == before.b[0]  # which only sharp rounds change
+            assert found[0.2].debye_waller[-1] == before.debye_waller[0]  # which only sharp rounds change
 
-    def test_a_free_angle_is_found(self, library, monkeypatch):
+    def test_a_free_angle_is_found(self, library):
         """An orthorhombic cell is made monoclinic, and its angle changes."""
-        from dataclasses import replace
-
-        monkeypatch.setattr(adjusting, "COST", 0.0)
-
         cells = library.cell.copy()
         cells[ORTHORHOMBIC, 4] = 101.0
         monoclinic = replace(library, cell=cells)
         for change in (-2.0, 2.0):
             cells = cells.copy()
             cells[ORTHORHOMBIC, 4] = 101.0 + change
-            measured = prepare(made.scan(replace(library, cell=cells), ORTHORHOMBIC))
-            plain = compare(monoclinic, np.array([ORTHORHOMBIC]), measured)
-            fits = adjust(monoclinic, plain, measured)
+            measured = signal_of(made.scan(replace(library, cell=cells), ORTHORHOMBIC))
+            plain = compared(monoclinic, np.array([ORTHORHOMBIC]), measured)
+            fits = refine_cells(monoclinic, plain, measured, FREE)
             assert fits.similarity[0] > plain.similarity[0] + 0.3 * (1.0 - plain.similarity[0])
 
-    def test_bend_is_nothing_at_rest_and_grows_ever_more_slowly(self, library):
+    def test_the_penalty_is_nothing_at_rest_and_grows_ever_more_slowly(self, library):
         ways = [lattice_directions(library.cell[ORTHORHOMBIC])]
         sizes = np.linspace(0.0, 0.03, 31)
         for way in ((1, 1, 1), (1, 0, 0), (1, -1, 0)):
-            bends = np.array([bend(np.pad(size * np.array([way], dtype=float), [(0, 0), (0, 3)]), ways)[0] for size in sizes])
+            bends = np.array([strain_penalty(np.pad(size * np.array([way], dtype=float), [(0, 0), (0, 3)]), ways)[0] for size in sizes])
             assert bends[0] == 0.0
             assert (np.diff(bends) > 0).all()
             assert np.diff(bends)[-1] < np.diff(bends)[5]
-        one = bend(np.array([[adjusting.STRAIN, 0, 0, 0, 0, 0]]), ways)[0]
+        one = strain_penalty(np.array([[USUAL_STRAIN, 0, 0, 0, 0, 0]]), ways)[0]
         assert one == pytest.approx(np.log(2.0))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
 from xrdmatch.errors import LibraryError, ModelError  # noqa: E402
-from xrdmatch.model.folder import open_session  # noqa: E402
+from xrdmatch.model.session import open_session  # noqa: E402
 from xrdmatch.training import classifier, networks, training_set  # noqa: E402
 from xrdmatch.training.distributed import Ranks  # noqa: E402
 from xrdmatch.training.training_set import AugmentedSet, Rows, write_set  # noqa: E402

@@ -111,8 +111,8 @@ def test_an_assumed_wavelength_is_a_warning_and_a_note_unless_quiet(run, tiny_mo
     _, out, err = run("identify", scans / "a.xy", scans / "b.xy", "--model", tiny_model, "--format", "json")
     first, second = (json.loads(line) for line in out.splitlines())
     assert (first["wavelength_source"], second["wavelength_source"]) == ("default", "file")
-    assert first["notes"]
-    assert not second["notes"]
+    assert [note["code"] for note in first["notes"]] == ["wavelength_assumed"]
+    assert second["notes"] == []
     assert err.count("warning: ") == 1
     assert "a.xy" in err
     assert run("identify", scans / "a.xy", "--model", tiny_model, "--format", "json", "--quiet")[2] == ""
@@ -120,7 +120,7 @@ def test_an_assumed_wavelength_is_a_warning_and_a_note_unless_quiet(run, tiny_mo
 
 def test_many_equal_warnings_are_counted(run, tiny_model, scans):
     _, _, err = run("identify", *[scans / "a.xy"] * 6, "--model", tiny_model, "--format", "csv")
-    assert err.count("a.xy: the file does not tell") == 3
+    assert err.count("a.xy: Cu K\N{GREEK SMALL LETTER ALPHA} assumed") == 3
     assert "the same for 3 more" in err
 
 
@@ -327,7 +327,7 @@ def test_an_unknown_model_is_an_error_that_says_what_exists(run, scans):
 
 
 def test_cuda_is_an_error_where_it_cannot_run(run, tiny_model, scans):
-    from xrdmatch.model.folder import cuda_obstacle
+    from xrdmatch.model.session import cuda_obstacle
 
     if cuda_obstacle() is None:
         pytest.skip("CUDA may run here")

@@ -251,16 +251,26 @@ def test_every_command_is_in_the_readme_and_the_tutorial_shows_it():
 
 
 def test_json_fields_are_those_of_the_results():
-    from xrdmatch.search.identify import Identification, Match
+    from xrdmatch.search.result import Identification, Match
 
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    section = page.split("### The JSON of `identify`")[1].split("\n## ")[0]
+    section = page.split("### The JSON of `identify`")[1].split("\n#")[0]
     answer, match = (
         {name for row in re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
         for part in section.split("Each match:")
     )
-    assert answer == {field.name for field in dataclasses.fields(Identification)} - {"pattern", "measured"}
-    assert match == {field.name for field in dataclasses.fields(Match)} - {"evidence", "lines"}
+    assert answer == set(Identification("scan.raw", "match").to_json())
+    assert match == set(Match(1, "a", "", "", "", [], 0.0, 0.0, 0.0).to_json())
+
+
+def test_every_code_is_documented_with_its_sentence():
+    """What a program may find as reason_code or as the code of a note, and what people read beside it."""
+    from xrdmatch.report import phrases
+
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.split("### Codes of reasons and notes")[1].split("\n## ")[0]
+    stated = {name for row in re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert stated == set(phrases.CODES)
 
 
 CONSTANT = re.compile(r"`((?:[a-z_]+\.)*[A-Za-z_]+(?:\.[A-Za-z_]+)*)`")
@@ -276,10 +286,13 @@ def flat(value):
 
 
 def resolve(name):
-    """The value of `module.NAME.attribute` in the package; None where there is no such module, or where it needs what is not installed."""
+    """The value of `module.NAME.attribute`, whatever package the module is in; None where there is no such module, or a library for it is absent."""
     module, *path = name.split(".")
+    places = list((ROOT / "xrdmatch").rglob(f"{module}.py"))
+    if len(places) != 1:
+        return None
     try:
-        value = importlib.import_module(f"xrdmatch.{module}")
+        value = importlib.import_module(".".join(places[0].relative_to(ROOT).with_suffix("").parts))
     except ModuleNotFoundError:
         return None
     for part in path:
@@ -317,14 +330,30 @@ def test_levels_in_the_method_are_those_of_the_code():
             assert numbers(cell) == pytest.approx(flat(getattr(hardness, field))), f"docs/method.md: {field} of {level}"
 
 
-def test_every_module_is_in_the_layout():
+def tree_of_modules():
+    """(package, module) of each line of the tree in docs/development.md; the package is "" for modules right in the top."""
     text = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
-    tree = text.split("## Layout")[1].split("\n## ")[0]
-    for path in (ROOT / "xrdmatch").glob("*.py"):
-        if not path.name.startswith("__"):
-            assert re.search(rf"^\s*{path.name}\s", tree, re.MULTILINE), f"{path.name} is not in docs/development.md"
-    for name in re.findall(r"^    (\w+\.py)", tree, re.MULTILINE):
-        assert (ROOT / "xrdmatch" / name).exists(), f"docs/development.md lists {name}, which is not there"
+    tree = text.split("```text\nxrdmatch/\n")[1].split("```")[0]
+    package = ""
+    for line in tree.splitlines():
+        if found := re.match(r"  (\w+)/(?:\s|$)", line):
+            package = found[1]
+        elif found := re.match(r"(  |    )(\w+\.py)\s", line):
+            yield ("" if len(found[1]) == 2 else package), found[2]
+
+
+def test_every_module_is_in_the_layout():
+    listed = set(tree_of_modules())
+    assert len(listed) > 60
+    shown_one_by_one = {package for package, _ in listed}
+    there = {
+        (path.parent.name if path.parent != ROOT / "xrdmatch" else "", path.name)
+        for path in (ROOT / "xrdmatch").rglob("*.py")
+        if not path.name.startswith("__") and (path.parent == ROOT / "xrdmatch" or path.parent.name in shown_one_by_one)
+    }
+    assert listed == there
+    packages = {path.parent.name for path in (ROOT / "xrdmatch").glob("*/__init__.py")}
+    assert packages - shown_one_by_one == {"cli", "formats"}
 
 
 def test_layers_are_those_that_are_tested():
@@ -337,7 +366,7 @@ def test_layers_are_those_that_are_tested():
 
 
 def test_documented_verdicts_are_those_of_the_code():
-    source = (ROOT / "xrdmatch" / "identify.py").read_text(encoding="utf-8")
+    source = "".join((ROOT / "xrdmatch" / "search" / f"{name}.py").read_text(encoding="utf-8") for name in ("verdict", "identify", "result"))
     for page in ("README.md", "docs/method.md"):
         stated = {row[0] for row in rows(ROOT / page)} & {"match", "ambiguous", "unknown", "unusable", "error"}
         assert stated == {"match", "ambiguous", "unknown", "unusable", "error"}

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from xrdmatch.cli.app import app
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.composition import holding
-from xrdmatch.library.line_index import Lookup
 from xrdmatch.model.folder import Model
+from xrdmatch.model.reference_index import ReferenceIndex
 from xrdmatch.search.identify import Identifier
+from xrdmatch.search.options import SearchOptions
 
 
 def test_elements_and_hydrogen_are_let_in_and_others_left_out(library):
@@ -28,13 +29,17 @@ def test_elements_and_hydrogen_are_let_in_and_others_left_out(library):
 
 def test_identify_names_only_what_is_allowed(tiny_model, library):
     row = 0
-    free = Identifier(str(tiny_model), "cpu").identify(made.scan(library, row))
+    identifier = Identifier(str(tiny_model), "cpu")
+    free = identifier.identify(made.scan(library, row))
     assert free.matches[0].id == library.id[row]
     metal = next(part for part in str(library.formula[row]).split() if part[:2].rstrip("0123456789") in ("Cu", "Zn", "Zr", "Cr", "Fe", "Co"))[:2]
-    held = Identifier(str(tiny_model), "cpu", exclude=[metal]).identify(made.scan(library, row))
+    held = identifier.identify(made.scan(library, row), SearchOptions(exclude=(metal,)))
+    assert held.matches
     assert all(metal not in match.formula for match in held.matches)
     with pytest.raises(LibraryError, match="allow more"):
-        Identifier(str(tiny_model), "cpu", elements=["He"])
+        identifier.identify(made.scan(library, row), SearchOptions(elements=("He",)))
+    with pytest.raises(LibraryError, match="allow more"):
+        identifier.allowed(SearchOptions(elements=("He",)))
 
 
 def test_what_is_left_open_is_between_structures_that_are_allowed(tiny_model, library):
@@ -45,15 +50,16 @@ def test_what_is_left_open_is_between_structures_that_are_allowed(tiny_model, li
     ids = np.array(["COPPER", "ZINC", "OTHER", "REST"])
     same = replace(same, id=ids, name=names, formula=formulas, family=of, family_name=np.array(["A-1", "REST"]))
     loaded = Model.load(tiny_model, "cpu")
-    vars(loaded).update(library=same, vectors=loaded.vectors[[0, 0, 0, 3]], lookup=Lookup.of(same))
+    identifier = Identifier(loaded.with_index(ReferenceIndex.of(same, loaded.vectors[[0, 0, 0, 3]])))
     answers = {}
     for unwanted in ("Ag", "Cu", "Zn"):
-        answers[unwanted] = Identifier(loaded, exclude=[unwanted]).identify(made.scan(library, 0)).matches[0]
+        answers[unwanted] = identifier.identify(made.scan(library, 0), SearchOptions(exclude=(unwanted,))).matches[0]
     assert answers["Ag"].members == ["COPPER", "ZINC", "OTHER"]
-    assert "A-1 (Cu)" in answers["Ag"].note
+    assert "A-1 (Cu)" in answers["Ag"].undecided["options"]
     assert answers["Cu"].members == ["ZINC", "OTHER"]
     assert answers["Cu"].note == "A-1(Zn) or B-2: same pattern and metal; NMR of the digested solid, IR or TGA decides"
-    assert (answers["Zn"].members, answers["Zn"].note) == (["COPPER"], "")
+    assert answers["Cu"].undecided.code == "undecided_linker"
+    assert (answers["Zn"].members, answers["Zn"].undecided, answers["Zn"].note) == (["COPPER"], None, "")
 
 
 @pytest.mark.parametrize("given", ["Zz,C", "zinc", ","])

@@ -15,7 +15,8 @@ pytest.importorskip("matplotlib", reason="figures need the plot extra")
 from xrdmatch.diffraction.structure import load
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.report import figure_style, figures
-from xrdmatch.search.identify import Identifier, error_result
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.result import error_result
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,16 @@ def test_a_square_root_axis_copes_with_negative_counts(answer):
     from dataclasses import replace
 
     shifted = replace(answer, measured=answer.measured.with_intensity(answer.measured.intensity - 150.0))
-    figure_style.png(figures.identification_figure(shifted, scale="sqrt"))
+    figure = figures.identification_figure(shifted, scale="sqrt")
+    assert figure_style.png(figure).startswith(b"\x89PNG")
+    axes = figure.axes[0]
+    assert axes.get_ylim()[0] == 0.0
+    counts = axes.lines[0].get_ydata()
+    np.testing.assert_allclose(counts, shifted.measured.intensity)
+    heights = axes.transAxes.inverted().transform(axes.transData.transform(axes.lines[0].get_xydata()))[:, 1]
+    assert (counts < 0).any()
+    np.testing.assert_allclose(heights[counts < 0], 0.0, atol=1e-9)  # on the axis, not lost
+    np.testing.assert_allclose(heights[counts >= 0], np.sqrt(counts[counts >= 0] / axes.get_ylim()[1]), atol=1e-9)
 
 
 @pytest.mark.parametrize("size", ["single", "double"])

@@ -18,6 +18,8 @@ import scanfiles as make
 from xrdmatch import formats
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError, XrdMatchError
+from xrdmatch.notes import note
+from xrdmatch.report.phrases import sentence
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 needs_shared = pytest.mark.skipif(not (SHARED / "formats").is_dir(), reason="real instrument files are not part of the project (../shared)")
@@ -122,7 +124,8 @@ def test_rigaku_intensities_stay_as_recorded_and_a_moving_attenuator_is_told() -
     pattern = parse(make.ras(attenuator=factors))
     np.testing.assert_allclose(pattern.intensity, make.counts() / factors, rtol=1e-3)
     assert pattern.meta["attenuator"] == 10.0
-    assert pattern.meta["notes"] == ("an attenuator (factor 10) weakened 29 of 60 points; their intensities are as recorded",)
+    assert pattern.meta["notes"] == (note("attenuator", factor=10.0, weakened=29, points=60),)
+    assert sentence(*pattern.meta["notes"]) == "An attenuator (factor 10) weakened 29 of 60 points; their intensities are as recorded"
     still = parse(make.ras(attenuator=np.full(make.COUNT, 10.0)))
     assert still.meta["attenuator"] == 10.0
     assert "notes" not in still.meta
@@ -135,7 +138,8 @@ def test_a_counting_time_that_varies_is_told() -> None:
     data = data.replace(b"</dataPoints>", f"<countingTimes>{times}</countingTimes></dataPoints>".encode())
     pattern = parse(data)
     np.testing.assert_allclose(pattern.intensity, make.counts())
-    assert "varies from 10 to 69 s" in pattern.meta["notes"][0]
+    assert pattern.meta["notes"][0].code == "counting_time_varies"
+    assert "varies from 10 to 69 s" in sentence(pattern.meta["notes"][0])
 
 
 def test_stoe_takes_the_finished_block() -> None:

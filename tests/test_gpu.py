@@ -11,8 +11,10 @@ import pytest
 from xrdmatch import formats
 from xrdmatch.errors import ModelError
 from xrdmatch.evaluation.labelled_scans import read_labels
-from xrdmatch.model import folder
+from xrdmatch.model.folder import DEFAULT, Model, find_model
+from xrdmatch.model.session import CUDA, cuda_obstacle
 from xrdmatch.search.identify import Identifier
+from xrdmatch.search.options import SearchOptions
 
 MEASURED = Path(__file__).resolve().parents[2] / "shared" / "measured"
 SIMILARITY = 1e-3
@@ -40,19 +42,19 @@ def differences(one, other):
 
 @pytest.mark.gpu
 def test_cpu_and_cuda_agree_over_all_measured_scans():
-    if (why := folder.cuda_obstacle()) is not None:
+    if (why := cuda_obstacle()) is not None:
         pytest.skip(why)
     if not (MEASURED / "labels.csv").is_file():
         pytest.skip("the measured scans are not beside this checkout (../shared/measured)")
     try:
-        folder.find_model(folder.DEFAULT)
+        find_model(DEFAULT)
     except ModelError as error:
         pytest.skip(str(error))
     with_cpu, with_cuda = Identifier(None, "cpu"), Identifier(None, "cuda")
-    assert with_cuda.model.session.provider == folder.CUDA
+    assert with_cuda.model.session.provider == CUDA
     apart = {}
     for pattern, wavelength in scans():
-        one, other = (identifier.identify(pattern, wavelength) for identifier in (with_cpu, with_cuda))
+        one, other = (identifier.identify(pattern, SearchOptions(wavelength)) for identifier in (with_cpu, with_cuda))
         if found := differences(one, other):
             apart[pattern.name] = found
     assert not apart
@@ -70,14 +72,17 @@ def test_the_comparison_sees_what_it_should(tiny_model, scans):
 
 def test_rounding_of_another_device_does_not_change_an_answer(tiny_model, scans):
     """Network outputs that differ as those of two devices do, by up to 1e-5, leave the answers within the limits."""
-    identifier, other = Identifier(tiny_model, "cpu"), Identifier(tiny_model, "cpu")
-    run, rng = other.model.session.run, np.random.default_rng(0)
+    model = Model.load(tiny_model, "cpu")
+    session, rng = model.session, np.random.default_rng(0)
 
-    def rounded(patterns, output=None):
-        exact = run(patterns, output)
-        return exact + rng.uniform(-1e-5, 1e-5, exact.shape).astype(np.float32)
+    class Rounded:
+        path, provider, fallback = session.path, session.provider, session.fallback
 
-    other.model.session.run = rounded
+        def run(self, patterns, output=None):
+            exact = session.run(patterns, output)
+            return exact + rng.uniform(-1e-5, 1e-5, exact.shape).astype(np.float32)
+
+    identifier, other = Identifier(model), Identifier(model.with_network(Rounded()))
     for name in ("a.xy", "b.xy"):
         pattern = formats.read(scans / name)
         assert differences(identifier.identify(pattern), other.identify(pattern)) == []
@@ -88,8 +93,9 @@ def test_one_line_says_why_the_cpu_is_taken(tiny_model, scans, monkeypatch, caps
     """Once a run, whatever the number of files and processes; not with --quiet, nor where the CPU was asked for."""
     from xrdmatch.cli.app import main
 
-    monkeypatch.setattr(folder, "cuda_obstacle", lambda: "the NVIDIA driver finds no GPU")
-    monkeypatch.setattr(folder, "nvidia_driver", lambda: object())
+    monkeypatch.setattr("xrdmatch.model.session.cuda_obstacle", lambda: "the NVIDIA driver finds no GPU")
+    monkeypatch.setattr("xrdmatch.model.session.nvidia_driver", lambda: object())
+    monkeypatch.setattr("xrdmatch.model.folder.nvidia_driver", lambda: object())
     monkeypatch.setenv("NO_COLOR", "1")
     files = [str(scans / name) for name in ("a.xy", "b.xy")] * number
     for options, lines in (([], 1), (["--quiet"], 0), (["--device", "cpu"], 0)):
@@ -108,7 +114,7 @@ def test_one_line_says_why_the_cpu_is_taken(tiny_model, scans, monkeypatch, caps
 def test_asked_for_cuda_where_there_is_none(tiny_model, scans, monkeypatch, capsys):
     from xrdmatch.cli.app import main
 
-    if folder.cuda_obstacle() is None:
+    if cuda_obstacle() is None:
         pytest.skip("CUDA runs here")
     monkeypatch.setattr("sys.argv", ["xrdmatch", "identify", str(scans / "a.xy"), "--model", str(tiny_model), "--device", "cuda"])
     with pytest.raises(SystemExit) as end:

@@ -15,9 +15,11 @@ from test_cli import run
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.notes import note
 from xrdmatch.report import html_page
 from xrdmatch.report.calculated_pattern import overlay
-from xrdmatch.search.identify import Identifier, error_result
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.result import error_result
 
 __all__ = ["run"]  # a fixture
 
@@ -66,7 +68,7 @@ def unpacked(text, low, high):
 
 def test_the_summary_says_it_all_without_script(answers):
     seen = Seen(html_page.page(answers, "Tuesday"))
-    for said in ("Tuesday", "7 scans: 5 match, 1 unusable, 1 error", "a.xy", "HKUST-1", "AAAAAA_clean", "C₁₈H₆Cu₃O₁₂", "is empty", "amorphous"):
+    for said in ("Tuesday", "7 scans: 5 match, 1 unusable, 1 error", "a.xy", "HKUST-1", "AAAAAA_clean", "C₁₈H₆Cu₃O₁₂", "is empty", "Amorphous"):
         assert said in seen.text
     rows = [attributes for tag, attributes in seen.elements if tag == "tr" and "data-verdict" in attributes]
     assert [row["data-verdict"] for row in rows] == [answer.verdict for answer in answers]
@@ -108,13 +110,19 @@ def test_nothing_is_fetched_and_the_policy_forbids_it(answers):
     assert not re.findall(r"https?://|url\(|@import|fetch\(|XMLHttpRequest|import\(", outside)
 
 
-@pytest.mark.parametrize("where", ["file", "reason", "name", "id", "note", "doi", "family"])
+@pytest.mark.parametrize("where", ["file", "reasons", "notes", "name", "id", "undecided", "doi", "family"])
 def test_hostile_text_stays_text(answers, where):
     best = answers[0].matches[0]
-    if where in ("file", "reason"):
-        result = replace(answers[0], **{where: EVIL})
+    hostile = {
+        "reasons": (note("nothing_fits", closest=EVIL),),
+        "notes": [note("strongest_line_cut_off", start=10.0, name=EVIL, two_theta=5.0)],
+        "undecided": note("undecided_metal", options=(EVIL, "HKUST-1"), same_pattern=True),
+    }
+    changed = {where: hostile.get(where, EVIL)}
+    if where in ("file", "reasons", "notes"):
+        result = replace(answers[0], **changed)
     else:
-        result = replace(answers[0], matches=[replace(best, **{where: EVIL}), *answers[0].matches[1:]])
+        result = replace(answers[0], matches=[replace(best, **changed), *answers[0].matches[1:]])
     plain, text = html_page.page([answers[0]]), html_page.page([result])
     seen = Seen(text)
     assert [tag for tag, _ in seen.elements] == [tag for tag, _ in Seen(plain).elements]

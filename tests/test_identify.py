@@ -10,13 +10,17 @@ import made
 import numpy as np
 import pytest
 
-from xrdmatch.diffraction.pattern import Grid, Pattern
+from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import LibraryError, ModelError
-from xrdmatch.library.line_index import Lookup
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model, write_encoder
-from xrdmatch.preprocessing.recipe import Recipe
-from xrdmatch.search.identify import Identification, Identifier, Match, error_result
+from xrdmatch.model.reference_index import ReferenceIndex
+from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.options import MAX_TOP, SearchOptions
+from xrdmatch.search.pipeline import rank
+from xrdmatch.search.result import Identification, Match, error_result
+from xrdmatch.search.retrieval import RankOptions
 
 ROWS = range(5)
 CU, CO, MO = 1.541871, 1.79026, 0.71073
@@ -31,13 +35,18 @@ def identifier(tiny_model):
     return Identifier(tiny_model, "cpu")
 
 
+def codes(answer):
+    """Codes of the reasons of an answer."""
+    return [reason.code for reason in answer.reasons]
+
+
 class Told:
     """Stands in for the calibration: the candidates get these probabilities, in the order of their similarity."""
 
     def __init__(self, *values):
         self.values = values
 
-    def probabilities(self, candidates, left=None):
+    def probabilities(self, candidates, unexplained=None):
         padded = np.zeros(len(candidates))
         values = self.values[: len(candidates)]
         padded[: len(values)] = values
@@ -48,15 +57,14 @@ class Told:
 def told(tiny_model):
     """Makes an identifier that is told its probabilities; `library` may change the model's library."""
 
-    def make(*values, library=None, **options):
+    def make(*values, library=None):
         model = Model.load(tiny_model, "cpu")
         if library is not None:
-            old = model.vectors
-            model.__dict__["library"] = library(model.library)
-            model.__dict__["vectors"] = np.resize(old, (len(model.library), old.shape[1]))
-            model.__dict__["lookup"] = Lookup.of(model.library)
-        made_up = Identifier(model, **options)
-        made_up.calibration, made_up.calibration_beside = Told(*values), Told(0.0)
+            changed = library(model.library)
+            vectors = np.resize(model.vectors, (len(changed), model.vectors.shape[1]))
+            model = model.with_index(ReferenceIndex.of(changed, vectors))
+        made_up = Identifier(model)
+        made_up.calibration, made_up.second_phase_calibration = Told(*values), Told(0.0)
         return made_up
 
     return make
@@ -116,24 +124,33 @@ class TestAnswer:
         answer = told(0.9, library=alike).identify(made.scan(library, 0))
         assert answer.matches[0].members == [f"A{i}" for i in range(70)]
 
-    def test_without_detail_the_answer_is_the_same(self, identifier, tiny_model, library):
-        short = Identifier(tiny_model, "cpu", detail=False)
+    def test_without_detail_the_answer_is_the_same(self, identifier, library):
+        short = SearchOptions(detail=False)
         for scan in (made.scan(library, 0), made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)):
-            full, plain = ({**one.identify(scan, file="scan.xy").to_json(), "seconds": 0.0} for one in (identifier, short))
+            full, plain = ({**identifier.identify(scan, how, "scan.xy").to_json(), "seconds": 0.0} for how in (None, short))
             assert full == plain
-            brief = short.identify(scan)
+            brief = identifier.identify(scan, short)
             assert brief.pattern is brief.measured is None
             assert all(match.lines is match.evidence is None for match in brief.matches)
 
-    def test_top_limits_the_matches(self, tiny_model, library):
-        for top in (1, 2, 5, 50):
-            assert len(Identifier(tiny_model, "cpu", top=top).identify(made.scan(library, 0)).matches) == min(top, 5)
+    def test_top_limits_the_matches_and_nothing_else(self, identifier, library):
+        whole = identifier.identify(made.scan(library, 0), SearchOptions(top=MAX_TOP))
+        for top in (1, 2, 5, MAX_TOP):
+            answer = identifier.identify(made.scan(library, 0), SearchOptions(top=top))
+            assert answer.matches == whole.matches[:top]
+            assert len(answer.matches) == min(top, 5)
+            assert (answer.verdict, answer.reasons, answer.headline) == (whole.verdict, whole.reasons, whole.headline)
+
+    @pytest.mark.parametrize("top", [0, -1, MAX_TOP + 1])
+    def test_more_matches_than_are_compared_cannot_be_asked_for(self, top):
+        with pytest.raises(ValueError, match=f"top must be between 1 and {MAX_TOP}, got {top}"):
+            SearchOptions(top=top)
 
     def test_a_filtered_scan_says_so(self, identifier, library):
         noisy = made.scan(library, 1, peak=1000.0, base=60.0)
-        on, off = identifier.identify(noisy, filter_mode="on"), identifier.identify(noisy, filter_mode="off")
+        on, off = (identifier.identify(noisy, SearchOptions(filter_mode=mode)) for mode in ("on", "off"))
         assert on.filtered
-        assert on.filter_reason
+        assert on.filter_reason.code == "filter_applied"
         assert not off.filtered
         assert on.matches[0].id == off.matches[0].id == "BBBBBB_clean"
 
@@ -145,7 +162,7 @@ class TestAnswer:
             shutil.copytree(tiny_model, folder)
             whole = Model.load(folder, "cpu")
             kept = [other for other in ROWS if other != row]
-            write_encoder(folder, whole.config, whole.library.subset(kept), whole.vectors[kept])
+            write_encoder(folder, whole.config, whole.index.subset(kept))
             small = Identifier(folder, "cpu")
             for seed in range(3):
                 answer = small.identify(made.scan(library, row, seed))
@@ -167,9 +184,8 @@ class TestAnswer:
     @pytest.mark.parametrize("stored", [{"weights": [1.0]}, {"candidate": "x", "gate": []}, {"candidate": [1.0], "gate": [1.0]}, 3])
     def test_a_calibration_that_is_not_understood(self, tiny_model, stored):
         model = Model.load(tiny_model, "cpu")
-        model.config = {**model.config, "calibration": stored}
         with pytest.raises(ModelError, match="calibration"):
-            Identifier(model)
+            Identifier(replace(model, config={**model.config, "calibration": stored}))
 
 
 class TestUnusable:
@@ -182,12 +198,12 @@ class TestUnusable:
             answer = identifier.identify(Pattern(points, counts, CU))
             assert answer.verdict == "unusable"
             assert answer.matches == []
-            assert "lines stand out" in answer.reason
+            assert answer.reason_code == "too_few_lines"
 
     @pytest.mark.parametrize("counts", [0.0, 55.0])
     @pytest.mark.parametrize("filter_mode", ["auto", "on", "off", "paper"])
     def test_nothing_in_it(self, identifier, counts, filter_mode):
-        answer = identifier.identify(Pattern(np.arange(4.0, 45.0, 0.02), np.full(2050, counts), CU), filter_mode=filter_mode)
+        answer = identifier.identify(Pattern(np.arange(4.0, 45.0, 0.02), np.full(2050, counts), CU), SearchOptions(filter_mode=filter_mode))
         assert answer.verdict == "unusable"
         json.dumps(answer.to_json(), allow_nan=False)
 
@@ -196,7 +212,7 @@ class TestUnusable:
         points = np.arange(start, stop + 0.01, 0.02)
         answer = identifier.identify(Pattern(points, np.random.default_rng(0).poisson(100.0, points.size), CU))
         assert answer.verdict == "unusable"
-        assert "deg are needed" in answer.reason
+        assert answer.reason_code == "range_too_short"
 
     def test_a_smooth_halo_is_never_named(self, identifier):
         points = np.arange(4.0, 45.0, 0.02)
@@ -220,25 +236,24 @@ class TestWavelength:
         known, silent = made.scan(library, 0, wavelength=CO), made.scan(library, 0, wavelength=CO, known=False)
         from_file = identifier.identify(known)
         assert (from_file.wavelength_source, from_file.wavelength, from_file.notes) == ("file", CO, [])
-        option = identifier.identify(silent, wavelength=CO)
+        option = identifier.identify(silent, SearchOptions(wavelength=CO))
         assert (option.wavelength_source, option.wavelength, option.notes) == ("option", CO, [])
         assert option.matches[0].id == from_file.matches[0].id == "AAAAAA_clean"
         assumed = identifier.identify(silent)
         assert assumed.wavelength_source == "default"
         assert assumed.wavelength == pytest.approx(CU, abs=1e-3)
-        assert len(assumed.notes) == 1
-        assert "--wavelength" in assumed.notes[0]
+        assert [note.code for note in assumed.notes] == ["wavelength_assumed"]
 
     def test_the_option_wins_over_the_file(self, identifier, library):
         wrong = replace(made.scan(library, 0, wavelength=CO), wavelength=MO)
-        answer = identifier.identify(wrong, wavelength=CO)
+        answer = identifier.identify(wrong, SearchOptions(wavelength=CO))
         assert answer.wavelength_source == "option"
         assert answer.matches[0].id == "AAAAAA_clean"
 
     def test_the_wrong_wavelength_fits_worse(self, identifier, library):
         for row in ROWS:
             silent = made.scan(library, row, wavelength=CO, known=False)
-            right, wrong = identifier.identify(silent, wavelength=CO), identifier.identify(silent)
+            right, wrong = identifier.identify(silent, SearchOptions(wavelength=CO)), identifier.identify(silent)
             assert not wrong.matches or wrong.matches[0].similarity < right.matches[0].similarity - 0.1
 
 
@@ -256,7 +271,7 @@ class TestSecondPhase:
                 assert [match.rank for match in answer.matches] == list(range(1, len(answer.matches) + 1))
                 assert len({match.family for match in answer.matches}) == len(answer.matches)
                 assert all((match.share > 0.0) == (match.phase == 2) for match in answer.matches)
-                assert ("a mixture" in answer.reason) == bool(extra)
+                assert ("second_phase" in codes(answer)) == bool(extra)
                 if extra:
                     assert len(extra) == 1
                     assert extra[0].rank == 2
@@ -266,7 +281,7 @@ class TestSecondPhase:
 
     def test_an_unlikely_one_is_listed_by_its_probability(self, identifier, library, monkeypatch):
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
-        monkeypatch.setattr(identifier, "calibration_beside", Told(0.3, 0.1, 0.001))
+        monkeypatch.setattr(identifier, "second_phase_calibration", Told(0.3, 0.1, 0.001))
         answer = identifier.identify(pattern)
         beside = [match for match in answer.matches if match.phase == 2]
         assert len(beside) > 1
@@ -274,29 +289,31 @@ class TestSecondPhase:
         both = [match.probability * (answer.matches[0].probability if match.phase == 2 else 1.0) for match in answer.matches[1:]]
         assert both == sorted(both, reverse=True)
         assert not any(match.is_second for match in beside)
-        assert "mixture" not in answer.reason
+        assert "second_phase" not in codes(answer)
 
-    def test_the_reason_tells_it_however_few_are_listed(self, identifier, tiny_model, library):
+    def test_it_is_listed_and_told_however_few_are_asked_for(self, identifier, library):
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
-        whole, one = identifier.identify(pattern), Identifier(identifier.model, top=1).identify(pattern)
+        whole, one = identifier.identify(pattern), identifier.identify(pattern, SearchOptions(top=1))
         assert whole.matches[1].is_second
-        assert len(one.matches) == 1
-        assert one.reason == whole.reason
-        assert "a mixture" in one.reason
+        assert one.matches == whole.matches[:2]
+        assert one.reasons == whole.reasons
+        assert one.headline == whole.headline
+        assert "second_phase" in codes(one)
+        assert whole.matches[1].title in one.reason
 
     def test_it_is_looked_for_beside_a_first_that_is_hardly_likely(self, told, library):
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         for chance, looked in ((0.0015, False), (0.0025, True)):
             identifier = told(chance)
-            identifier.calibration_beside = Told(0.4)
+            identifier.second_phase_calibration = Told(0.4)
             assert any(match.phase == 2 for match in identifier.identify(pattern).matches) is looked
 
     @pytest.mark.parametrize(("chance", "refined"), [(0.4, 1), (0.6, 2)])
     def test_only_a_phase_that_is_there_is_polished(self, identifier, library, monkeypatch, chance, refined):
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
-        monkeypatch.setattr(identifier, "calibration_beside", Told(chance))
+        monkeypatch.setattr(identifier, "second_phase_calibration", Told(chance))
         asked = []
-        monkeypatch.setattr("xrdmatch.search.identify.polished", lambda library, fits, measured: asked.append(fits.rows.tolist()) or fits)
+        monkeypatch.setattr("xrdmatch.search.matches.polish_cells", lambda library, one, scan: asked.append(one.rows.tolist()) or one)
         answer = identifier.identify(pattern)
         assert any(match.phase == 2 for match in answer.matches)
         assert len(asked) == refined
@@ -305,7 +322,7 @@ class TestSecondPhase:
         """The second phase's lines count against the first only until the second is found."""
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         with_second = identifier.identify(pattern).matches[0]
-        monkeypatch.setattr(identifier, "calibration_beside", Told(0.0))
+        monkeypatch.setattr(identifier, "second_phase_calibration", Told(0.0))
         without = identifier.identify(pattern).matches[0]
         assert with_second.id == without.id
         assert with_second.probability > without.probability
@@ -324,20 +341,14 @@ class TestSecondPhase:
             for seed in range(3):
                 answer = identifier.identify(made.scan(library, row, seed, fwhm=0.2))
                 assert not any(match.is_second for match in answer.matches)
-                assert "mixture" not in answer.reason
-
-    def test_top_one_keeps_the_first(self, tiny_model, library):
-        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
-        answer = Identifier(tiny_model, "cpu", top=1).identify(pattern)
-        assert len(answer.matches) == 1
-        assert answer.matches[0].phase == 1
+                assert "second_phase" not in codes(answer)
 
 
 class TestVerdict:
     """From probabilities alone."""
 
-    def verdict(self, identifier, library, row=0):
-        answer = identifier.identify(made.scan(library, row))
+    def verdict(self, identifier, library, row=0, options=None):
+        answer = identifier.identify(made.scan(library, row), options)
         return answer.verdict, answer.reason, answer.matches
 
     def test_one_stands_out(self, told, library):
@@ -358,11 +369,11 @@ class TestVerdict:
     def test_too_little(self, told, library, values):
         verdict, reason, _ = self.verdict(told(*values), library)
         assert verdict == "unknown"
-        assert reason.startswith("nothing in the library fits well; the closest is HKUST-1")
+        assert reason.startswith("Nothing in the library fits well; the closest is HKUST-1")
 
     def test_does_not_depend_on_how_many_matches_are_shown(self, told, library):
         for top in (1, 2, 5):
-            verdict, _, matches = self.verdict(told(0.4, 0.35, top=top), library)
+            verdict, _, matches = self.verdict(told(0.4, 0.35), library, options=SearchOptions(top=top))
             assert verdict == "ambiguous"
             assert len(matches) == top
 
@@ -417,27 +428,9 @@ class TestJson:
 
     def test_is_frozen(self):
         with pytest.raises(AttributeError):
-            Identification("a", "match", "").verdict = "unknown"
+            Identification("a", "match").verdict = "unknown"
         with pytest.raises(AttributeError):
             Match(1, "a", "", "", "", [], 0.0, 0.0, 0.0).rank = 2
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory, library):
-    """An untrained reference network over the made-up structures."""
-    torch = pytest.importorskip("torch", reason="a test model needs the train extra")
-    pytest.importorskip("onnx", reason="a test model needs the train extra")
-    from xrdmatch.training.networks import Wang2020, export_onnx
-
-    folder = tmp_path_factory.mktemp("models") / "wang"
-    folder.mkdir()
-    torch.manual_seed(1)
-    recipe = Recipe(kind="minmax", grid=Grid(5.0, 50.0, 0.1))
-    export_onnx(Wang2020(len(library), recipe.grid.size).eval(), folder / "model.onnx")
-    library.save(folder / "library.h5")
-    order = library.id.tolist()[::-1]
-    (folder / "config.json").write_text(json.dumps({"kind": "classifier", "recipe": recipe.to_json(), "labels": order}))
-    return folder
 
 
 class TestClassifier:
@@ -446,7 +439,7 @@ class TestClassifier:
         pattern = made.scan(library, 2)
         answer = identifier.identify(pattern)
         assert answer.verdict == "match"
-        assert "cannot say unknown" in answer.reason
+        assert answer.reason_code == "classifier"
         output = identifier.model.encode(identifier.model.recipe.apply(pattern)[None])[0]
         wanted = dict(zip(identifier.model.config["labels"], output.tolist(), strict=True))
         for match in answer.matches:
@@ -454,20 +447,19 @@ class TestClassifier:
         assert [match.probability for match in answer.matches] == sorted((match.probability for match in answer.matches), reverse=True)
         assert all(match.phase == 1 for match in answer.matches)
 
-    def test_the_network_alone_chooses_the_labels(self, classifier, library, monkeypatch):
+    def test_the_network_alone_chooses_the_labels(self, classifier, library):
         """However badly its lines fit, the likeliest label stays an answer."""
-        monkeypatch.setattr("xrdmatch.search.identify.VERIFY", 2)
-        identifier = Identifier(classifier, "cpu")
+        model = Model.load(classifier, "cpu")
         for row in range(len(library)):
-            pattern = made.scan(library, row)
-            output = identifier.model.encode(identifier.model.recipe.apply(pattern)[None])[0]
-            wanted = [identifier.model.config["labels"][i] for i in np.argsort(-output)[:2]]
-            assert [match.id for match in identifier.identify(pattern).matches] == wanted
+            scan = prepare_scan(made.scan(library, row))
+            output = model.encode(scan.network_input(model.recipe)[None])[0]
+            wanted = [model.config["labels"][i] for i in np.argsort(-output)[:2]]
+            assert set(library.id[rank(scan, model, RankOptions(min_families=2)).rows]) == set(wanted)
 
     def test_a_family_has_the_probability_of_its_members(self, classifier, library):
         family = np.array([0, 1, 1, 0, 2], np.int32)
         model = Model.load(classifier, "cpu")
-        model.library = replace(library, family=family, family_name=np.array(["A", "B", "C"]))
+        model = model.with_index(ReferenceIndex.of(replace(library, family=family, family_name=np.array(["A", "B", "C"]))))
         pattern = made.scan(library, 1)
         output = model.encode(model.recipe.apply(pattern)[None])[0]
         rows = [library.index()[label] for label in model.config["labels"]]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import made
 import numpy as np
 import pytest
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import CU_K_ALPHA, two_theta
-from xrdmatch.search.comparison import Fits
+from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.identify import Identifier
-from xrdmatch.search.indexed_lines import index
+from xrdmatch.search.indexed_lines import indexed_lines
 
 CO, MO = 1.79026, 0.71073
 
 
 def fit(row=0, shift=0.0, strain=(0.0, 0.0, 0.0), fwhm=0.15):
-    one = np.ones(1)
-    return Fits(np.array([row]), one, shift * one, np.array([[*strain, 0.0, 0.0, 0.0]]), fwhm * one, 2.0 * one)
+    one = Candidates.of(np.array([row]), np.ones(1), fwhm)
+    return replace(one, shift=np.array([shift]), strain=np.array([[*strain, 0.0, 0.0, 0.0]]))
 
 
 def blank(wavelength, start=4.0, stop=45.0):
@@ -28,7 +30,7 @@ def blank(wavelength, start=4.0, stop=45.0):
 @pytest.mark.parametrize("wavelength", [CU_K_ALPHA, CO, MO])
 def test_lines_lie_where_an_independent_calculation_puts_them(library, wavelength):
     strain = (0.01, 0.01, 0.01)
-    found = index(library, fit(strain=strain), 0, blank(wavelength))
+    found = indexed_lines(library, fit(strain=strain), 0, blank(wavelength))
     wanted, _ = made.angles_of(library, 0, wavelength, strain)
     wanted = np.sort(wanted[(wanted > 4.0) & (wanted < 44.98)])
     assert len(found) > 10
@@ -41,7 +43,7 @@ def test_lines_lie_where_an_independent_calculation_puts_them(library, wavelengt
 
 
 def test_a_shift_moves_what_is_observed_and_not_what_bragg_says(library):
-    plain, moved = index(library, fit(), 0, blank(CU_K_ALPHA)), index(library, fit(shift=0.1), 0, blank(CU_K_ALPHA))
+    plain, moved = indexed_lines(library, fit(), 0, blank(CU_K_ALPHA)), indexed_lines(library, fit(shift=0.1), 0, blank(CU_K_ALPHA))
     ideal = dict(zip(map(tuple, plain.hkl.tolist()), plain.two_theta, strict=True))
     for hkl, angle, seen in zip(map(tuple, moved.hkl.tolist()), moved.two_theta, moved.observed, strict=True):
         assert seen - angle == pytest.approx(0.1)
@@ -50,14 +52,14 @@ def test_a_shift_moves_what_is_observed_and_not_what_bragg_says(library):
 
 def test_widths_follow_the_wavelength(library):
     """The same spread of d is narrower in angle where the wavelength is shorter, in the small-angle limit by the ratio of the two."""
-    cu, mo = (index(library, fit(), 0, blank(wavelength, 2.0)) for wavelength in (CU_K_ALPHA, MO))
+    cu, mo = (indexed_lines(library, fit(), 0, blank(wavelength, 2.0)) for wavelength in (CU_K_ALPHA, MO))
     assert cu.width == pytest.approx(0.15)
     assert mo.width[0] == pytest.approx(0.15 * MO / CU_K_ALPHA, rel=0.02)
 
 
 def test_a_wavelength_is_needed(library):
     with pytest.raises(ValueError, match="wavelength"):
-        index(library, fit(), 0, blank(None))
+        indexed_lines(library, fit(), 0, blank(None))
 
 
 @pytest.mark.parametrize("wavelength", [CU_K_ALPHA, CO, MO])

@@ -15,7 +15,8 @@ from xrdmatch.cli.app import main
 from xrdmatch.errors import LibraryError
 from xrdmatch.evaluation.labelled_scans import Evaluation, Row, Score, evaluate, fits, judge, read_labels, wilson
 from xrdmatch.report.records import console_for, print_evaluation
-from xrdmatch.search.identify import Identification, Identifier, Match
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.result import Identification, Match
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def found(*names, verdict="match"):
     matches = [
         Match(i, f"{name}_clean", name, "", f"{name} / twin", [f"{name}_clean", f"{name}_other"], 0.9, 0.5, 0.0) for i, name in enumerate(names, 1)
     ]
-    return Identification("scan.xy", verdict, "because", matches=matches, seconds=0.1)
+    return Identification("scan.xy", verdict, matches=matches, seconds=0.1)
 
 
 def row(*ranks, kind="mof", verdict="match"):

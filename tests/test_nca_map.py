@@ -8,7 +8,7 @@ from pathlib import Path
 import made
 import numpy as np
 import pytest
-from test_evaluate import run
+from test_labelled_scans import run
 
 pytest.importorskip("sklearn", reason="maps need the baselines extra")
 pytest.importorskip("matplotlib", reason="figures need the plot extra")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from xrdmatch.errors import ModelError
-from xrdmatch.model.folder import open_session
 from xrdmatch.model.network_head import Head, read_graph, read_head
+from xrdmatch.model.session import open_session
 
 torch = pytest.importorskip("torch", reason="a network needs the train extra")
 onnx = pytest.importorskip("onnx", reason="a network needs the train extra")

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 onnx = pytest.importorskip("onnx", reason="needs the train extra")
 
 from xrdmatch.errors import ModelError  # noqa: E402
-from xrdmatch.model.folder import open_session  # noqa: E402
+from xrdmatch.model.session import open_session  # noqa: E402
 from xrdmatch.training import networks as nw  # noqa: E402
 
 

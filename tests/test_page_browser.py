@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from test_page import EVIL, answers, identifier
+from test_html_page import EVIL, answers, identifier
 
+from xrdmatch.notes import note
 from xrdmatch.report import html_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the browser tests need selenium (the browser-test extra)")
@@ -200,8 +201,15 @@ def test_hostile_names_do_nothing(opened, answers):
     from dataclasses import replace
 
     best = answers[0].matches[0]
+    said = note("strongest_line_cut_off", start=10.0, name=EVIL, two_theta=5.0)
+    either = note("undecided_metal", options=(EVIL, EVIL), same_pattern=True)
     hostile = replace(
-        answers[0], file=EVIL, reason=EVIL, notes=[EVIL], matches=[replace(best, name=EVIL, note=EVIL, family=EVIL, members=[EVIL, EVIL])]
+        answers[0],
+        file=EVIL,
+        reasons=(note("nothing_fits", closest=EVIL),),
+        headline=((EVIL, 0.9),),
+        notes=[said],
+        matches=[replace(best, name=EVIL, undecided=either, family=EVIL, members=[EVIL, EVIL])],
     )
     browser = opened([hostile, replace(hostile, verdict="unknown")])
     assert EVIL in browser.find_element("id", "detail").text

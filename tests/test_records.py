@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import made
 import numpy as np
 import pytest
 
+from xrdmatch.notes import note
 from xrdmatch.report import phrases, records, terminal_table
 from xrdmatch.report.terminal_plot import sketch
-from xrdmatch.search.identify import Identification, Identifier, Match, error_result
-from xrdmatch.search.line_evidence import Evidence
+from xrdmatch.search.candidates import Evidence
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.result import Identification, Match, error_result
 
 A = "\N{GREEK SMALL LETTER ALPHA}"
 
@@ -46,10 +50,11 @@ def match(rank=1, name="HKUST-1", **changes):
 ANSWER = Identification(
     "scan.raw",
     "match",
-    "HKUST-1 fits and no other family comes near",
+    (note("fits", name="HKUST-1"),),
+    (("HKUST-1", 0.93),),
     wavelength=1.5418,
     wavelength_source="default",
-    filter_reason="not filtered: the filter is switched off",
+    filter_reason=note("filter_off"),
     noise=0.0123,
     matches=[match(), match(2, "", id="ABCDEF_clean", family="ABCDEF", probability=0.0001, members=["ABCDEF_clean"])],
 )
@@ -72,7 +77,7 @@ def test_the_table_says_it_all(width):
     for said in (
         "scan.raw",
         "MATCH",
-        "HKUST-1",
+        "HKUST-1 fits, and no other framework comes close",
         "FIQCEN_clean",
         "C₁₈H₆Cu₃O₁₂",
         "ABCDEF_clean",
@@ -104,8 +109,9 @@ def test_colours_and_bars_only_on_a_terminal(monkeypatch):
 
 def test_square_brackets_in_names_are_no_markup():
     name = "[Cu(bdc)] [bold]x[/bold]"
-    assert name in shown(Identification("odd[1].xy", "unknown", f"{name} is far", matches=[match(name=name)]), width=120)
-    assert "odd[1].xy" in shown(Identification("odd[1].xy", "error", "x"))
+    odd = Identification("odd[1].xy", "unknown", (note("nothing_fits", closest=name),), ((name, 0.1),), matches=[match(name=name)])
+    assert shown(odd, width=120).count(name) == 2  # in the reason and in the table
+    assert "odd[1].xy" in shown(error_result("odd[1].xy", "x"))
 
 
 def test_verbose_lists_the_evidence_and_abbreviates():
@@ -115,7 +121,7 @@ def test_verbose_lists_the_evidence_and_abbreviates():
 
 
 def test_an_error_has_no_table():
-    text = shown(Identification("bad.xy", "error", "bad.xy: is empty"))
+    text = shown(error_result("bad.xy", "bad.xy: is empty"))
     assert text.split() == ["ERROR", "bad.xy", "is", "empty"]
 
 
@@ -126,6 +132,95 @@ def test_an_error_has_no_table():
 def test_formulas_have_subscripts(formula, wanted):
     assert phrases.formula_text(formula) == wanted
     assert phrases.formula_text(formula, subscripts=False).replace("\n", "") == formula.replace(" ", "")
+
+
+#: An example of every code with its sentence.
+SENTENCES = [
+    (note("error", message="a.xy: is {empty}"), "a.xy: is {empty}"),
+    (
+        note("range_too_short", span=5.04, start=2.0, stop=50.0, needed=8.0),
+        "The scan covers 5.0° between 2° and 50° (Cu scale); at least 8° are needed",
+    ),
+    (note("too_few_lines", lines=0, needed=2), "No peak above the noise; at least 2 are needed. Amorphous, empty, or counted too briefly"),
+    (note("too_few_lines", lines=1, needed=2), "Only 1 peak above the noise; at least 2 are needed. Amorphous, empty, or counted too briefly"),
+    (
+        note("too_few_lines_to_name", lines=2, closest="ZIF-8"),
+        "Only 2 peaks above the noise, too few to name a framework; the closest is ZIF-8",
+    ),
+    (note("nothing_fits", closest="ZIF-8"), "Nothing in the library fits well; the closest is ZIF-8"),
+    (note("fits", name="ZIF-8"), "ZIF-8 fits, and no other framework comes close"),
+    (note("classifier"), "This model always picks one of its labels; it cannot say unknown"),
+    (
+        note("ambiguous", options=("ZIF-8", "ZIF-67")),
+        "ZIF-8 or ZIF-67: this scan cannot tell them apart; a longer or sharper scan, or the composition (EDX, ICP), may",
+    ),
+    (note("second_phase", name="ZIF-8", share=0.214), "ZIF-8 explains a further 21 % of the signal: a mixture"),
+    (note("undecided_metal", options=("A", "B", "C", "D"), same_pattern=True), "A or B or C or D: same pattern; EDX or ICP decides"),
+    (note("undecided_metal", options=tuple("ABCDE"), same_pattern=False), "A or B or C or 2 more: too alike for this scan; EDX or ICP decides"),
+    (
+        note("undecided_metal_and_linker", options=("A", "B"), same_pattern=True),
+        "A or B: same pattern; EDX or ICP decides on the metal, NMR or IR on the linker",
+    ),
+    (
+        note("undecided_linker", options=("A", "B"), same_pattern=True, elements=("N", "S")),
+        "A or B: same pattern and metal; elemental analysis (N, S), NMR or IR decides",
+    ),
+    (
+        note("undecided_linker", options=("A", "B"), same_pattern=True, elements=()),
+        "A or B: same pattern and metal; NMR of the digested solid, IR or TGA decides",
+    ),
+    (note("wavelength_assumed", wavelength=1.5418), f"Cu K{A} assumed: not in the file. Change with --wavelength"),
+    (note("few_counts", weakest=0.21), "Few counts: peaks below 21 % of the strongest drown in noise. A longer scan would show more"),
+    (note("halo", two_theta=22.4), "Broad halo near 22° (Cu scale): solvent, a capillary or amorphous material. It hides weak peaks"),
+    (note("high_background"), "High, flat background: fluorescence (Co, Fe or Mn under Cu radiation?) or the holder. It hides weak peaks"),
+    (
+        note("strongest_line_cut_off", start=10.0, name="MOF-5", two_theta=6.84),
+        "The scan starts at 10.0°; the strongest peak of MOF-5 is at 6.8°. Start lower",
+    ),
+    (note("broken_record"), "The last record breaks off: the file may still be being written. What comes before it was read"),
+    (note("stopped_early", points=3, planned=5), "Only 3 of 5 planned points: the scan was stopped, or is still running"),
+    (note("scan_status", status="Not finished"), "The file calls this scan 'Not finished': it may still be running"),
+    (
+        note("just_changed", seconds=10.0),
+        "The file changed less than 10 s ago. If the scan is still running, identify it again when it is done",
+    ),
+    (
+        note("counting_time_varies", shortest=10.0, longest=69.0),
+        "The counting time varies from 10 to 69 s per step; intensities are counts as recorded",
+    ),
+    (
+        note("attenuator", factor=10.0, weakened=29, points=60),
+        "An attenuator (factor 10) weakened 29 of 60 points; their intensities are as recorded",
+    ),
+    (note("filter_off"), "not filtered: the filter is switched off"),
+    (note("filter_flat"), "not filtered: the scan is flat"),
+    (note("filter_no_noise"), "not filtered: the scan has no noise"),
+    (note("filter_not_needed", noise=0.005, limit=0.01), "not filtered: noise is 0.5 % of the strongest peak, below 1 %"),
+    (note("filter_applied", noise=0.04, fwhm=0.151), "filtered: noise is 4 % of the strongest peak; peaks of 0.15° keep their shape"),
+    (note("paper_filter_not_needed", criterion=0.5, limit=1.0), "not filtered: the paper's criterion is 0.50, not above 1"),
+    (note("paper_filter_applied", criterion=1.5, limit=1.0, bins=200), "filtered: the paper's criterion is 1.50, above 1; 200 Fourier bins kept"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), SENTENCES)
+def test_codes_have_sentences(given, said):
+    assert phrases.sentence(given) == said
+
+
+def codes_in_use():
+    """(code, names of its values) of every note that the package makes."""
+    for path in Path(phrases.__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("note", "noted"):
+                names = frozenset(keyword.arg for keyword in node.keywords)
+                code = node.args[node.func.id == "noted"]
+                yield from ((part.value, names) for part in ast.walk(code) if isinstance(part, ast.Constant) and isinstance(part.value, str))
+
+
+def test_no_code_is_without_a_sentence_or_without_use():
+    assert {(given.code, frozenset(dict(given.values))) for given, _ in SENTENCES} == set(codes_in_use())
+    with pytest.raises(KeyError):
+        phrases.sentence(note("no_such_code"))
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.0, "<1 %"), (0.004, "<1 %"), (0.01, "1 %"), (0.5, "50 %"), (0.994, "99 %"), (1.0, ">99 %")])
@@ -151,7 +246,7 @@ def test_wavelengths_have_names(wavelength, name):
 
 
 def test_json_is_one_line_of_plain_values():
-    odd = Identification("ä\n.xy", "unknown", "x", noise=float("nan"), matches=[match(similarity=float("inf"))])
+    odd = Identification("ä\n.xy", "unknown", noise=float("nan"), matches=[match(similarity=float("inf"))])
     line = records.json_line(odd)
     assert "\n" not in line
     assert line.isascii()
@@ -160,6 +255,26 @@ def test_json_is_one_line_of_plain_values():
     assert data["noise"] is None
     assert data["matches"][0]["similarity"] is None
     assert "evidence" not in data["matches"][0]
+
+
+def test_json_gives_codes_beside_the_words():
+    either = note("undecided_metal", options=("A", "B"), same_pattern=False)
+    second = note("second_phase", name="MIL-101", share=0.2)
+    given = replace(
+        ANSWER, reasons=(either, second), notes=[note("high_background"), note("just_changed", seconds=60.0)], matches=[match(undecided=either)]
+    )
+    data = json.loads(records.json_line(given, evidence=True))
+    assert (data["name"], data["probability"]) == ("HKUST-1", 0.93)
+    assert data["reason_code"] == "undecided_metal"
+    assert data["reason"] == "A or B: too alike for this scan; EDX or ICP decides; MIL-101 explains a further 20 % of the signal: a mixture"
+    assert [one["code"] for one in data["notes"]] == ["high_background", "just_changed"]
+    assert all(set(one) == {"code", "text"} for one in data["notes"])
+    assert data["notes"][1]["text"].startswith("The file changed less than 60 s ago")
+    assert data["filter_reason"] == "not filtered: the filter is switched off"
+    assert data["matches"][0]["note"] == "A or B: too alike for this scan; EDX or ICP decides"
+    assert data["matches"][0]["evidence"]["extra"] == [26.5]
+    assert not {"reasons", "headline", "pattern", "measured"} & set(data)
+    assert not {"undecided", "lines"} & set(data["matches"][0])
 
 
 def test_csv_tells_a_second_phase_from_an_alternative():
@@ -180,22 +295,21 @@ def test_summary_counts_verdicts():
     assert records.summary(["unknown"]) == "1 file: 1 unknown"
 
 
-NOTE = "HKUST-1 (Cu) or HKUST-1(Zn): same pattern; EDX or ICP decides"
-
-
 def test_what_cannot_be_decided_is_said_under_the_verdict():
-    undecided = replace(ANSWER, reason=NOTE, matches=[match(note=NOTE)])
+    either = note("undecided_metal", options=("HKUST-1 (Cu)", "HKUST-1(Zn)"), same_pattern=True)
+    undecided = replace(ANSWER, reasons=(either,), matches=[match(undecided=either)])
     lines = shown(undecided, width=120).splitlines()
     assert lines[0] == "MATCH  HKUST-1 93 %  scan.raw"
-    assert lines[1].split() == ["undecided", *NOTE.split()]
+    assert " ".join(lines[1].split()) == "undecided HKUST-1 (Cu) or HKUST-1(Zn): same pattern; EDX or ICP decides"
     assert "undecided" not in shown()
 
 
 def test_the_verdict_counts_all_families_of_one_name_and_names_alternatives():
     several = [match(1, probability=0.4), match(2, "UiO-66", probability=0.3), match(3, probability=0.15), match(4, "ZIF-8", probability=0.05)]
-    assert "MATCH  HKUST-1 55 %" in shown(replace(ANSWER, matches=several))
-    assert "AMBIGUOUS  HKUST-1 55 % or UiO-66 30 %  scan.raw" in shown(replace(ANSWER, verdict="ambiguous", matches=several))
-    assert shown(replace(ANSWER, verdict="unknown", matches=several)).startswith("UNKNOWN  scan.raw")
+    alone, either = (("HKUST-1", 0.55),), (("HKUST-1", 0.55), ("UiO-66", 0.3))
+    assert "MATCH  HKUST-1 55 %  scan.raw" in shown(replace(ANSWER, headline=alone, matches=several))
+    assert "AMBIGUOUS  HKUST-1 55 % or UiO-66 30 %  scan.raw" in shown(replace(ANSWER, verdict="ambiguous", headline=either, matches=several))
+    assert shown(replace(ANSWER, verdict="unknown", headline=alone, matches=several)).startswith("UNKNOWN  scan.raw")
 
 
 def test_a_long_file_name_gets_its_own_line_and_stays_whole():

@@ -17,7 +17,8 @@ from xrdmatch.diffraction.radiation import CU_K_ALPHA, inverse_d_squared, recipr
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.report import refinement_files
 from xrdmatch.report.calculated_pattern import overlay
-from xrdmatch.search.identify import Identifier, error_result
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.result import error_result
 
 __all__ = ["run"]  # a fixture
 

@@ -90,9 +90,9 @@ class TestFilter:
         for mode, way in (("on", "on"), ("paper", "paper filter")):
             done = denoise(plain, mode)
             assert done.filtered
-            got, sigma = scan.forms[way]
+            got, sigma, noise_gain = scan.forms[way]
             np.testing.assert_allclose(got.intensity, done.pattern.intensity, atol=1e-9)
-            assert sigma == pytest.approx(done.sigma * done.passed, rel=1e-3)
+            assert (sigma, noise_gain) == pytest.approx((done.sigma, done.noise_gain), rel=1e-3)
         assert plain.two_theta.size == PAPER_GRID.size
 
     def test_whole(self, library, tiny_model, tmp_path, monkeypatch, capsys):

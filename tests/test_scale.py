@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
-from xrdmatch.library.line_index import Lookup
+from xrdmatch.library.line_index import LineIndex
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import DEFAULT, Model, shipped_models
 
@@ -42,7 +42,7 @@ def test_the_first_entries_are_the_library(scale, monkeypatch, tmp_path):
     np.testing.assert_array_equal(made.cell, model.library.cell[rows])
     np.testing.assert_array_equal(np.diff(made.offsets), np.diff(model.library.offsets)[rows])
     np.testing.assert_allclose(vectors, model.vectors[rows], atol=2e-3)
-    np.testing.assert_array_equal(Lookup.unpacked(lookup).place, Lookup.of(made).place)
+    np.testing.assert_array_equal(LineIndex.unpacked(lookup).place, LineIndex.of(made).place)
     log = (tmp_path / "log.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["entries", "16", "32", "40"]
 

@@ -14,6 +14,7 @@ import pytest
 from xrdmatch.cli import inputs, pool, serving
 from xrdmatch.errors import ModelError
 from xrdmatch.model.folder import Model
+from xrdmatch.search.options import SearchOptions
 from xrdmatch.system.parallel import Workers
 
 
@@ -115,12 +116,11 @@ def test_workers_that_share_a_session_answer_as_one_process_does(tiny_model, sca
 
     (scans / "broken.xy").write_text("no numbers\n")
     files = [(str(path), "") for path in sorted(scans.iterdir()) if path.suffix == ".xy"] * 4
-    identifier = Identifier(tiny_model, "cpu")
-    expected = [pool.answer(identifier, path, inputs.load(path), None, "auto") for path, _ in files]
+    identifier, options = Identifier(tiny_model, "cpu"), SearchOptions()
+    expected = [pool.answer(identifier, path, inputs.load(path), options) for path, _ in files]
     session = Model.load(tiny_model, "cpu").session
     session.provider = "CUDAExecutionProvider"
-    job = pool.Job(str(tiny_model), 5, None, [], None, "auto", None)
-    got = list(pool.answers(files, Workers(2), job, session))
+    got = list(pool.answers(files, Workers(2), pool.Job(str(tiny_model), options), session))
     assert {answer.provider for answer in got} == {"CUDAExecutionProvider", ""}  # a file that cannot be read has none
 
     def plain(answer):

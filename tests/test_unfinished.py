@@ -13,31 +13,34 @@ import pytest
 import scanfiles as make
 
 from xrdmatch import formats
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import UnfinishedError
+from xrdmatch.formats.scan import UNFINISHED
+from xrdmatch.notes import Note, note
+from xrdmatch.report.phrases import sentence
 
-BROKEN = "its last record breaks off"
+BROKEN = note("broken_record")
 
 
-def notes(data: bytes) -> tuple[str, ...]:
+def notes(data: bytes) -> tuple[Note, ...]:
     return formats.parse(data, "f").meta.get("notes", ())  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "wanted"),
     [
         (make.text() + b"6.2", BROKEN),
         (make.text(separator=";", decimal=",") + b"6,2", BROKEN),
         (make.text(encoding="utf-16-le") + "6.2".encode("utf-16-le"), BROKEN),
         (make.uxd() + b"6.2", BROKEN),
         (make.cif(angle_column=True).partition(b"\nloop_\n_atom")[0] + b"\n6.2", BROKEN),
-        (make.xrdml().replace(b'scanAxis="Gonio"', b'scanAxis="Gonio" status="Not finished"'), "'Not finished'"),
+        (make.xrdml().replace(b'scanAxis="Gonio"', b'scanAxis="Gonio" status="Not finished"'), note("scan_status", status="Not finished")),
     ],
     ids=["text", "comma", "utf-16", "uxd", "cif", "xrdml"],
 )
-def test_what_shows_that_a_file_is_unfinished(data: bytes, said: str) -> None:
-    found = notes(data)
-    assert len(found) == bool(said)
-    assert not said or said in found[0]
+def test_what_shows_that_a_file_is_unfinished(data: bytes, wanted: Note) -> None:
+    assert notes(data) == (wanted,)
+    assert wanted.code in UNFINISHED
+    assert "still be" in sentence(wanted)  # being written, or running
 
 
 @pytest.mark.parametrize("kind", make.ALL)
@@ -59,14 +62,15 @@ def test_a_ras_file_without_its_end_is_refused() -> None:
     data = make.ras()
     head, _, rows = data.partition(b"*RAS_INT_START")
     head = b"\n".join(line for line in head.splitlines() if b"MEAS_DATA_COUNT" not in line)
-    with pytest.raises(ReadError, match=r"breaks off after \d+ points .*still being written"):
+    with pytest.raises(UnfinishedError, match=r"breaks off after \d+ points .*still being written"):
         formats.parse(head + b"\n*RAS_INT_START" + rows[: len(rows) // 2], "f")
 
 
 def test_a_fresh_text_file_gets_a_note_and_an_old_one_none(tmp_path: Path) -> None:
     place = tmp_path / "scan.xy"
     place.write_bytes(make.text())
-    assert "still being written" in formats.read(place).meta["notes"][0]
+    (found,) = formats.read(place).meta["notes"]
+    assert (found.code, found.code in UNFINISHED) == ("just_changed", True)
     place.write_bytes(make.raw4())
     assert "notes" not in formats.read(place).meta, "a header that states the number of points shows that the file is whole"
 
@@ -87,7 +91,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
         return fstat(handle)
 
     monkeypatch.setattr(formats.os, "fstat", changing)
-    with pytest.raises(ReadError, match=r"changes while it is read.*still being written"):
+    with pytest.raises(UnfinishedError, match=r"changes while it is read.*still being written"):
         formats.read(place)
 
 
@@ -115,6 +119,7 @@ def test_identify_says_that_a_scan_is_still_being_written(tmp_path: Path, tiny_m
         writer.terminate()
     assert still, "the writer ended too early for this test to tell anything"
     answer = json.loads(done.stdout)
-    told = [*answer["notes"], answer["reason"]]
-    assert any("still being written" in text for text in told), told
-    assert "still being written" in done.stderr
+    told = [found["text"] for found in answer["notes"] if found["code"] in UNFINISHED]
+    told += [answer["reason"]] if "still being written" in answer["reason"] else []
+    assert told, answer
+    assert all(text in done.stderr for text in told)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from xrdmatch.errors import LibraryError, ModelError, ReadError, StructureError, XrdMatchError
     from xrdmatch.library.reference_library import Library
     from xrdmatch.model.folder import Model
-    from xrdmatch.search.identify import Identification, Identifier, Match
+    from xrdmatch.search.identify import Identifier
+    from xrdmatch.search.result import Identification, Match
 
 __all__ = [
     "Grid",
@@ -51,10 +52,10 @@ __all__ = [
 
 _HOMES = {
     "Grid": "diffraction.pattern",
-    "Identification": "search.identify",
+    "Identification": "search.result",
     "Library": "library.reference_library",
     "LibraryError": "errors",
-    "Match": "search.identify",
+    "Match": "search.result",
     "Model": "model.folder",
     "ModelError": "errors",
     "Pattern": "diffraction.pattern",
@@ -78,20 +79,21 @@ def identify(
     """Ranked frameworks and a verdict for a measured file or a `Pattern`.
 
     model: name or folder, by default the shipped one; it stays loaded for the next call. wavelength: angstrom, or a name such as "Cu" or "CoKa1";
-    overrides the file's. top: matches at most. filter_mode: the FFT filter, see `xrdmatch denoise`. range_index: of a file with several
-    ranges, from 1.
-    Raises XrdMatchError: ReadError where the file cannot be read, ModelError or LibraryError where the model cannot run, or where the wavelength is
-    not understood.
+    overrides the file's. top: candidates at most, 1 to 12. filter_mode: the FFT filter, see `xrdmatch denoise`. range_index: of a file with several
+    ranges, from 1. Raises XrdMatchError: ReadError where the file cannot be read, ModelError or LibraryError where the model cannot run, or where the
+    wavelength is not understood. Raises ValueError for another `top` or `filter_mode`.
     """
     from xrdmatch.diffraction.pattern import Pattern
     from xrdmatch.diffraction.radiation import parse_wavelength
+    from xrdmatch.search.options import SearchOptions
 
     angstrom = parse_wavelength(str(wavelength)) if wavelength is not None else None
+    options = SearchOptions(angstrom, filter_mode, top)
     if isinstance(source, Pattern):
         pattern, file = source, source.name
     else:
         pattern, file = read(source, range_index=range_index), os.fspath(source)
-    return _identifier(model, device, top).identify(pattern, angstrom, filter_mode, file)
+    return _identifier(model, device).identify(pattern, options, file)
 
 
 def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pattern:
@@ -116,23 +118,23 @@ def simulate(structure: str | os.PathLike[str] | Structure, grid: Grid | None = 
     return simulate_pattern(structure if isinstance(structure, Structure) else load(os.fspath(structure)), grid, fwhm, eta)
 
 
-def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
+def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"]) -> Identifier:
     from xrdmatch.model.folder import CONFIG, LIBRARY, Model, find_model
     from xrdmatch.search.identify import Identifier
 
     if isinstance(model, Model):
-        return Identifier(model, device, top)
+        return Identifier(model, device)
     folder = find_model(os.fspath(model) if model is not None else None).resolve()
     changed = tuple(path.stat().st_mtime_ns for path in (folder / CONFIG, folder / LIBRARY) if path.is_file())
-    return _loaded(folder, changed, device, top)
+    return _loaded(folder, changed, device)
 
 
 @lru_cache(maxsize=2)
-def _loaded(folder: Path, changed: tuple[int, ...], device: Literal["auto", "cuda", "cpu"], top: int) -> Identifier:
+def _loaded(folder: Path, changed: tuple[int, ...], device: Literal["auto", "cuda", "cpu"]) -> Identifier:
     """`changed` is the age of the folder's configuration and library: a model that was trained anew, or added to, is loaded anew."""
     from xrdmatch.search.identify import Identifier
 
-    return Identifier(folder, device, top)
+    return Identifier(folder, device)
 
 
 def __getattr__(name: str) -> Any:

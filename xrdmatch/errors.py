@@ -13,6 +13,10 @@ class ReadError(XrdMatchError):
     """A measured file cannot be read as a powder pattern."""
 
 
+class UnfinishedError(ReadError):
+    """A measured file breaks off, as one does that is still being written."""
+
+
 class StructureError(XrdMatchError):
     """A crystal structure cannot be loaded or simulated."""
 

@@ -17,7 +17,7 @@ from xrdmatch.cli import inputs, options, outputs, pool
 from xrdmatch.cli import watch as watching
 
 if TYPE_CHECKING:
-    from xrdmatch.search.identify import Identification
+    from xrdmatch.search.result import Identification
 
 WATCH = "A folder that fills"
 #: Rows of the plot of a single scan; of several, each has one.
@@ -76,9 +76,11 @@ def identify(
     Formats are recognised by content (Bruker, PANalytical, Rigaku, STOE, text and more). A folder gives the files with a known ending.
     Exit code 1 where a file could not be read; the others are still identified.
     """
-    from xrdmatch.model.folder import CPU, Model, usable_cores
+    from xrdmatch.model.folder import Model
+    from xrdmatch.model.session import CPU
     from xrdmatch.report import records
-    from xrdmatch.system.parallel import Workers
+    from xrdmatch.search.options import SearchOptions
+    from xrdmatch.system.parallel import Workers, usable_cores
 
     paths = paths or []
     if not paths and watch is None:
@@ -87,7 +89,7 @@ def identify(
         raise typer.BadParameter("standard input (-) can be read once")
     if scheduler is not None and inputs.STDIN in paths:
         raise typer.BadParameter("standard input (-) cannot be read by other machines; give files with --scheduler")
-    wanted, unwanted = options.symbols(elements), options.symbols(exclude) or []
+    wanted, unwanted = options.symbols(elements), options.symbols(exclude) or ()
     messages = options.Messages(quiet)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
     outputs.check_apart(export, [*paths, watch], recursive)
@@ -113,7 +115,7 @@ def identify(
             messages.fallback(loaded)
             session = None if loaded.session.provider == CPU or scheduler is not None else loaded.session
         where = device.value if scheduler is not None else "cpu"
-        job = pool.Job(model, top, wanted, unwanted, wavelength, filter_mode.value, range_index, where, detail=detail)
+        job = pool.Job(model, SearchOptions(wavelength, filter_mode.value, top, wanted, unwanted, detail), range_index, where)
         with options.progress(options.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
             come: Iterator[watching.Read] = iter(())
             if arrivals is not None:
@@ -157,9 +159,11 @@ def _results(output: Path | None, format: Format, verbose: bool, grows: bool, pl
 
 def _told(results: Iterator[Identification], messages: options.Messages) -> Iterator[Identification]:
     """The results as they come, with what has to be said of each on standard error."""
+    from xrdmatch.report.phrases import sentence
+
     for result in results:
         if result.verdict == "error":
             messages.error(result.reason)
         for note in result.notes:
-            messages.warn(note, result.file)
+            messages.warn(sentence(note), result.file)
         yield result

@@ -50,7 +50,9 @@ def collect(model: str | None, device: str) -> dict[str, Any]:
     """The facts, in the order they are printed; a model that does not load is a fact as well."""
     import onnxruntime
 
-    from xrdmatch.model.folder import cuda_obstacle, shipped_folder, shipped_models, usable_cores
+    from xrdmatch.model.folder import shipped_folder, shipped_models
+    from xrdmatch.model.session import cuda_obstacle
+    from xrdmatch.system.parallel import usable_cores
 
     facts: dict[str, Any] = {
         "xrdmatch": __version__,

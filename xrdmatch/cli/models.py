@@ -241,7 +241,7 @@ def evaluate(
     if training is not None and not names:
         raise typer.BadParameter("--training goes with --baselines")
     total = len(read_labels(labels))
-    identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value, detail=False)
+    identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value)
     messages.fallback(identifier.model)
     others: list[Compared] = []
     with options.output_stream(output) as stream:  # before the work: a place that cannot be written costs no half hour

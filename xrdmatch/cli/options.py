@@ -73,7 +73,7 @@ def _models(incomplete: str) -> list[str]:
     return [name for name in shipped_models() if name.startswith(incomplete)]
 
 
-def symbols(text: str | None) -> list[str] | None:
+def symbols(text: str | None) -> tuple[str, ...] | None:
     """Element symbols of a list such as `Zn,C,N,O`; None where there is none. Raises BadParameter for what is no element."""
     if text is None:
         return None
@@ -83,7 +83,7 @@ def symbols(text: str | None) -> list[str] | None:
     wrong = [part for part in found if element_symbol(part) is None]
     if wrong or not found:
         raise typer.BadParameter(f"expected element symbols such as Zn,C,N,O, got {', '.join(wrong) or text!r}")
-    return [str(element_symbol(part)) for part in found]
+    return tuple(str(element_symbol(part)) for part in found)
 
 
 ModelOption = Annotated[

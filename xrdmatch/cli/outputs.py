@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from xrdmatch.report.figure_style import Book
-    from xrdmatch.search.identify import Identification
+    from xrdmatch.search.result import Identification
 
 PANEL = "Figures, pages and export"
 

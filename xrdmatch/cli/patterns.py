@@ -74,6 +74,8 @@ def denoise(
 
     Whether each scan was filtered, and why, goes to standard error. A scan that needs no filter is written as it is.
     """
+    from xrdmatch.report.phrases import sentence
+
     messages = options.Messages(quiet)
     files = list(inputs.expand(paths, recursive))
     single = out.suffix.lower() in PATTERN_SUFFIXES and not out.is_dir()
@@ -92,9 +94,9 @@ def denoise(
                 if isinstance(pattern, XrdMatchError):
                     raise pattern
                 result = _filtered(pattern, target, filter_mode.value, wavelength)
-                messages.note(f"{path} -> {target}: {result.reason}")
+                messages.note(f"{path} -> {target}: {sentence(result.reason)}")
                 for note in pattern.meta.get("notes", ()):
-                    messages.warn(note, path)
+                    messages.warn(sentence(note), path)
                 if plots is not None:
                     plots.add(path, (pattern, result))
             except XrdMatchError as error:
@@ -163,8 +165,7 @@ def augment(
 ) -> None:
     """Training patterns from a library, for train --network wang2020: measured noise shuffled (Wang et al. 2020), or what happens to real scans."""
     from xrdmatch.library.reference_library import Library
-    from xrdmatch.model.folder import usable_cores
-    from xrdmatch.system.parallel import Workers
+    from xrdmatch.system.parallel import Workers, usable_cores
 
     messages = options.Messages(quiet)
     if labels is not None and (limit is None or ids is not None):

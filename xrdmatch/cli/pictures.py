@@ -41,7 +41,9 @@ def explain(
     from xrdmatch.evaluation.activation_maps import explain as find
     from xrdmatch.report.activation_figure import explanation_figure
     from xrdmatch.report.figure_style import check_suffix, need_matplotlib, save
+    from xrdmatch.report.phrases import sentence
     from xrdmatch.search.identify import Identifier
+    from xrdmatch.search.options import SearchOptions
 
     messages = options.Messages(quiet)
     check_suffix(out)
@@ -52,11 +54,11 @@ def explain(
     name, pattern = next(iter(inputs.patterns(files, 1, range_index)))
     if isinstance(pattern, XrdMatchError):
         raise pattern
-    identifier = Identifier(model, device.value, max(rank, 5))
+    identifier = Identifier(model, device.value)
     messages.fallback(identifier.model)
-    found = find(identifier, pattern, wavelength, filter_mode.value, name, rank)
+    found = find(identifier, pattern, SearchOptions(wavelength, filter_mode.value, top=max(rank, 5)), name, rank)
     for note in found.result.notes:
-        messages.warn(note, name)
+        messages.warn(sentence(note), name)
     save(explanation_figure(found, plot_size.value), out)
     said = found.match.name or found.match.id
     messages.note(f"{out}: match {rank}, {said}, probability {100 * found.match.probability:.0f} %; the maps resolve {found.resolution:.2f} degrees")

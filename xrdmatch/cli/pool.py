@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrdmatch.cli import inputs
-from xrdmatch.errors import ReadError, XrdMatchError
+from xrdmatch.errors import XrdMatchError
 from xrdmatch.system.parallel import Workers, ordered
 
 if TYPE_CHECKING:
     from xrdmatch.cli.serving import Ticket
     from xrdmatch.diffraction.pattern import Pattern
-    from xrdmatch.model.folder import Model, Session
-    from xrdmatch.search.identify import Identification, Identifier
+    from xrdmatch.model.folder import Model
+    from xrdmatch.model.session import Network
+    from xrdmatch.search.identify import Identifier
+    from xrdmatch.search.options import SearchOptions
+    from xrdmatch.search.result import Identification
 
 #: Files from which starting processes, each with a model of its own, pays; and files a worker takes at a time where each gets so many in the end.
 FEWEST, AT_ONCE, PLENTY = 24, 2, 16
@@ -31,26 +34,21 @@ class Job:
     """How every file of a run is identified: what a worker needs to know."""
 
     model: str | None
-    top: int
-    elements: list[str] | None
-    exclude: list[str]
-    wavelength: float | None
-    mode: Any
-    range_index: int | None
+    options: SearchOptions
+    range_index: int | None = None
     device: Any = "cpu"
     ticket: Ticket | None = None  # to the parent's session; without one a worker opens its own
-    detail: bool = True  # whether answers carry what pictures, pages and evidence need
     folder: str = ""  # what paths are relative to, where a worker may have been started elsewhere
 
 
-def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, wavelength: float | None, mode: Any) -> Identification:
+def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, options: SearchOptions) -> Identification:
     """The answer for one file; what cannot be read or identified is an answer as well."""
-    from xrdmatch.search.identify import error_result
+    from xrdmatch.search.result import error_result
 
     try:
         if isinstance(pattern, XrdMatchError):
             raise pattern
-        return identifier.identify(pattern, wavelength, mode, path)
+        return identifier.identify(pattern, options, path)
     except XrdMatchError as error:
         return error_result(path, str(error), identifier.model.name)
     except Exception as error:  # a defect must not stop a batch
@@ -61,11 +59,12 @@ def here(scans: Iterable[tuple[str, Pattern | XrdMatchError]], model: Model, job
     """The answers for (path, pattern) by this process, in their order."""
     from xrdmatch.search.identify import Identifier
 
-    identifier = Identifier(model, model.device, job.top, job.elements, job.exclude, job.detail)
-    yield from (answer(identifier, path, pattern, job.wavelength, job.mode) for path, pattern in scans)
+    identifier = Identifier(model)
+    identifier.allowed(job.options)  # what is wrong with them shows before the first scan
+    yield from (answer(identifier, path, pattern, job.options) for path, pattern in scans)
 
 
-def answers(files: Sequence[tuple[str, str]], workers: Workers, job: Job, session: Session | None = None) -> Iterator[Identification]:
+def answers(files: Sequence[tuple[str, str]], workers: Workers, job: Job, session: Network | None = None) -> Iterator[Identification]:
     """The answers for (path, why it cannot be read) in their order. Workers of a cluster have to find files and model under the same paths.
 
     session: runs the network for all of them, in this process; without it each runs its own.
@@ -86,13 +85,14 @@ def _prepare(job: Job) -> tuple[Identifier, Job]:
     from xrdmatch.model.folder import Model
     from xrdmatch.search.identify import Identifier
 
-    model = Model.load(job.model, job.device)
-    model.threads = 1
+    model = Model.load(job.model, job.device, threads=1)
     if job.ticket is not None:
         from xrdmatch.cli.serving import Remote
 
-        model.session = Remote(job.ticket)
-    return Identifier(model, job.device, job.top, job.elements, job.exclude, job.detail), job
+        model = model.with_network(Remote(job.ticket))
+    identifier = Identifier(model)
+    identifier.allowed(job.options)
+    return identifier, job
 
 
 def _answer(state: tuple[Identifier, Job], file: tuple[str, str]) -> Identification:
@@ -101,5 +101,5 @@ def _answer(state: tuple[Identifier, Job], file: tuple[str, str]) -> Identificat
     place = os.path.join(job.folder, path)
     pattern = inputs.load(place, job.range_index, reason)
     if isinstance(pattern, XrdMatchError):
-        pattern = ReadError(str(pattern).replace(place, path))
-    return answer(identifier, path, pattern, job.wavelength, job.mode)
+        pattern = type(pattern)(str(pattern).replace(place, path))
+    return answer(identifier, path, pattern, job.options)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.errors import ModelError
-from xrdmatch.model.folder import Session
+from xrdmatch.model.session import Network
 
 #: Most patterns run at once.
 MOST = 256
@@ -35,7 +35,7 @@ class Ticket:
     provider: str
 
 
-class Remote(Session):
+class Remote:
     """Stands in for the parent's session in a worker."""
 
     def __init__(self, ticket: Ticket) -> None:
@@ -57,7 +57,7 @@ Request = tuple[queue.SimpleQueue[Any], NDArray[np.float32], str | None]
 
 
 @contextlib.contextmanager
-def serving(session: Session) -> Iterator[Ticket]:
+def serving(session: Network) -> Iterator[Ticket]:
     """Answers `Remote` sessions with this one, in threads of this process, until the block ends."""
     key = os.urandom(32)
     waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -98,7 +98,7 @@ def _listen(connection: Connection, waiting: queue.SimpleQueue[Request | None]) 
             connection.send(answer.get())
 
 
-def _run(session: Session, waiting: queue.SimpleQueue[Request | None]) -> None:
+def _run(session: Network, waiting: queue.SimpleQueue[Request | None]) -> None:
     """Run what has come in while the last batch ran."""
     while (request := waiting.get()) is not None:
         batch = [request]
@@ -114,7 +114,7 @@ def _run(session: Session, waiting: queue.SimpleQueue[Request | None]) -> None:
             _answer(session, [one for one in batch if one[2] == output], output)
 
 
-def _answer(session: Session, requests: list[Request], output: str | None) -> None:
+def _answer(session: Network, requests: list[Request], output: str | None) -> None:
     ends = np.cumsum([len(patterns) for _, patterns, _ in requests])[:-1]
     results: list[Any]
     try:

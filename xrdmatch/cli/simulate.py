@@ -117,7 +117,7 @@ def _library(
     report: Path | None,
 ) -> None:
     from xrdmatch.library.build import build
-    from xrdmatch.model.folder import usable_cores
+    from xrdmatch.system.parallel import usable_cores
 
     with options.progress(messages, "simulating", None, "structures") as bar:
         stop = _count_behind(sources, bar) if messages.live else threading.Event()

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from xrdmatch.cli import inputs
-from xrdmatch.errors import ReadError, XrdMatchError
+from xrdmatch.errors import ReadError, UnfinishedError, XrdMatchError
 
 if TYPE_CHECKING:
     from xrdmatch.diffraction.pattern import Pattern
@@ -30,8 +30,6 @@ LOOK = 5.0
 PATIENCE = 5.0
 #: Milliseconds between looks at the files that are waited for.
 TICK = 200
-#: How the readers say that a file is not complete: in an error, and it is waited for until it changes; in a note, and it may be as it is.
-UNFINISHED = "being written"
 
 #: Size, time of last change, and number of the file: what stays the same while nobody writes.
 Signature = tuple[int, int, int]
@@ -94,7 +92,7 @@ class Watch:
                 self.look()  # it went on while it was read
                 continue
             doubt = _doubt(pattern)
-            waiting.broken = UNFINISHED in doubt and isinstance(pattern, ReadError)
+            waiting.broken = isinstance(pattern, UnfinishedError)
             if waiting.broken or (doubt and not waiting.said):
                 waiting.said = doubt
                 continue
@@ -158,11 +156,16 @@ class Watch:
 
 
 def _doubt(pattern: Pattern | XrdMatchError) -> str:
-    """Why a file may not be complete, though it has been quiet; empty where nothing says so."""
+    """Why a file may not be complete, though it has been quiet; empty where nothing says so.
+
+    After an error it is waited for until it changes; after a note it may be complete as it is.
+    """
     if isinstance(pattern, XrdMatchError):
         return str(pattern) if isinstance(pattern, ReadError) else ""
-    notes: tuple[str, ...] = pattern.meta.get("notes", ())
-    return next((note for note in notes if UNFINISHED in note), "")
+    from xrdmatch.formats.scan import UNFINISHED
+    from xrdmatch.report.phrases import sentence
+
+    return next((sentence(note) for note in pattern.meta.get("notes", ()) if note.code in UNFINISHED), "")
 
 
 def _signature(path: str, omit: inputs.Files = frozenset()) -> Signature | None:

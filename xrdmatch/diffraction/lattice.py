@@ -101,6 +101,11 @@ def _cell_of(basis: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([lengths, np.degrees(np.arccos(cosines.clip(-1.0, 1.0)))]).round(6)
 
 
+def strained(cells: NDArray[np.float64], strain: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cells (..., 6) whose lengths change by the first three of `strain` (..., 6), relative, and whose angles by the others, in degrees."""
+    return np.asarray(np.concatenate([cells[..., :3] * (1.0 + strain[..., :3]), cells[..., 3:] + strain[..., 3:]], axis=-1))
+
+
 def tied_axes(cell: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Which cell parameters move together when the lattice keeps its symmetry.
 

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import convert_two_theta
-from xrdmatch.errors import XrdMatchError
-from xrdmatch.model.folder import NETWORK, Model
+from xrdmatch.errors import ModelError, XrdMatchError
+from xrdmatch.model.folder import NETWORK
 from xrdmatch.model.network_head import Head, read_head
-from xrdmatch.preprocessing.fft_filter import Mode, denoise
-from xrdmatch.search.identify import Identification, Identifier, Match
+from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.options import SearchOptions
+from xrdmatch.search.result import Identification, Match
 
 #: The network's output beside its answer.
 ACTIVATION = "activation"
@@ -51,25 +53,25 @@ class Explanation:
         return plain, grad
 
 
-def explain(
-    identifier: Identifier, pattern: Pattern, wavelength: float | None = None, filter_mode: Mode = "auto", file: str | None = None, rank: int = 1
-) -> Explanation:
-    """Identify a scan and map what the network looked at for the match of `rank`.
+def explain(identifier: Identifier, pattern: Pattern, options: SearchOptions | None = None, file: str | None = None, rank: int = 1) -> Explanation:
+    """Identify a scan and map what the network looked at for the match of `rank`: it sees what it saw then, a filtered scan as it was filtered.
 
     Raises XrdMatchError where the answer has no such match, ModelError where the network's layers are not understood.
     """
-    result = identifier.identify(pattern, wavelength, filter_mode, file)
+    options = options or SearchOptions()
+    result = identifier.identify(pattern, options, file)
     match = next((one for one in result.matches if one.rank == rank), None)
     if match is None:
         there = f"it has {len(result.matches)} matches" if result.matches else f"it is {result.verdict}: {result.reason}"
         raise XrdMatchError(f"{result.file}: there is no match {rank} to explain, {there}")
     model = identifier.model
-    scan = result.measured or pattern
-    filtered = denoise(scan, filter_mode)
-    inputs = model.recipe.apply(filtered.pattern, sigma=filtered.sigma * filtered.passed)[None]
+    inputs = prepare_scan(pattern, options.wavelength, options.filter_mode).network_input(model.recipe)[None]
     head = read_head(model.path / NETWORK)
     activation = model.session.run(inputs, ACTIVATION)[0].astype(float)
-    direction, score = _towards(model, head, activation, model.encode(inputs)[0].astype(float), match)
+    answer, direction, score = identifier.retriever.explained_score(head.answer(activation), model.library.index()[match.id])
+    said = model.encode(inputs)[0].astype(float)
+    if answer.shape != said.shape or not float(np.abs(answer - said).max()) < PARITY:
+        raise ModelError(f"{model.path / NETWORK}: what follows its last convolution is not understood, so its answers cannot be explained")
     grid = model.recipe.grid
     plain, grad = (stretched(values, head, grid.size) for values in maps(head, activation, direction))
     angles = convert_two_theta(grid.two_theta, grid.wavelength, result.wavelength or grid.wavelength)
@@ -92,24 +94,3 @@ def _unit(values: Floats) -> Floats:
 def stretched(values: Floats, head: Head, points: int) -> Floats:
     """A map (positions,) on the points (m,) of the network's input, each position at the centre of what it sees."""
     return np.asarray(np.interp(np.arange(points), head.start + head.jump * np.arange(values.size), values))
-
-
-def _towards(model: Model, head: Head, activation: Floats, said: Floats, match: Match) -> tuple[Floats, float]:
-    """The direction in the head's output that speaks for the match, and its score; first makes sure that the head is what onnxruntime runs."""
-    answer = head.answer(activation)
-    row = model.library.index()[match.id]
-    if model.kind == "encoder":
-        length = float(np.linalg.norm(answer))
-        unit, target = answer / max(length, 1e-12), model.vectors[row].astype(float)
-        score = float(unit @ target)
-        direction = (target - score * unit) / max(length, 1e-12)  # of the cosine: what only lengthens the vector does not count
-    else:
-        odds = np.exp(answer - answer.max())
-        unit = odds / odds.sum()
-        place = int(np.flatnonzero(model.label_rows == row)[0])
-        score, direction = float(answer[place]), np.eye(answer.size)[place]
-    if unit.shape != said.shape or not float(np.abs(unit - said).max()) < PARITY:
-        from xrdmatch.errors import ModelError
-
-        raise ModelError(f"{model.path / NETWORK}: what follows its last convolution is not understood, so its answers cannot be explained")
-    return direction, score

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 
 from xrdmatch import formats
 from xrdmatch.diffraction.pattern import Grid
-from xrdmatch.diffraction.radiation import CU_K_ALPHA
 from xrdmatch.errors import LibraryError, ReadError, XrdMatchError
 from xrdmatch.evaluation.labelled_scans import Evaluation, Row, covering_rows, judge, read_labels
 from xrdmatch.library.reference_library import Library
-from xrdmatch.model.folder import usable_cores
-from xrdmatch.preprocessing.fft_filter import PAPER_GRID, Mode, denoise
+from xrdmatch.preprocessing.fft_filter import PAPER_GRID, Mode
+from xrdmatch.preprocessing.prepared_scan import prepare_scan
 from xrdmatch.preprocessing.recipe import Recipe
-from xrdmatch.search.identify import Identification, Match, error_result
+from xrdmatch.search.result import Identification, Match, error_result
+from xrdmatch.system.parallel import usable_cores
 from xrdmatch.training.effects_numpy import Hardness, measured_like
 from xrdmatch.training.training_set import AugmentedSet, Rows, library_profiles
 
 Floats = NDArray[np.float32]
-Note = Callable[[str], None]
+Tell = Callable[[str], None]
 
 MINMAX = Recipe(kind="minmax", grid=PAPER_GRID)
 #: Plain cosine with our recipe: 5-point mean, opening of 151 points, 3 sigma, square root.
@@ -138,14 +138,13 @@ def read_queries(entries: list[dict[str, str]], folder: Path, filter_mode: Mode)
             errors[i] = str(error)
             continue
         stated = float(entry["wavelength"]) if entry.get("wavelength") else None
-        filtered = denoise(replace(scan, wavelength=stated or scan.wavelength or CU_K_ALPHA), filter_mode)
-        values, mask[i] = SEARCH.grid.resample(filtered.pattern)
+        prepared = prepare_scan(scan, stated, filter_mode)
+        signal[i], measured = prepared.network_input(SEARCH)
+        mask[i] = measured > 0
         if mask[i].sum() < 3:
             errors[i] = f"{entry['file']}: the scan has no data within {PAPER_GRID.start:g}-{PAPER_GRID.stop:g} degrees"
             continue
-        x[i] = MINMAX.apply(filtered.pattern)[0]
-        level = np.array([SEARCH.smoothed_noise(filtered.pattern, filtered.sigma * filtered.passed)], np.float32)
-        signal[i] = SEARCH.signal(values[None].astype(np.float32), mask[i : i + 1], level)[0] ** np.float32(SEARCH.power)
+        x[i] = prepared.network_input(MINMAX)[0]
     return Queries(entries, errors, x, signal, mask)
 
 
@@ -156,17 +155,17 @@ def compare_all(
     training: str | Path | None = None,
     filter_mode: Mode = "auto",
     seed: int = 0,
-    note: Note | None = None,
+    tell: Tell | None = None,
 ) -> list[Compared]:
     """Judge each baseline of `names` on the scans of labels.csv.
 
     library: what search-match compares with, and where the classes of the training set are looked up; families are judged, not entries.
     training: an augmented set; without one, `MADE_COPIES` physics patterns are made of `MADE_STRUCTURES` structures of the library, one a family,
-    those that the labels accept first. With one, search-match is limited to its structures, too, so that all choose among the same. `note` is told
+    those that the labels accept first. With one, search-match is limited to its structures, too, so that all choose among the same. `tell` is told
     what is going on. Raises LibraryError where set and library do not belong together, XrdMatchError where scikit-learn is missing.
     """
     queries = read_queries(read_labels(labels), labels.parent, filter_mode)
-    tell = note or (lambda text: None)
+    tell = tell or (lambda text: None)
     learning = [name for name in names if name in LEARNING]
     if learning:
         _require_sklearn()
@@ -377,7 +376,7 @@ def _judged(queries: Queries, scores: NDArray[np.float64], rows: NDArray[np.int6
             judged.append(judge(error_result(entry["file"], queries.errors[i]), entry))
             continue
         matches = ranked(scores[i], rows, library)
-        judged.append(judge(Identification(entry["file"], "match", "", matches=matches), entry))
+        judged.append(judge(Identification(entry["file"], "match", matches=matches), entry))
     return Evaluation(judged)
 
 

@@ -20,7 +20,9 @@ from xrdmatch import formats
 from xrdmatch.errors import LibraryError, ReadError
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import Mode
-from xrdmatch.search.identify import Identification, Identifier, Match, error_result
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.options import SearchOptions
+from xrdmatch.search.result import Identification, Match, error_result
 from xrdmatch.system import atomic_files
 
 #: Ranks whose accuracy is stated.
@@ -170,7 +172,7 @@ def judge(answer: Identification, labels: dict[str, str]) -> Row:
         labels.get("kind") or "pattern",
         ranks,
         answer.verdict,
-        (best.name or best.family) if best else "",
+        best.title if best else "",
         best.similarity if best else 0.0,
         best.probability if best else 0.0,
         answer.seconds,
@@ -185,7 +187,8 @@ def evaluate(labels: Path, identifier: Identifier, filter_mode: Mode = "auto", p
         path = labels.parent / entry["file"]
         stated = entry.get("wavelength") or ""
         try:
-            answer = identifier.identify(formats.read(path), float(stated) if stated else None, filter_mode, entry["file"])
+            options = SearchOptions(float(stated) if stated else None, filter_mode, detail=False)
+            answer = identifier.identify(formats.read(path), options, entry["file"])
         except ReadError as error:
             answer = error_result(entry["file"], str(error), identifier.model.name)
         rows.append(judge(answer, entry))

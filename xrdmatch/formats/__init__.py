@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from xrdmatch.diffraction.pattern import Pattern
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats import containers
 from xrdmatch.formats.ranges import to_pattern
 from xrdmatch.formats.scan import Scan, decode
+from xrdmatch.notes import note
 
 __all__ = ["parse", "read", "write"]
 
@@ -70,14 +71,13 @@ def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pat
             after = os.fstat(stream.fileno())
             grown = len(data) <= MAX_FILE and after.st_size != len(data)
             if stat.S_ISREG(after.st_mode) and (grown or after.st_mtime_ns != before.st_mtime_ns):
-                raise ReadError(f"{place}: it changes while it is read: it is still being written, try again when the scan is done")
+                raise UnfinishedError(f"{place}: it changes while it is read: it is still being written, try again when the scan is done")
     except OSError as error:
         raise ReadError(f"{place}: cannot be opened ({error.strerror or error}); check the name and its permissions") from None
     pattern = parse(data, str(place), range_index=range_index)
     age = time.time() - after.st_mtime
     if stat.S_ISREG(after.st_mode) and 0.0 <= age < RECENT and pattern.meta["format"].startswith(_OPEN_ENDED):
-        note = f"the file changed within the last {RECENT:.0f} s: if it is still being written, identify it again when the scan is done"
-        pattern = replace(pattern, meta={**pattern.meta, "notes": (*pattern.meta.get("notes", ()), note)})
+        pattern = replace(pattern, meta={**pattern.meta, "notes": (*pattern.meta.get("notes", ()), note("just_changed", seconds=RECENT))})
     return pattern
 
 
@@ -90,7 +90,7 @@ def parse(data: bytes, name: str, *, range_index: int | None = None) -> Pattern:
         with np.errstate(all="ignore"):
             return to_pattern(_scans(data), Path(name).name, range_index)
     except ReadError as error:
-        raise ReadError(f"{name}: {_brief(str(error))}") from error.__cause__
+        raise type(error)(f"{name}: {_brief(str(error))}") from error.__cause__
     except _DAMAGE as error:
         raise ReadError(f"{name}: is damaged or of an unknown kind ({type(error).__name__}: {str(error)[:100]}); export the scan again") from error
     except MemoryError as error:
@@ -120,7 +120,7 @@ def _scans(data: bytes, nested: bool = False) -> list[Scan]:
             raise ReadError("is an archive within an archive: unpack it and give the files")
         return _scans(containers.only_member(data), nested=True)
     if not data.strip(b"\0 \t\r\n"):
-        raise ReadError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
+        raise UnfinishedError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
     return _pick(data)(data)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.containers import member, names
 from xrdmatch.formats.scan import MAX_POINTS, Scan, details, first_number, noted, plain, radiation, xml_root, xml_text
 
@@ -30,7 +30,7 @@ def read(data: bytes) -> list[Scan]:
 def _scan(root: Any) -> Scan:
     routes = list(root.iterfind("{*}DataRoutes/{*}DataRoute"))
     if not routes:
-        raise ReadError("is BRML without measured data: is it still being written?")
+        raise UnfinishedError("is BRML without measured data: is it still being written?")
     route = next((route for route in routes if route.get("RouteFlag") == "Measured"), routes[0])
     information = route.find("{*}ScanInformation")
     wavelength, meta = _radiation(root)
@@ -51,14 +51,14 @@ def _scan(root: Any) -> Scan:
         raise ReadError(f"holds {len(rows)} points, a scan has up to {MAX_POINTS}")
     planned = first_number(xml_text(information, "MeasurementPoints"))
     if not rows:
-        raise ReadError(f"holds 0 of {planned or 0:.0f} points: is it still being written?")
+        raise UnfinishedError(f"holds 0 of {planned or 0:.0f} points: is it still being written?")
     if angle is None:
         return Scan(np.empty(0), np.empty(0), wavelength, axis or " ".join(moving) or name or "fixed", meta)
     if intensity is None:
         raise ReadError("stores whole detector frames, not a scan of 2theta: integrate it and export the pattern")
     meta |= details(intensity_unit="counts")
     if planned and len(rows) < planned:
-        noted(meta, f"holds {len(rows)} of {planned:.0f} planned points: the scan was stopped, or is still being written")
+        noted(meta, "stopped_early", points=len(rows), planned=round(planned))
     two_theta = np.array([float(row[angle]) for row in rows])
     return Scan(two_theta, np.array([float(row[intensity]) for row in rows]), wavelength, axis or "2Theta", meta)
 

@@ -6,7 +6,7 @@ for RAW4.00, against the BRML twin of the same scan. Offsets are in bytes, numbe
 
 from __future__ import annotations
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.scan import MAX_POINTS, Binary, Scan, details, grid, radiation
 
 #: RAW1.01 names its scan types by number.
@@ -119,7 +119,7 @@ def _raw4(file: Binary) -> list[Scan]:
             break
         offset += length
     if not scans or (0 < promised <= _MAX_RANGES and len(scans) < promised):
-        raise ReadError(f"holds {len(scans)} of {promised} ranges: is it still being written?")
+        raise UnfinishedError(f"holds {len(scans)} of {promised} ranges: is it still being written?")
     return scans
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import UnfinishedError
 from xrdmatch.formats.scan import (
-    BROKEN_RECORD,
     Scan,
     breaks_off,
     decode,
@@ -58,10 +57,10 @@ def read_uxd(data: bytes) -> list[Scan]:
     if rows:
         ranges.append((dict(keys), rows))
     if not ranges:
-        raise ReadError("is UXD without points: is it still being written?")
+        raise UnfinishedError("is UXD without points: is it still being written?")
     scans = [_uxd_range(*one) for one in ranges]
     if breaks_off(text, lambda line: [value for row in number_rows([line]) for value in row], 2 if "_2THETA" in ranges[-1][0].get("data", "") else 1):
-        noted(scans[-1].meta, BROKEN_RECORD)
+        noted(scans[-1].meta, "broken_record")
     return scans
 
 
@@ -118,7 +117,7 @@ def read_eva(data: bytes) -> list[Scan]:
             elif key.strip() == "Value":
                 info[info.get("type", "").upper()] = value.strip()
     if not ranges:
-        raise ReadError("is an EVA export without ranges: is it still being written?")
+        raise UnfinishedError("is an EVA export without ranges: is it still being written?")
     return [_eva_range(own, rows, tube, head, info) for own, rows in ranges]
 
 
@@ -130,7 +129,7 @@ def _eva_range(own: dict[str, str], rows: list[str], tube: dict[str, str], head:
     angles, counts = two_columns(number_rows(rows))
     steps = first_number(own.get("steps"))
     if steps and angles.size < steps:
-        raise ReadError(f"holds {angles.size} of {steps:.0f} points: is it still being written?")
+        raise UnfinishedError(f"holds {angles.size} of {steps:.0f} points: is it still being written?")
     # COUNTS_MODIFIED says that the export divided by time or slit opening.
     unit: Any = "cps" if info.get("COUNTS_MODIFIED", "").startswith("CPS") else "counts"
     meta |= details(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 
 #: Bytes of one unpacked file or archive member.
 MAX_UNPACKED = 64_000_000
@@ -43,7 +43,7 @@ def member(data: bytes, name: str) -> bytes:
             with archive.open(info) as stream:
                 content = stream.read(MAX_UNPACKED + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ReadError(f"its member {name!r} is damaged ({error}): is it still being written?") from None
+        raise UnfinishedError(f"its member {name!r} is damaged ({error}): is it still being written?") from None
     if len(content) > MAX_UNPACKED:
         raise ReadError(_too_large(f"its member {name!r}"))
     return content
@@ -76,7 +76,7 @@ def names(data: bytes) -> list[str]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             found = archive.namelist()
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        raise ReadError(f"is a damaged or unfinished zip archive ({error}): is it still being written?") from None
+        raise UnfinishedError(f"is a damaged or unfinished zip archive ({error}): is it still being written?") from None
     if len(found) > _MAX_MEMBERS:
         raise ReadError(f"is an archive of {len(found)} files, expected one scan: unpack it and give the files")
     return found
@@ -100,7 +100,7 @@ def _gunzip(data: bytes) -> bytes:
         if total > MAX_UNPACKED:
             raise ReadError(_too_large("it"))
         if not stream.eof:
-            raise ReadError("is a gz file that breaks off: is it still being written?")
+            raise UnfinishedError("is a gz file that breaks off: is it still being written?")
         parts.append(part)
         data = stream.unused_data
     return b"".join(parts)
@@ -133,5 +133,5 @@ def _finished(content: bytes, whole: bool, kind: str) -> bytes:
     if len(content) > MAX_UNPACKED:
         raise ReadError(_too_large("it"))
     if not whole:
-        raise ReadError(f"is a {kind} file that breaks off: is it still being written?")
+        raise UnfinishedError(f"is a {kind} file that breaks off: is it still being written?")
     return content

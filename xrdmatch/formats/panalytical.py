@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.scan import Scan, details, first_number, floats, noted, radiation, xml_root, xml_text
 
 #: Crystals of an incident-beam monochromator that separates K-alpha1 from K-alpha2; graphite and multilayers do not.
@@ -56,22 +56,22 @@ def _scan(scan: Any, wavelength: float | None, common: dict[str, Any]) -> Scan:
     meta = common | details(date=xml_text(scan, "header/startTimeStamp"))
     points = scan.find("{*}dataPoints")
     if points is None:
-        raise ReadError("holds a scan without points: is it still being written?")
+        raise UnfinishedError("holds a scan without points: is it still being written?")
     node, corrected = points.find("{*}counts"), False
     if node is None:
         node, corrected = points.find("{*}intensities"), True
     counts = floats(node.text or "") if node is not None else np.empty(0)
     if counts.size == 0:
-        raise ReadError("holds a scan without points: is it still being written?")
+        raise UnfinishedError("holds a scan without points: is it still being written?")
     factors = floats(xml_text(points, "beamAttenuationFactors"))
     if not corrected and factors.size == counts.size:
         counts = counts * factors
     meta["intensity_unit"] = node.get("unit", "counts")
     if scan.get("status", "Completed") != "Completed":
-        noted(meta, f"the file calls the scan {' '.join(scan.get('status')[:40].split())!r}: it may still be being written")
+        noted(meta, "scan_status", status=" ".join(scan.get("status")[:40].split()))
     times = floats(xml_text(points, "countingTimes") or xml_text(points, "commonCountingTime"))
     if times.size > 1 and meta["intensity_unit"] == "counts" and times.max() > 1.01 * times.min():
-        noted(meta, f"the counting time varies from {times.min():.4g} to {times.max():.4g} s per step; intensities are counts as recorded")
+        noted(meta, "counting_time_varies", shortest=float(times.min()), longest=float(times.max()))
     meta |= details(counting_time=float(times.mean()) if times.size else None)
     return Scan(_positions(points, counts.size), counts, wavelength, axis, meta)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from xrdmatch.diffraction.radiation import ANODES
 from xrdmatch.errors import ReadError
-from xrdmatch.formats.scan import BROKEN_RECORD, MAX_POINTS, Scan, decode, details, first_number, grid, lines, noted, radiation
+from xrdmatch.formats.scan import MAX_POINTS, Scan, decode, details, first_number, grid, lines, noted, radiation
 
 _ANGLES = ("_pd_proc_2theta_corrected", "_pd_meas_2theta_corrected", "_pd_meas_2theta_scan", "_pd_meas_angle_2theta")
 #: In the order of preference: raw, processed, and calculated for lack of anything else.
@@ -48,7 +48,7 @@ def read(data: bytes) -> list[Scan]:
         wavelength, meta = _radiation(items, loops)
         meta |= details(format="powder CIF", date=items.get("_pd_meas_datetime_initiated"), sample=items.get("_pd_spec_description"))
         if len(values) % len(tags):
-            noted(meta, BROKEN_RECORD)
+            noted(meta, "broken_record")
         return [Scan(angles[:count][there], counts[:count][there], wavelength, "", meta)]
     if "_cell_length_a" in items or any("_atom_site_fract_x" in tags for tags, _ in loops):
         raise ReadError("is a crystal structure, not a measured pattern: use `xrdmatch simulate` to turn it into one")

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.scan import Binary, Scan, decode, details, first_number, grid, lines, radiation
 
 _RD_ANODES = {0: "Cu", 1: "Mo", 2: "Fe", 3: "Cr"}
@@ -26,7 +26,7 @@ def read_rd(data: bytes) -> list[Scan]:
         raise ReadError(f"its header gives a scan from {start:g} to {end:g} in steps of {step:g} degrees: the file is damaged")
     planned, there = round((end - start) / step), max(0, len(data) - begin) // 2
     if there < planned:
-        raise ReadError(f"holds {there} of {planned} points: is it still being written?")
+        raise UnfinishedError(f"holds {there} of {planned} points: is it still being written?")
     count = min(there, planned + 1)
     packed = file.array("<u2", begin, count)
     if count == planned:
@@ -57,7 +57,7 @@ def read_udf(data: bytes) -> list[Scan]:
         raise ReadError("is UDF without its angle range or step: export it again")
     planned = round((limits[1] - limits[0]) / step) + 1
     if counts.size < planned:
-        raise ReadError(f"holds {counts.size} of {planned} points: is it still being written?")
+        raise UnfinishedError(f"holds {counts.size} of {planned} points: is it still being written?")
     wavelength, meta = radiation(
         first_number(keys.get("labdaalpha1")), first_number(keys.get("labdaalpha2")), ratio=first_number(keys.get("ratioalpha21")),
         anode=keys.get("anode", ""),

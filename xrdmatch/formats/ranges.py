@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.scan import MAX_POINTS, Scan, other_axis
 
 #: Angles closer than this (degrees) are the same position; the finest goniometers step 1e-4.
@@ -54,7 +54,7 @@ def ordered(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> t
     Where only some angles occur twice (two ranges that share their seam), every point stays, the later ones moved by some 1e-6 degrees.
     """
     if two_theta.shape != intensity.shape or two_theta.ndim != 1:
-        raise ReadError(f"holds {two_theta.size} angles but {intensity.size} intensities: is it still being written?")
+        raise UnfinishedError(f"holds {two_theta.size} angles but {intensity.size} intensities: is it still being written?")
     if not 2 <= two_theta.size <= MAX_POINTS:
         raise ReadError(f"holds {two_theta.size} point{'s' * (two_theta.size != 1)}, a scan has 2 to {MAX_POINTS}")
     if not (np.isfinite(two_theta).all() and np.isfinite(intensity).all()):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.containers import member, names
 from xrdmatch.formats.scan import Scan, decode, details, first_number, floats, grid, lines, noted, number_rows, plain, radiation, xml_root, xml_text
 
@@ -47,11 +47,11 @@ def read_ras(data: bytes) -> list[Scan]:
         elif line:
             rows.append(line)
     if rows and "*RAS_INT_START" in text and "MEAS_DATA_COUNT" not in keys:
-        raise ReadError(f"breaks off after {len(rows)} points (no *RAS_INT_END): is it still being written?")
+        raise UnfinishedError(f"breaks off after {len(rows)} points (no *RAS_INT_END): is it still being written?")
     if rows:
         ranges.append((dict(keys), rows))
     if not ranges:
-        raise ReadError("is a Rigaku file with a header but no points: is it still being written?")
+        raise UnfinishedError("is a Rigaku file with a header but no points: is it still being written?")
     return [_range(own, number_rows(points)) for own, points in ranges]
 
 
@@ -60,7 +60,7 @@ def _range(keys: dict[str, str], rows: list[list[float]]) -> Scan:
     width = min((len(row) for row in rows[:-1] or rows), default=0)
     rows = [row for row in rows if len(row) >= max(2, width)]
     if count is not None and len(rows) < count:
-        raise ReadError(f"holds {len(rows)} of {count:.0f} points: is it still being written?")
+        raise UnfinishedError(f"holds {len(rows)} of {count:.0f} points: is it still being written?")
     if not rows:
         raise ReadError("holds no two columns of numbers (angle and intensity)")
     table = np.array([row[: max(2, min(width, 3))] for row in rows])
@@ -91,7 +91,7 @@ def _attenuator(factors: NDArray[np.float64], meta: dict[str, Any]) -> None:
     meta |= details(attenuator=high)
     moved = int((factors != low).sum())
     if moved:
-        noted(meta, f"an attenuator (factor {high / low:.4g}) weakened {moved} of {factors.size} points; their intensities are as recorded")
+        noted(meta, "attenuator", factor=high / low, weakened=moved, points=factors.size)
 
 
 def _axis(name: str) -> str:
@@ -166,7 +166,7 @@ def read_asc(data: bytes) -> list[Scan]:
     if rows:
         scans.append(_asc_group(keys, rows))
     if not scans:
-        raise ReadError("is a Rigaku ASC file with a header but no points: is it still being written?")
+        raise UnfinishedError("is a Rigaku ASC file with a header but no points: is it still being written?")
     return scans
 
 
@@ -174,7 +174,7 @@ def _asc_group(keys: dict[str, str], rows: list[str]) -> Scan:
     counts = floats(" ".join(rows).replace(",", " "))
     count, start, step = (first_number(keys.get(key)) for key in ("COUNT", "START", "STEP"))
     if count is not None and counts.size < count:
-        raise ReadError(f"holds {counts.size} of {count:.0f} points: is it still being written?")
+        raise UnfinishedError(f"holds {counts.size} of {count:.0f} points: is it still being written?")
     wavelength, meta = radiation(
         first_number(keys.get("WAVE_LENGTH1")), first_number(keys.get("WAVE_LENGTH2")),
         anode={"24": "Cr", "26": "Fe", "27": "Co", "29": "Cu", "42": "Mo", "47": "Ag"}.get(keys.get("TARGET", ""), ""),

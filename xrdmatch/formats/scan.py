@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.radiation import ANODES, WAVELENGTH_RANGE
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
+from xrdmatch.notes import note
 
 #: More points than any powder diffractometer writes in one scan; a file that promises more is damaged.
 MAX_POINTS = 500_000
@@ -48,7 +49,7 @@ class Binary:
 
     def _value(self, code: str, offset: int) -> Any:
         if offset < 0 or offset + struct.calcsize(code) > len(self.data):
-            raise ReadError(f"the file ends at byte {len(self.data)} within its header (byte {offset} was needed): is it still being written?")
+            raise UnfinishedError(f"the file ends at byte {len(self.data)} within its header (byte {offset} was needed): is it still being written?")
         return struct.unpack_from("<" + code, self.data, offset)[0]
 
     def u16(self, offset: int) -> int:
@@ -77,7 +78,7 @@ class Binary:
             raise ReadError(f"the header promises {count} points of {stride} bytes, which no scan has: the file is damaged")
         there = max(0, len(self.data) - offset) // stride
         if there < count:
-            raise ReadError(f"holds {there} of {count} points: is it still being written?")
+            raise UnfinishedError(f"holds {there} of {count} points: is it still being written?")
         values: NDArray[np.float64] = np.ndarray((count,), kind, self.data, offset, (stride,)).astype(np.float64)
         return values
 
@@ -179,7 +180,7 @@ def two_columns(rows: list[list[float]]) -> tuple[NDArray[np.float64], NDArray[n
     """Angles and intensities of rows that hold both first."""
     pairs = [row[:2] for row in rows if len(row) >= 2]
     if not pairs:
-        raise ReadError("holds a header but no points: is it still being written?")
+        raise UnfinishedError("holds a header but no points: is it still being written?")
     table = np.array(pairs)
     return table[:, 0], table[:, 1]
 
@@ -250,13 +251,13 @@ def details(**known: Any) -> dict[str, Any]:
     return kept
 
 
-#: Note on a file whose last record is not whole.
-BROKEN_RECORD = "its last record breaks off: it may still be being written; the points before it were read"
+#: Codes of the notes on scans that may not be complete.
+UNFINISHED = frozenset(("broken_record", "just_changed", "scan_status", "stopped_early"))
 
 
-def noted(meta: dict[str, Any], text: str) -> None:
+def noted(meta: dict[str, Any], code: str, **values: Any) -> None:
     """Adds what a user should know about the scan; `identify` passes it on as a note."""
-    meta["notes"] = (*meta.get("notes", ()), text)
+    meta["notes"] = (*meta.get("notes", ()), note(code, **values))
 
 
 #: Names vendors give to scans whose abscissa is 2theta, as `plain` spells them.
@@ -322,7 +323,7 @@ def xml_root(data: bytes) -> Any:
     except DefusedXmlException:
         raise ReadError("its XML declares a document type or entities, which no instrument writes: it is refused for safety") from None
     except (ParseError, LookupError) as error:
-        raise ReadError(f"its XML breaks off or is damaged ({error}): is it still being written?") from None
+        raise UnfinishedError(f"its XML breaks off or is damaged ({error}): is it still being written?") from None
 
 
 def xml_text(element: Any, path: str) -> str:

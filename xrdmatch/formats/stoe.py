@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import UnfinishedError
 from xrdmatch.formats.scan import Binary, Scan, details, grid, radiation
 
 _FIRST, _ALIGN = 2048, 512
@@ -40,7 +40,7 @@ def read(data: bytes) -> list[Scan]:
             scans.append(scan)
         offset += 0x200 + -(-4 * count // _ALIGN) * _ALIGN
     if not scans:
-        raise ReadError("is a STOE raw file without a range: is it still being written?")
+        raise UnfinishedError("is a STOE raw file without a range: is it still being written?")
     return scans
 
 

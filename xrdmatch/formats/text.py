@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.radiation import WAVELENGTH_RANGE
-from xrdmatch.errors import ReadError
+from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.columns import Block, blocks, dialect
 from xrdmatch.formats.scan import (
-    BROKEN_RECORD,
     MAX_LINE,
     MAX_POINTS,
     Scan,
@@ -56,14 +55,14 @@ def read(data: bytes) -> list[Scan]:
         raise ReadError(_no_columns(text))
     most = max(len(block.widths) for block in found)
     if most < 2:
-        raise ReadError("holds 1 point, expected a scan: is it still being written?")
+        raise UnfinishedError("holds 1 point, expected a scan: is it still being written?")
     header = found[0].header
     scans = []
     for block in found:
         if len(block.widths) >= max(2, 0.1 * most):
             scans.append(_scan(block, header if block is found[0] else header + block.header))
     if breaks_off(text, split, int(np.bincount(np.array(found[-1].widths)).argmax())):
-        noted(scans[-1].meta, BROKEN_RECORD)
+        noted(scans[-1].meta, "broken_record")
     return scans
 
 
@@ -196,12 +195,12 @@ def _gsas(text: str) -> list[Scan]:
     if kind in {"FXYE", "FXY"}:
         table = np.array([row[:2] for row in number_rows(body) if len(row) >= 2])
         if table.size == 0:
-            raise ReadError("holds a GSAS header but no points: is it still being written?")
+            raise UnfinishedError("holds a GSAS header but no points: is it still being written?")
         return [Scan(table[:, 0] / 100.0, table[:, 1], wavelength, "", meta)]
     values = _fixed_fields(body, kind)
     count = int(words[1])
     if values.size < count:
-        raise ReadError(f"holds {values.size} of {count} points: is it still being written?")
+        raise UnfinishedError(f"holds {values.size} of {count} points: is it still being written?")
     return [Scan(grid(float(words[4]) / 100.0, float(words[5]) / 100.0, count), values[:count], wavelength, "", meta)]
 
 
@@ -261,6 +260,6 @@ def _count_step_start(text: str) -> list[Scan]:
     rows = number_rows(islice(lines(text), 2, None))
     values = np.array([value for row in rows for value in row])
     if values.size < count:
-        raise ReadError(f"holds {values.size} of {count} points: is it still being written?")
+        raise UnfinishedError(f"holds {values.size} of {count} points: is it still being written?")
     meta = {"format": "MAUD", "wavelength_kind": "stated"} | details(sample=head[0].strip())
     return [Scan(grid(start, step, count), values[:count], wavelength, "", meta)]

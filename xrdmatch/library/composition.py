@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.library.common_names import stem
 from xrdmatch.library.reference_library import Library
+from xrdmatch.notes import Note, note
 
 _NON_METALS = frozenset(
     ("H", "D", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S", "Cl", "Ar", "Ge", "As", "Se", "Br", "Kr", "Te", "I", "Xe", "At", "Rn")
@@ -54,12 +55,12 @@ def holding(library: Library, elements: Sequence[str] | None = None, exclude: Se
 
 
 @lru_cache(maxsize=65536)
-def skeleton(formula: str) -> str:
+def composition_without_h_o(formula: str) -> str:
     """A formula's composition a metal atom without hydrogen and oxygen, which water and disorder change, as text to compare."""
     return " ".join(f"{symbol}{round(amount / _STEP)}" for symbol, amount in sorted(composition(formula).items()) if symbol not in ("H", "O"))
 
 
-class Kinship:
+class SameMetalAndLinker:
     """Which entries of a library are made of the same metal and linker: what one synthesis may give side by side."""
 
     def __init__(self, library: Library) -> None:
@@ -71,7 +72,7 @@ class Kinship:
             self._of_metals.setdefault(frozenset(metals_of(formula)), []).append(kind)
         self._of_elements: dict[frozenset[str], dict[frozenset[str], list[int]]] = {}
 
-    def sisters(self, family: int) -> NDArray[np.int64]:
+    def rows(self, family: int) -> NDArray[np.int64]:
         """Rows of other families whose metals are among those of `family`, and whose linkers a metal atom are those of one of its members."""
         library = self._library
         own = {self._kinds[kind] for kind in self._of[library.members(family)].tolist()}
@@ -110,25 +111,23 @@ def compound(identifier: str) -> str:
     return base[:6] if re.fullmatch(r"[A-Z]{6}(\d\d)?", base) else base
 
 
-def undecided(library: Library, rows: NDArray[np.int64]) -> str:
-    """What powder XRD leaves open between entries of one family (or of several that a scan does not tell apart), and what decides; may be empty.
+def undecided(library: Library, rows: NDArray[np.int64]) -> Note | None:
+    """What powder XRD leaves open between entries of one family (or of several that a scan does not tell apart), and what decides; None where
+    nothing.
 
     Different metals: EDX or ICP. The same metals under different names, or in different compounds of different composition: the linker or what the
     pores hold. Members that differ in solvent alone say nothing.
     """
     groups = _by_metals(library, rows.tolist())
     kinds = {metals: _kinds(library, rows) for metals, rows in groups.items()}
-    same = "same pattern" if np.unique(library.family[rows]).size == 1 else "too alike for this scan"
+    same = np.unique(library.family[rows]).size == 1
     several = any(len(names) > 1 and any(library.name[row] for row in groups[metals]) for metals, names in kinds.items())
     if len(groups) > 1:
-        labels = list(_labels(kinds, several))
-        return f"{_listed(labels)}: {same}; EDX or ICP decides" + (" on the metal, NMR or IR on the linker" if several else "")
+        return note("undecided_metal_and_linker" if several else "undecided_metal", options=tuple(_labels(kinds, several)), same_pattern=same)
     only = next(iter(kinds.values()), {})
     if len(only) < 2:
-        return ""
-    hetero = _hetero(library, list(only.values()))
-    means = f"elemental analysis ({', '.join(hetero)}), NMR or IR" if hetero else "NMR of the digested solid, IR or TGA"
-    return f"{_listed(list(only))}: {same} and metal; {means} decides"
+        return None
+    return note("undecided_linker", options=tuple(only), same_pattern=same, elements=tuple(_hetero(library, list(only.values()))))
 
 
 def _by_metals(library: Library, rows: list[int]) -> dict[Metals, list[int]]:
@@ -155,7 +154,9 @@ def _labels(kinds: dict[Metals, dict[str, list[int]]], several: bool) -> Iterato
 
 
 def _kinds(library: Library, rows: list[int]) -> dict[str, list[int]]:
-    """Rows by name, the most frequent first, or by compound where nothing is named; what has the skeleton of an earlier one counts to that."""
+    """Rows by name, the most frequent first, or by compound where nothing is named; what has the composition of an earlier one, but for hydrogen and
+    oxygen, counts to that.
+    """
     names = [str(library.name[row]) for row in rows if library.name[row]]
     own: dict[str, list[int]] = {}
     for row in rows:
@@ -165,7 +166,7 @@ def _kinds(library: Library, rows: list[int]) -> dict[str, list[int]]:
     seen: list[tuple[str, float, str]] = []
     for label in sorted(own, key=lambda label: (-names.count(label), label)):
         formula = _smallest(library, own[label])
-        bare, oxygen = skeleton(formula), composition(formula).get("O", 0.0)
+        bare, oxygen = composition_without_h_o(formula), composition(formula).get("O", 0.0)
         first = next((name for other, amount, name in seen if other == bare and abs(amount - oxygen) < _OXYGEN), label)
         if first == label:
             seen.append((bare, oxygen, label))
@@ -181,7 +182,3 @@ def _hetero(library: Library, kinds: list[list[int]]) -> list[str]:
     """Elements other than C, H and O that some kinds hold and some do not."""
     held = [set(composition(_smallest(library, rows))) for rows in kinds]
     return sorted(symbol for symbol in set().union(*held) - {"C", "H", "O"} if not all(symbol in kind for kind in held))
-
-
-def _listed(labels: list[str]) -> str:
-    return " or ".join([*labels[:3], f"{len(labels) - 3} more"] if len(labels) > 4 else labels)

@@ -20,8 +20,7 @@ from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.diffraction.peak_shapes import draw
 from xrdmatch.diffraction.radiation import powder_lines, reciprocal_metric
 from xrdmatch.library.common_names import stem
-from xrdmatch.library.composition import compound, metals_of, skeleton
-from xrdmatch.library.composition import undecided as undecided  # what a family leaves open
+from xrdmatch.library.composition import composition_without_h_o, compound, metals_of
 from xrdmatch.library.reference_library import Entry, Library
 from xrdmatch.preprocessing.recipe import opening
 
@@ -222,7 +221,7 @@ def assign_families(library: Library, progress: Progress | None = None) -> Libra
 def _kinship(library: Library) -> Callable[[Rows, Rows], NDArray[np.bool_]]:
     """Whether rows (p,) are kin: one compound by refcode, one name, or one composition where no two names speak against it."""
     ids, formulas, names = library.id.tolist(), library.formula.tolist(), library.name.tolist()
-    texts = ([compound(name) for name in ids], [skeleton(formula) for formula in formulas], names)
+    texts = ([compound(name) for name in ids], [composition_without_h_o(formula) for formula in formulas], names)
     code, make, name = (np.unique(np.array(text, dtype=str), return_inverse=True)[1] for text in texts)
     named = library.name != ""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +29,14 @@ _NOTHING = np.float32(1e-6)
 
 
 @dataclass(frozen=True, eq=False)
-class Lookup:
+class LineIndex:
     """place: (n, KEPT) uint16, points of `GRID`. weight: (n, KEPT) float16, root of the line's share of the strongest; 0 where there are fewer."""
 
     place: NDArray[np.uint16]
     weight: NDArray[np.float16]
 
     @classmethod
-    def of(cls, library: Library) -> Lookup:
+    def of(cls, library: Library) -> LineIndex:
         """The strongest lines of every entry of `library`."""
         place, weight = np.zeros((len(library), KEPT), np.uint16), np.zeros((len(library), KEPT), np.float16)
         for row in range(len(library)):
@@ -49,11 +50,19 @@ class Lookup:
         return np.stack([self.place, self.weight.view(np.uint16)])
 
     @classmethod
-    def unpacked(cls, stored: NDArray[np.uint16]) -> Lookup:
+    def unpacked(cls, stored: NDArray[np.uint16]) -> LineIndex:
         return cls(np.minimum(stored[0], GRID.size - 1), stored[1].view(np.float16))
 
-    def joined(self, other: Lookup) -> Lookup:
-        return Lookup(np.concatenate([self.place, other.place]), np.concatenate([self.weight, other.weight]))
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def joined(self, other: LineIndex) -> LineIndex:
+        """These entries followed by those of `other`."""
+        return LineIndex(np.concatenate([self.place, other.place]), np.concatenate([self.weight, other.weight]))
+
+    def subset(self, rows: NDArray[np.integer[Any]]) -> LineIndex:
+        """The entries `rows`, in that order."""
+        return LineIndex(self.place[rows], self.weight[rows])
 
     def scores(self, signal: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """How much of each entry's lines a scan shows, (n,): cosine-like up to a factor of the scan's, of its signal (m,) on `GRID` (square-root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,11 @@ from xrdmatch.diffraction.structure import iter_sources, parse
 from xrdmatch.errors import LibraryError, ModelError, StructureError
 from xrdmatch.library.build import entry_of
 from xrdmatch.library.families import place_new
-from xrdmatch.library.line_index import Lookup
 from xrdmatch.library.reference_library import Entry, Library
-from xrdmatch.model.folder import CARD, CONFIG, NETWORK, Device, Model, files_of, find_model, write_encoder
+from xrdmatch.model.folder import CARD, CONFIG, NETWORK, Model, files_of, find_model, write_encoder
 from xrdmatch.model.library_vectors import ideal_inputs
+from xrdmatch.model.reference_index import ReferenceIndex
+from xrdmatch.model.session import Device
 from xrdmatch.system import atomic_files
 
 
@@ -44,15 +45,12 @@ def extended(model: Model, extra: Library) -> Model:
     """A model in memory whose library ends with the entries of `extra`, each a family of its own. Raises ModelError for a classifier,
     LibraryError where `extra` is empty.
     """
-    if model.kind != "encoder":
+    if model.index.vectors is None:
         raise ModelError(f"{model.path}: a classifier knows only the structures it was trained on; use an encoder")
     if len(extra) == 0:
         raise LibraryError("none of the structures could be loaded, so there is nothing to add")
     vectors = model.encode(ideal_inputs(extra, np.arange(len(extra)), model.recipe))
-    both = Model(model.path, model.config, model.device)
-    both.__dict__ |= {"library": model.library.joined(extra), "vectors": np.concatenate([model.vectors, vectors]), "session": model.session}
-    both.__dict__["lookup"] = model.lookup.joined(Lookup.of(extra))
-    return both
+    return model.with_index(model.index.joined(ReferenceIndex.of(extra, vectors)))
 
 
 def add(sources: Iterable[str | Path], folder: Path, base: str | None = None, device: Device = "auto") -> Added:
@@ -86,15 +84,12 @@ def _add(entries: list[Entry], folder: Path, base: str | None, device: Device, r
             family[i] = known
             report.alike.append((entry.id, str(model.library.family_name[known])))
         report.ids.append(entry.id)
-    library = _with_families(both.library, family)
     _copy(find_model(model.path), folder)
-    write_encoder(folder, model.config, library, both.vectors)
+    write_encoder(folder, model.config, replace(both.index, library=_with_families(both.library, family)))
 
 
 def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Library:
     """The library with other family numbers; families without a member go."""
-    from dataclasses import replace
-
     kept, numbers = np.unique(family, return_inverse=True)
     return replace(library, family=numbers.astype(np.int32), family_name=library.family_name[kept])
 

@@ -7,13 +7,14 @@ resolution to about 0.2 degrees. `auto` measures the noise itself, and cuts wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
+from xrdmatch.notes import Note, note
 
 FloatArray = NDArray[np.float64]
 Mode = Literal["auto", "paper", "on", "off"]
@@ -49,9 +50,9 @@ class Filtered:
 
     pattern: filtered or as it came. noise: standard deviation of one point divided by the height of the strongest line above its background,
     without unit. sigma: the same in the scan's own counts. Both are measured before the filter; afterwards they cannot be.
-    passed: share of sigma that is left in `pattern` (1 where nothing was filtered). criterion: the paper's figure (> 1: noisy), NaN in other modes
-    and where the scan does not reach into 5-50 degrees. fwhm: line width in degrees the cut was set for, None where nothing was filtered.
-    reason: one sentence for people.
+    noise_gain: share of sigma that is left in `pattern` (1 where nothing was filtered). criterion: the paper's figure (> 1: noisy), NaN in other
+    modes and where the scan does not reach into 5-50 degrees. fwhm: line width in degrees the cut was set for, None where nothing was filtered.
+    reason: why it was filtered or was not.
     """
 
     pattern: Pattern
@@ -59,8 +60,8 @@ class Filtered:
     noise: float
     sigma: float
     criterion: float
-    reason: str
-    passed: float = 1.0
+    reason: Note
+    noise_gain: float = 1.0
     fwhm: float | None = None
 
 
@@ -78,32 +79,35 @@ def denoise(pattern: Pattern, mode: Mode = "auto") -> Filtered:
     sigma = noise_sigma(counts)
     height = line_height(counts, sigma, points)
     noise = sigma / height if height > 0 else 0.0
-    criterion = float("nan")
-
-    def answer(reason: str, result: Pattern | None = None, passed: float = 1.0, fwhm: float | None = None) -> Filtered:
-        return Filtered(result or pattern, result is not None, noise, sigma, criterion, reason, passed, fwhm)
-
+    untouched = Filtered(pattern, False, noise, sigma, float("nan"), note("filter_off"))
     if mode == "off":
-        return answer("not filtered: the filter is switched off")
+        return untouched
     if mode == "paper":
-        values, mask = PAPER_GRID.resample(pattern)
-        criterion = paper_criterion(values) if np.ptp(values) > 0 else criterion
-        if not criterion > PAPER_LIMIT:
-            return answer(f"not filtered: the paper's criterion is {criterion:.2f}, not above {PAPER_LIMIT:g}")
-        top = values.max() - np.median(values)
-        smooth = paper_filter(values) * top
-        result = Pattern(PAPER_GRID.two_theta[mask], smooth[mask], PAPER_GRID.wavelength, pattern.name, pattern.meta)
-        reason = f"filtered: the paper's criterion is {criterion:.2f}, above {PAPER_LIMIT:g}; {PAPER_KEEP} Fourier bins kept"
-        return answer(reason, result, float(np.sqrt((2 * PAPER_KEEP - 1) / PAPER_BUFFER)))
-    told = f"noise is {100 * noise:.2g} % of the strongest line"
+        return _by_paper(untouched)
     if height <= 0 or sigma <= 0:
-        return answer("not filtered: the scan has no noise" if height > 0 else "not filtered: the scan is flat")
+        return replace(untouched, reason=note("filter_no_noise" if height > 0 else "filter_flat"))
     if mode == "auto" and noise < NOISY:
-        return answer(f"not filtered: {told}, below {100 * NOISY:g} %")
+        return replace(untouched, reason=note("filter_not_needed", noise=noise, limit=NOISY))
     width = line_width(counts, sigma, pattern.step)
-    smooth, passed = low_pass(counts, width)
+    smooth, gain = low_pass(counts, width)
     fwhm = width * pattern.step
-    return answer(f"filtered: {told}; lines of {fwhm:.2f} deg are kept as they are", pattern.with_intensity(smooth), passed, fwhm)
+    reason = note("filter_applied", noise=noise, fwhm=fwhm)
+    return replace(untouched, pattern=pattern.with_intensity(smooth), filtered=True, reason=reason, noise_gain=gain, fwhm=fwhm)
+
+
+def _by_paper(untouched: Filtered) -> Filtered:
+    """The paper's decision on a scan."""
+    scan = untouched.pattern
+    values, mask = PAPER_GRID.resample(scan)
+    criterion = paper_criterion(values) if np.ptp(values) > 0 else float("nan")
+    if not criterion > PAPER_LIMIT:
+        return replace(untouched, criterion=criterion, reason=note("paper_filter_not_needed", criterion=criterion, limit=PAPER_LIMIT))
+    top = values.max() - np.median(values)
+    smooth = paper_filter(values) * top
+    result = Pattern(PAPER_GRID.two_theta[mask], smooth[mask], PAPER_GRID.wavelength, scan.name, scan.meta)
+    reason = note("paper_filter_applied", criterion=criterion, limit=PAPER_LIMIT, bins=PAPER_KEEP)
+    gain = float(np.sqrt((2 * PAPER_KEEP - 1) / PAPER_BUFFER))
+    return replace(untouched, pattern=result, filtered=True, criterion=criterion, reason=reason, noise_gain=gain)
 
 
 def noise_sigma(intensity: ArrayLike) -> float:

@@ -51,25 +51,25 @@ class Recipe:
     def channels(self) -> int:
         return 2 if self.kind == "search" else 1
 
-    def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None, passed: float = 1.0) -> Floats:
+    def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None, noise_gain: float = 1.0) -> Floats:
         """Network input (channels, grid.size) of one pattern.
 
         `wavelength` (angstrom) stands in for the pattern's own. `sigma`: noise of one point in counts before any filter, where it is known better
-        than it can be measured; `passed`: share of it that a filter left.
+        than it can be measured; `noise_gain`: share of it that a filter left.
         """
         values, mask = self.grid.resample(pattern, wavelength)
-        level = np.array([self.smoothed_noise(pattern, sigma, passed)], dtype=np.float32)
+        level = np.array([self.smoothed_noise(pattern, sigma, noise_gain)], dtype=np.float32)
         return np.asarray(self.apply_batch(values[None], mask[None], level)[0])
 
-    def smoothed_noise(self, pattern: Pattern, sigma: float | None = None, passed: float = 1.0) -> float:
+    def smoothed_noise(self, pattern: Pattern, sigma: float | None = None, noise_gain: float = 1.0) -> float:
         """Noise in counts that the running mean leaves of a scan: it averages `smooth` degrees of the scan's own points, however the grid lies.
 
-        Independent points leave sigma / sqrt(n), a low-pass filter that has `passed` this share leaves that: what both let through is the slower of
+        Independent points leave sigma / sqrt(n), a low-pass filter of this gain leaves that: what both let through is the slower of
         the two, not their product. Detectors that smear noise over neighbours leave more, which is measured as well.
         """
         point = fft_filter.noise_sigma(pattern.intensity) if sigma is None else sigma
         width = max(self.smooth, self.grid.step)
-        return max(point * min(passed, float(np.sqrt(pattern.step / width))), smeared_noise(pattern, width))
+        return max(point * min(noise_gain, float(np.sqrt(pattern.step / width))), smeared_noise(pattern, width))
 
     def apply_batch(self, intensity: ArrayLike, mask: NDArray[np.bool_], level: Floats | None = None) -> Floats:
         """Network input (k, channels, m) of intensities (k, m) on the grid, with data where `mask` (k, m) is True.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.peak_shapes import draw
 from xrdmatch.preprocessing.fft_filter import noise_sigma, opening
-from xrdmatch.search.identify import Identification, Match
 from xrdmatch.search.indexed_lines import Indexed
+from xrdmatch.search.result import Identification, Match
 
 #: Half of the widest window of the background, and the mean taken before it, degrees.
 WINDOW, SMOOTH = 1.5, 0.1

@@ -27,8 +27,8 @@ from xrdmatch.report.figure_style import (
     style,
     two_theta_label,
 )
-from xrdmatch.search.identify import Identification, Match
 from xrdmatch.search.indexed_lines import Indexed
+from xrdmatch.search.result import Identification, Match
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay
-from xrdmatch.report.phrases import filter_text, formula_text, percent, share_of_name, wavelength_text
-from xrdmatch.search.identify import Identification, Match
+from xrdmatch.report.phrases import filter_text, formula_text, percent, sentence, wavelength_text
+from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
-from xrdmatch.search.line_evidence import Evidence
+from xrdmatch.search.result import Identification, Match
 from xrdmatch.system.atomic_files import reason, whole
 
 #: Endings of a page's name.
@@ -113,7 +113,7 @@ def summary_row(result: Identification, place: int, view: Overlay | None) -> str
     """One row of the summary; it says all that matters without any script."""
     best = result.matches[0] if result.matches else None
     named = result.verdict in ("match", "ambiguous") and best is not None
-    likely = share_of_name(result)
+    likely = result.probability
     noise = result.noise
     what = _framework(best, named) if best is not None else f'<span class="why">{html.escape(_reason(result))}</span>'
     cells = [
@@ -159,10 +159,15 @@ def sparkline(view: Overlay) -> str:
 
 def scan_data(result: Identification, view: Overlay | None, points: int) -> dict[str, Any]:
     """What the page's script draws and lists of one scan."""
-    data: dict[str, Any] = {"file": result.file, "verdict": result.verdict, "reason": _reason(result), "notes": list(result.notes)}
+    data: dict[str, Any] = {
+        "file": result.file,
+        "verdict": result.verdict,
+        "reason": _reason(result),
+        "notes": [sentence(one) for one in result.notes],
+    }
     if view is None:
         return data
-    data["likely"] = percent(share_of_name(result))
+    data["likely"] = percent(result.probability)
     data["told"] = [part for part in (wavelength_text(result), filter_text(result)) if part]
     data["wavelength"] = result.wavelength
     data["scan"] = curve(view, points)

@@ -15,9 +15,9 @@ from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.report.calculated_pattern import Overlay, overlay
 from xrdmatch.report.html_page import doi_link, thinned
-from xrdmatch.report.phrases import filter_text, formula_text, named_shares, percent, wavelength_text
-from xrdmatch.search.identify import Identification, Match
+from xrdmatch.report.phrases import filter_text, formula_text, percent, wavelength_text
 from xrdmatch.search.indexed_lines import Indexed
+from xrdmatch.search.result import Identification, Match
 
 #: Points of a curve, and the size of a plot in its own units.
 POINTS, WIDTH, HEIGHT = 1600, 760, 260
@@ -32,7 +32,7 @@ def identification_html(result: Identification) -> str:
     """The verdict, what is undecided, the scan with its calculated pattern, and the ranked matches."""
     badge = f'<b style="color:{_BADGES.get(result.verdict, "#808080")}">{html.escape(result.verdict.upper())}</b>'
     named = result.verdict in ("match", "ambiguous")
-    names = " or ".join(f"<b>{html.escape(name)}</b> {html.escape(percent(share))}" for name, share in named_shares(result)) if named else ""
+    names = " or ".join(f"<b>{html.escape(name)}</b> {html.escape(percent(share))}" for name, share in result.headline) if named else ""
     reason = html.escape(result.reason.removeprefix(f"{result.file}: "))
     told = html.escape(" · ".join(part for part in (wavelength_text(result), filter_text(result)) if part))
     parts = [f"{badge} {names} <span style='opacity:.65'>{html.escape(result.file)}</span><br>{reason}"]

@@ -1,12 +1,15 @@
-"""How results are put into words, whatever they are shown in."""
+"""How results are put into words, whatever they are shown in: the one place that makes sentences of codes."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from xrdmatch.notes import Note
+
 if TYPE_CHECKING:
-    from xrdmatch.search.identify import Identification
+    from xrdmatch.search.result import Identification
 
 #: Characters from which a formula goes on in a second line.
 FORMULA_WIDTH = 18
@@ -15,18 +18,111 @@ _ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
+def sentence(of: Note) -> str:
+    """The sentence for a reason or a note, without a full stop. Raises KeyError for a code that has none."""
+    values = dict(of.values)
+    phrase = _SENTENCES[of.code]
+    return phrase(**values) if callable(phrase) else phrase.format(**values)
+
+
+def _too_few_lines(lines: int, needed: int) -> str:
+    return f"{_peaks_above_noise(lines)}; at least {needed} are needed. Amorphous, empty, or counted too briefly"
+
+
+def _too_few_lines_to_name(lines: int, closest: str) -> str:
+    return f"{_peaks_above_noise(lines)}, too few to name a framework; the closest is {closest}"
+
+
+def _peaks_above_noise(lines: int) -> str:
+    return "No peak above the noise" if lines == 0 else f"Only {lines} peak{'s' if lines > 1 else ''} above the noise"
+
+
+def _ambiguous(options: Sequence[str]) -> str:
+    return f"{' or '.join(options)}: this scan cannot tell them apart; a longer or sharper scan, or the composition (EDX, ICP), may"
+
+
+def _undecided_metal(options: Sequence[str], same_pattern: bool) -> str:
+    return f"{_listed(options)}: {_same(same_pattern)}; EDX or ICP decides"
+
+
+def _undecided_metal_and_linker(options: Sequence[str], same_pattern: bool) -> str:
+    return f"{_undecided_metal(options, same_pattern)} on the metal, NMR or IR on the linker"
+
+
+def _undecided_linker(options: Sequence[str], same_pattern: bool, elements: Sequence[str]) -> str:
+    means = f"elemental analysis ({', '.join(elements)}), NMR or IR" if elements else "NMR of the digested solid, IR or TGA"
+    return f"{_listed(options)}: {_same(same_pattern)} and metal; {means} decides"
+
+
+def _same(same_pattern: bool) -> str:
+    return "same pattern" if same_pattern else "too alike for this scan"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return " or ".join([*labels[:3], f"{len(labels) - 3} more"] if len(labels) > 4 else labels)
+
+
+#: What people read for each code of a reason or a note.
+_SENTENCES: dict[str, str | Callable[..., str]] = {
+    # Reasons of a verdict
+    "error": "{message}",
+    "range_too_short": "The scan covers {span:.1f}° between {start:g}° and {stop:g}° (Cu scale); at least {needed:g}° are needed",
+    "too_few_lines": _too_few_lines,
+    "too_few_lines_to_name": _too_few_lines_to_name,
+    "nothing_fits": "Nothing in the library fits well; the closest is {closest}",
+    "fits": "{name} fits, and no other framework comes close",
+    "classifier": "This model always picks one of its labels; it cannot say unknown",
+    "ambiguous": _ambiguous,
+    "second_phase": lambda name, share: f"{name} explains a further {100 * share:.0f} % of the signal: a mixture",
+    "undecided_metal": _undecided_metal,
+    "undecided_metal_and_linker": _undecided_metal_and_linker,
+    "undecided_linker": _undecided_linker,
+    # Notes on a scan
+    "wavelength_assumed": f"Cu K{_ALPHA} assumed: not in the file. Change with --wavelength",
+    "few_counts": lambda weakest: f"Few counts: peaks below {100 * weakest:.0f} % of the strongest drown in noise. A longer scan would show more",
+    "halo": "Broad halo near {two_theta:.0f}° (Cu scale): solvent, a capillary or amorphous material. It hides weak peaks",
+    "high_background": "High, flat background: fluorescence (Co, Fe or Mn under Cu radiation?) or the holder. It hides weak peaks",
+    "strongest_line_cut_off": "The scan starts at {start:.1f}°; the strongest peak of {name} is at {two_theta:.1f}°. Start lower",
+    # Notes of the readers
+    "broken_record": "The last record breaks off: the file may still be being written. What comes before it was read",
+    "stopped_early": "Only {points} of {planned} planned points: the scan was stopped, or is still running",
+    "scan_status": "The file calls this scan {status!r}: it may still be running",
+    "just_changed": "The file changed less than {seconds:.0f} s ago. If the scan is still running, identify it again when it is done",
+    "counting_time_varies": "The counting time varies from {shortest:.4g} to {longest:.4g} s per step; intensities are counts as recorded",
+    "attenuator": "An attenuator (factor {factor:.4g}) weakened {weakened} of {points} points; their intensities are as recorded",
+    # Why a scan was filtered or was not
+    "filter_off": "not filtered: the filter is switched off",
+    "filter_flat": "not filtered: the scan is flat",
+    "filter_no_noise": "not filtered: the scan has no noise",
+    "filter_not_needed": lambda noise, limit: f"not filtered: {noise_text(noise)}, below {100 * limit:g} %",
+    "filter_applied": lambda noise, fwhm: f"filtered: {noise_text(noise)}; peaks of {fwhm:.2f}° keep their shape",
+    "paper_filter_not_needed": "not filtered: the paper's criterion is {criterion:.2f}, not above {limit:g}",
+    "paper_filter_applied": "filtered: the paper's criterion is {criterion:.2f}, above {limit:g}; {bins} Fourier bins kept",
+}
+#: All codes there are.
+CODES = frozenset(_SENTENCES)
+#: Codes whose sentence tells the noise.
+_TELL_NOISE = ("filter_not_needed", "filter_applied")
+
+
+def noise_text(noise: float) -> str:
+    """`noise is 0.5 % of the strongest peak`. noise: relative to that peak."""
+    return f"noise is {100 * noise:.2g} % of the strongest peak"
+
+
 def filter_text(result: Identification) -> str:
     """Whether the scan was filtered and why, with its noise."""
-    if result.noise is None or "noise" in result.filter_reason:
-        return result.filter_reason
-    return f"{result.filter_reason}; noise is {100 * result.noise:.2g} % of the strongest line"
+    if result.filter_reason is None:
+        return ""
+    said = sentence(result.filter_reason)
+    return said if result.noise is None or result.filter_reason.code in _TELL_NOISE else f"{said}; {noise_text(result.noise)}"
 
 
 def wavelength_text(result: Identification) -> str:
     """Line, angstrom, and where the wavelength is from."""
     if not result.wavelength:
         return ""
-    source = {"file": "from the file", "option": "as given", "default": "assumed, the file does not tell; --wavelength sets it"}
+    source = {"file": "from the file", "option": "as given", "default": "assumed; change with --wavelength"}
     name = line_name(result.wavelength)
     return f"{name + ' ' if name else ''}{result.wavelength:.4f} Å ({source.get(result.wavelength_source, result.wavelength_source)})"
 
@@ -60,23 +156,3 @@ def formula_text(formula: str, subscripts: bool = True) -> str:
 def percent(probability: float) -> str:
     """Without claiming certainty: <1 % and >99 % at the ends."""
     return "<1 %" if probability < 0.005 else ">99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
-
-
-#: Probability from which an alternative is named.
-LIKELY = 0.1
-
-
-def named_shares(result: Identification) -> list[tuple[str, float]]:
-    """Names with their probability, all families together that carry a name: the best, and those of an ambiguous answer."""
-    shares: dict[str, float] = {}
-    for match in result.matches:
-        if match.phase == 1:
-            name = match.name or match.family
-            shares[name] = shares.get(name, 0.0) + match.probability
-    ranked = list(shares.items())
-    return ranked[:1] if result.verdict != "ambiguous" else [item for place, item in enumerate(ranked) if place == 0 or item[1] >= LIKELY]
-
-
-def share_of_name(result: Identification) -> float:
-    """Probability of the best match, all families together that carry its name: what the verdict goes by."""
-    return named_shares(result)[0][1] if result.matches else 0.0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from xrdmatch.evaluation.baselines import Compared
     from xrdmatch.evaluation.labelled_scans import Evaluation
-    from xrdmatch.search.identify import Identification
+    from xrdmatch.search.result import Identification
 
 from xrdmatch.report.phrases import percent
 from xrdmatch.report.terminal_table import STYLES, print_identification

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import d_spacing
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.preprocessing.prepared_scan import prepare_scan
 from xrdmatch.report.calculated_pattern import COUNTS, Overlay, overlay
-from xrdmatch.search.comparison import prepare
-from xrdmatch.search.identify import Identification, Match
 from xrdmatch.search.indexed_lines import in_scan
 from xrdmatch.search.line_evidence import strong_lines
+from xrdmatch.search.result import Identification, Match
 from xrdmatch.system.atomic_files import reason, whole
 
 #: Peaks above this percentage of the strongest are listed, and lines above that one.
@@ -108,8 +108,8 @@ def find_peaks(scan: Pattern, view: Overlay, phases: Sequence[Match] = ()) -> li
 
     Positions are the tops of parabolas through the three highest points of the scan, smoothed over a quarter of a line width.
     """
-    ready = prepare(scan)
-    near = in_scan(np.array([angle for angle, _ in strong_lines(ready, PEAKS)], dtype=float), scan.wavelength or ready.recipe.grid.wavelength)
+    ready = prepare_scan(scan, filter_mode="off").comparison
+    near = in_scan(np.array([angle for angle, _ in strong_lines(ready, PEAKS)], dtype=float), scan.wavelength or ready.grid.wavelength)
     points = max(1, round(0.25 * ready.fwhm / scan.step)) | 1
     half = points // 2
     smooth = np.convolve(np.pad(scan.intensity, half, mode="edge"), np.full(points, 1.0 / points), "valid")

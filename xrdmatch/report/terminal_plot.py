@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.report.calculated_pattern import Overlay, overlay
-from xrdmatch.search.identify import Identification
+from xrdmatch.search.result import Identification
 
 FOUND, MISSING, EXTRA = "found", "missing", "extra"
 #: The sign under the plot for each.

@@ -7,14 +7,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from xrdmatch.report.phrases import filter_text, formula_text, named_shares, percent, provider_text, wavelength_text
+from xrdmatch.report.phrases import filter_text, formula_text, percent, provider_text, wavelength_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from xrdmatch.search.identify import Identification, Match
+    from xrdmatch.search.result import Identification, Match
 
 #: Columns of the terminal from which refcodes and families get columns of their own.
 WIDE = 100
@@ -35,7 +35,7 @@ def print_identification(result: Identification, console: Console, verbose: bool
 
     _print_verdict(result, console)
     reason = result.reason.removeprefix(f"{result.file}: ")
-    undecided = bool(result.matches and result.matches[0].note) and reason.startswith(result.matches[0].note)
+    undecided = result.reason_code.startswith("undecided")
     console.print(_labelled([(Text("undecided", style="bold yellow"), Text(reason))] if undecided else [(Text(reason),)]))
     if result.verdict != "error":
         taken = " · ".join(filter(None, [wavelength_text(result), provider_text(result)]))
@@ -66,9 +66,8 @@ def _print_verdict(result: Identification, console: Console) -> None:
 
     line = Text(result.verdict.upper(), style=STYLES.get(result.verdict, "bold"))
     if result.verdict in ("match", "ambiguous") and result.matches:
-        shares = named_shares(result)
         line.append("  ")
-        for place, (name, share) in enumerate(shares):
+        for place, (name, share) in enumerate(result.headline):
             line.append(" or " if place else "", style="default")
             line.append(name, style="bold default")
             line.append(f" {percent(share)}", style="not bold default")

@@ -11,12 +11,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.diffraction.lattice import allowed, centring, lattice_group
+from xrdmatch.diffraction.lattice import allowed, centring, lattice_group, strained
 from xrdmatch.diffraction.pattern import Pattern, read_only
 from xrdmatch.diffraction.radiation import convert_two_theta, inverse_d_squared, powder_lines, reciprocal_metric, two_theta
 from xrdmatch.library.reference_library import Library
-from xrdmatch.search.comparison import RECIPE, Fits, strained
-from xrdmatch.search.line_evidence import Evidence, HklLine
+from xrdmatch.preprocessing.prepared_scan import COMPARISON
+from xrdmatch.search.candidates import Candidates, Evidence, HklLine
 
 #: Reflections whose 1/d^2 agree within this share are one line in the library.
 EQUAL = 2e-5
@@ -28,9 +28,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Indexed:
-    """One adjusted candidate's lines within a scan's range, by rising angle.
+    """One refined candidate's lines within a scan's range, by rising angle.
 
-    cell: (6,) a, b, c in angstrom and angles in degrees, adjusted. space_group: the highest one its lattice allows, not that of the structure.
+    cell: (6,) a, b, c in angstrom and angles in degrees, refined. space_group: the highest one its lattice allows, not that of the structure.
     hkl: (n, 3). d: (n,) angstrom, of that cell.
     two_theta: (n,) degrees where Bragg's law puts them; observed: (n,) degrees where they lie in the scan, its shift included.
     intensity: (n,) percent of the strongest, integrated. width: (n,) full widths at half maximum in degrees.
@@ -49,26 +49,26 @@ class Indexed:
         return len(self.d)
 
 
-def index(library: Library, fits: Fits, i: int, scan: Pattern) -> Indexed:
-    """The lines of candidate `i` of `fits` in `scan`, whose wavelength has to be known. Raises ValueError where it is not."""
+def indexed_lines(library: Library, candidates: Candidates, i: int, scan: Pattern) -> Indexed:
+    """The lines of candidate `i` in `scan`, whose wavelength has to be known. Raises ValueError where it is not."""
     if scan.wavelength is None:
         raise ValueError("the scan's wavelength has to be known")
-    row = int(fits.rows[i])
-    cell = strained(library.cell[row], fits.strain[i])
+    row = int(candidates.rows[i])
+    cell = strained(library.cell[row], candidates.strain[i])
     part = slice(int(library.offsets[row]), int(library.offsets[row + 1]))
     squared = inverse_d_squared(library.hkl[part], reciprocal_metric(cell))
-    _, areas = powder_lines(library.intensity[part], squared, float(fits.b[i]), scan.wavelength)
+    _, areas = powder_lines(library.intensity[part], squared, float(candidates.debye_waller[i]), scan.wavelength)
     d = 1.0 / np.sqrt(squared)
     ideal = two_theta(d, scan.wavelength)
-    at_grid = two_theta(d, RECIPE.grid.wavelength) + fits.shift[i]
+    at_grid = two_theta(d, COMPARISON.grid.wavelength) + candidates.shift[i]
     observed = in_scan(at_grid, scan.wavelength)
     kept = np.isfinite(observed) & (observed >= scan.two_theta[0]) & (observed <= scan.two_theta[-1])
     top = float(areas[kept].max(initial=0.0))
     kept &= areas >= 0.01 * WEAKEST * max(top, 1e-300)
     order = np.flatnonzero(kept)[np.argsort(observed[kept], kind="stable")]
     # A width at the grid's wavelength, as wide as the same spread of d makes it at the scan's.
-    slope = scan.wavelength / RECIPE.grid.wavelength * np.cos(np.radians(at_grid[order] / 2.0)) / np.cos(np.radians(observed[order] / 2.0))
-    columns = (d[order], ideal[order], observed[order], 100.0 * (areas[order] / max(top, 1e-300)), fits.fwhm[i] * slope)
+    slope = scan.wavelength / COMPARISON.grid.wavelength * np.cos(np.radians(at_grid[order] / 2.0)) / np.cos(np.radians(observed[order] / 2.0))
+    columns = (d[order], ideal[order], observed[order], 100.0 * (areas[order] / max(top, 1e-300)), candidates.fwhm[i] * slope)
     symbol = centring(library.hkl[part])
     hkl = conventional(library.hkl[part][order], library.cell[row], symbol)
     return Indexed(read_only(cell), lattice_group(library.cell[row], symbol), read_only(hkl, np.int16), *map(read_only, columns))
@@ -111,7 +111,7 @@ def _lattice_symmetry(cell: tuple[float, ...], symbol: str) -> list[list[list[in
 
 def in_scan(angles: Floats, wavelength: float) -> Floats:
     """Angles (n,) in degrees of verification's grid, as they lie in a scan of this wavelength (angstrom); NaN beyond its reach."""
-    return convert_two_theta(angles, RECIPE.grid.wavelength, wavelength)
+    return convert_two_theta(angles, COMPARISON.grid.wavelength, wavelength)
 
 
 def evidence_in_scan(found: Evidence, wavelength: float, library: Library, row: int) -> Evidence:

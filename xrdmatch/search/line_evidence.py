@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.lattice import strained
 from xrdmatch.diffraction.radiation import inverse_d_squared, powder_lines, reciprocal_metric
 from xrdmatch.library.reference_library import Library
-from xrdmatch.search.comparison import Fits, Floats, Measured, shifted, strained, unit
+from xrdmatch.preprocessing.prepared_scan import MAX_DETECTION_LIMIT, ComparisonSignal
+from xrdmatch.search.candidates import Candidates, Evidence, Floats, HklLine
+from xrdmatch.search.comparison import shifted
 
 #: Height from which a line is strong, and from which a candidate's line may explain a measured one, percent of the candidate's strongest.
 STRONG, WEAK = 10.0, 0.5
 #: A strong line is missing where the scan shows less than this share of the intensity expected from the whole fit: guests change more than half.
-SHOWN = 0.1
+MISSING_RATIO = 0.1
 #: Measured lines, strongest first, whose positions are weighed, and the least height (percent) they and the candidate's lines need for it.
-WEIGHED, LEAST, PLAIN = 20, 5.0, 1.0
+N_WEIGHED, WEIGHED_HEIGHT, CANDIDATE_HEIGHT = 20, 5.0, 1.0
 #: Share of a scan's lines that no framework of the library would explain (impurities), and degrees over which the density of lines is averaged.
-FOREIGN, AROUND = 0.05, 8.0
-#: What a first phase may explain beyond what it is expected to, as a factor of intensity.
-GENEROUS = 2.0
-
-HklLine = tuple[int, int, int, float, float]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What speaks for and against one candidate.
-
-    explained: share of the measured line intensity where the candidate has lines. matched, missing: the candidate's strong lines
-    that the scan shows, or does not show though it should; extra: angles of strong measured lines the candidate does not have.
-    Lines are (h, k, l, 2theta in degrees, relative intensity 0..100). positions: ln of how much likelier the measured lines lie where they do
-    if the candidate is there than by chance; a candidate with lines everywhere gains nothing by it.
-    """
-
-    explained: float
-    matched: list[HklLine] = field(default_factory=list)
-    missing: list[HklLine] = field(default_factory=list)
-    extra: list[float] = field(default_factory=list)
-    positions: float = 0.0
+IMPURITY_FRACTION, DENSITY_SPAN = 0.05, 8.0
+#: What is subtracted for a phase, as a factor of the intensity expected of it: guests and texture make single lines twice as strong.
+SUBTRACTION_FACTOR = 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """An adjusted candidate's lines in the scan: hkl (n, 3), angles (n,) degrees, heights (n,) percent of the strongest, index (n,) on the grid."""
+    """A refined candidate's lines in the scan: hkl (n, 3), angles (n,) degrees, heights (n,) percent of the strongest, index (n,) on the grid."""
 
     hkl: NDArray[np.int16]
     angles: Floats
@@ -65,43 +49,42 @@ class Lines:
         return _near(self.places(size, WEAK), 2 * self.reach)
 
 
-def adjusted_lines(library: Library, fits: Fits, measured: Measured) -> list[Lines]:
-    """Where each candidate of `fits` has its lines, as adjusted."""
-    grid = measured.recipe.grid
-    at, counts = library.stacked_lines(fits.rows)
+def refined_lines(library: Library, candidates: Candidates, scan: ComparisonSignal) -> list[Lines]:
+    """Where each candidate has its lines, as refined."""
+    grid = scan.grid
+    at, counts = library.stacked_lines(candidates.rows)
     owner = np.repeat(np.arange(counts.size), counts)
-    hkl, metric = library.hkl[at], reciprocal_metric(strained(library.cell[fits.rows], fits.strain))
+    hkl, metric = library.hkl[at], reciprocal_metric(strained(library.cell[candidates.rows], candidates.strain))
     squared = inverse_d_squared(hkl, metric[owner])
-    angles, areas = powder_lines(library.intensity[at], squared, fits.b[owner], grid.wavelength)
-    angles += fits.shift[owner]
+    angles, areas = powder_lines(library.intensity[at], squared, candidates.debye_waller[owner], grid.wavelength)
+    angles += candidates.shift[owner]
     index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
     inside = (index >= 0) & (index < grid.size)
-    inside[inside] = measured.mask[index[inside]]
+    inside[inside] = scan.mask[index[inside]]
     found = []
-    for (first, last), fwhm in zip(pairwise([0, *np.cumsum(counts).tolist()]), fits.fwhm.tolist(), strict=True):
+    for (first, last), fwhm in zip(pairwise([0, *np.cumsum(counts).tolist()]), candidates.fwhm.tolist(), strict=True):
         kept = first + np.flatnonzero(inside[first:last])
         heights = 100.0 * (areas[kept] / max(areas[kept].max(initial=0.0), 1e-300))
         found.append(Lines(hkl[kept], angles[kept], heights, index[kept], max(2, round(0.75 * max(fwhm, 0.08) / grid.step))))
     return found
 
 
-def evidence(library: Library, fits: Fits, measured: Measured, profiles: NDArray[np.float32]) -> list[Evidence]:
-    """For each candidate of `fits`, whose signals as adjusted are `profiles` (k, m)."""
-    grid = measured.recipe.grid
-    peaks = strong_lines(measured, LEAST)
-    strong = [(angle, grid.nearest(angle)) for angle, height in peaks if height > STRONG]
-    power = measured.signal**2
+def line_evidence(library: Library, candidates: Candidates, scan: ComparisonSignal, signals: NDArray[np.float32]) -> Candidates:
+    """The candidates, whose signals as refined are `signals` (k, m), with their evidence."""
+    peaks = strong_lines(scan, WEIGHED_HEIGHT)
+    strong = [(angle, scan.grid.nearest(angle)) for angle, height in peaks if height > STRONG]
+    power = scan.signal**2
     total = max(float(power.sum()), 1e-30)
-    of_all = adjusted_lines(library, fits, measured)
-    highest = {reach: _highest(measured.signal, reach) for reach in {lines.reach for lines in of_all}}
-    found = []
-    for i, (lines, weight) in enumerate(zip(of_all, positions(of_all, measured, peaks).tolist(), strict=True)):
-        claimed = lines.claimed(grid.size)
-        expected = expected_signal(profiles[i], float(fits.shift[i]), measured)
-        matched, missing = _listed(lines, highest[lines.reach], SHOWN**measured.recipe.power * expected)
+    of_all = refined_lines(library, candidates, scan)
+    highest = {reach: _highest(scan.signal, reach) for reach in {lines.reach for lines in of_all}}
+    found = np.empty(len(candidates), dtype=object)
+    for i, (lines, weight) in enumerate(zip(of_all, position_weights(of_all, scan, peaks).tolist(), strict=True)):
+        claimed = lines.claimed(scan.grid.size)
+        expected = expected_signal(signals[i], float(candidates.shift[i]), scan)
+        matched, missing = _listed(lines, highest[lines.reach], MISSING_RATIO**scan.recipe.power * expected)
         extra = [angle for angle, at in strong if not claimed[at]]
-        found.append(Evidence(round(float(power[claimed].sum()) / total, 4), matched, missing, extra, round(weight, 3)))
-    return found
+        found[i] = Evidence(round(float(power[claimed].sum()) / total, 4), matched, missing, extra, round(weight, 3))
+    return replace(candidates, evidence=found)
 
 
 def _listed(lines: Lines, seen: NDArray[np.float32], least: NDArray[np.float32]) -> tuple[list[HklLine], list[HklLine]]:
@@ -115,53 +98,53 @@ def _listed(lines: Lines, seen: NDArray[np.float32], least: NDArray[np.float32])
     return listed[True], listed[False]
 
 
-def positions(candidates: Sequence[Lines], measured: Measured, peaks: list[tuple[float, float]]) -> Floats:
+def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks: list[tuple[float, float]]) -> Floats:
     """ln of the likelihood ratio (k,) of each candidate's hits and misses: a hit counts the less, the more of the neighbourhood its lines cover."""
-    grid = measured.recipe.grid
-    strongest = sorted(peaks, key=lambda peak: -peak[1])[:WEIGHED]
+    grid = scan.grid
+    strongest = sorted(peaks, key=lambda peak: -peak[1])[:N_WEIGHED]
     if not strongest or not candidates:
         return np.zeros(len(candidates))
-    reach = max(2, round(0.5 * max(measured.fwhm, 0.12) / grid.step))
-    near = _near(np.stack([lines.places(grid.size, PLAIN) for lines in candidates]), reach)
+    reach = max(2, round(0.5 * max(scan.fwhm, 0.12) / grid.step))
+    near = _near(np.stack([lines.places(grid.size, CANDIDATE_HEIGHT) for lines in candidates]), reach)
     at = np.array([grid.nearest(angle) for angle, _ in strongest])
-    half = round(0.5 * AROUND / grid.step)
+    half = round(0.5 * DENSITY_SPAN / grid.step)
     first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, grid.size)
-    inside, seen = _so_far(near & measured.mask), _so_far(measured.mask)
+    inside, seen = _so_far(near & scan.mask), _so_far(scan.mask)
     chance = np.clip((inside[:, last] - inside[:, first]) / np.maximum(seen[last] - seen[first], 1), 0.01, 0.99)
-    found = (1.0 - FOREIGN) + FOREIGN * chance
+    found = (1.0 - IMPURITY_FRACTION) + IMPURITY_FRACTION * chance
     return np.asarray(np.where(near[:, at], np.log(found / chance), np.log((1.0 - found) / (1.0 - chance))).sum(axis=1))
 
 
-def expected_signal(profile: NDArray[np.float32], shift: float, measured: Measured) -> NDArray[np.float32]:
+def expected_signal(profile: NDArray[np.float32], shift: float, scan: ComparisonSignal) -> NDArray[np.float32]:
     """The candidate's signal (m,) where the scan has it, on the scan's scale by least squares."""
-    moved = shifted(profile, round(shift / measured.recipe.grid.step))
+    moved = shifted(profile, round(shift / scan.grid.step))
     square = float(moved @ moved)
-    return moved * np.float32(float(moved @ measured.signal) / square if square > 0 else 0.0)
+    return moved * np.float32(float(moved @ scan.signal) / square if square > 0 else 0.0)
 
 
-def residual(measured: Measured, expected: NDArray[np.float32]) -> Measured:
-    """The scan less what a first phase, whose signal (m,) is `expected`, may explain; angles where that is all count as not measured."""
-    length = float(np.sqrt((measured.lines.astype(float) ** (2.0 * measured.recipe.power)).sum()))
-    claim = GENEROUS * (expected * length) ** (1.0 / measured.recipe.power)
-    lines = (measured.lines - claim).clip(min=0.0).astype(np.float32)
-    hidden = (measured.lines > 0) & (claim > 0.5 * measured.lines)
+def residual(scan: ComparisonSignal, expected: NDArray[np.float32]) -> ComparisonSignal:
+    """The scan less what a first phase, whose signal (m,) is `expected`, may explain; angles where that is all count as not scan."""
+    length = float(np.sqrt((scan.lines.astype(float) ** (2.0 * scan.recipe.power)).sum()))
+    claim = SUBTRACTION_FACTOR * (expected * length) ** (1.0 / scan.recipe.power)
+    lines = (scan.lines - claim).clip(min=0.0).astype(np.float32)
+    hidden = (scan.lines > 0) & (claim > 0.5 * scan.lines)
     lines[hidden] = 0.0
-    top, before = float(lines.max(initial=0.0)), float(measured.lines.max(initial=0.0))
-    floor = min(0.5, measured.floor * before / top) if top > 0 else 1.0
-    return replace(measured, lines=lines, signal=unit(lines**measured.recipe.power), mask=measured.mask & ~hidden, floor=floor)
+    top, before = float(lines.max(initial=0.0)), float(scan.lines.max(initial=0.0))
+    limit = min(MAX_DETECTION_LIMIT, scan.detection_limit * before / top) if top > 0 else 1.0
+    return scan.with_lines(lines, mask=scan.mask & ~hidden, detection_limit=limit)
 
 
-def strong_lines(measured: Measured, strong: float = STRONG) -> list[tuple[float, float]]:
+def strong_lines(scan: ComparisonSignal, strong: float = STRONG) -> list[tuple[float, float]]:
     """(2theta, height in percent of the strongest) of the measured lines above `strong` percent, by angle."""
-    lines = measured.lines
+    lines = scan.lines
     top = float(lines.max(initial=0.0))
     if top <= 0:
         return []
-    reach = max(2, round(measured.fwhm / measured.recipe.grid.step))
-    inner = measured.mask & np.roll(measured.mask, 1) & np.roll(measured.mask, -1)  # the flank of a line outside the range is no line
+    reach = max(2, round(scan.fwhm / scan.grid.step))
+    inner = scan.mask & np.roll(scan.mask, 1) & np.roll(scan.mask, -1)  # the flank of a line outside the range is no line
     peaks = np.flatnonzero((lines >= _highest(lines, reach)) & (lines > 0.01 * strong * top) & inner)
     peaks = peaks[np.diff(peaks, prepend=-reach - 1) > reach]
-    return [(round(float(measured.recipe.grid.two_theta[j]), 3), round(100.0 * float(lines[j]) / top, 1)) for j in peaks]
+    return [(round(float(scan.grid.two_theta[j]), 3), round(100.0 * float(lines[j]) / top, 1)) for j in peaks]
 
 
 def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:

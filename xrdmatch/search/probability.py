@@ -1,142 +1,134 @@
-"""How sure the answer is: which of the verified families, and whether any of them.
+"""How sure the answer is: which of the candidates, and whether any of them.
 
-Two logits are multiplied (a nested logit): a softmax over the families, whose scores are weighted sums of what was found for each, and a logistic
-"any of them" out of the best family's findings and its lead. The weights are fitted on simulated scans of entries that were in
-the library and of entries that were taken out of it; those for a second phase on simulated mixtures and scans of one phase.
+Two logits are multiplied (a nested logit): a softmax over the candidates, whose scores are weighted sums of their features, and a logistic "any of
+them" out of the best one's features and its lead. The weights are fitted on simulated scans of entries that were in the library and of entries that
+were taken out of it; those for a second phase on simulated mixtures and scans of one phase.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import ModelError
-from xrdmatch.search.line_evidence import Evidence
+from xrdmatch.search.candidates import FEATURES, Candidates, Floats
+
+#: Features of a second phase, and of a first one: these have no first phase to share metal and linker with.
+SECOND_PHASE_FEATURES = FEATURES
+FIRST_PHASE_FEATURES = tuple(name for name in FEATURES if name != "same_metal_and_linker")
+#: What the gate sees of the best candidate. Not the network's score, nor anything of the scan: what those mean for unlike crystals and scans, the
+#: simulated ones cannot tell.
+_GATE_FEATURES = ("log_distance", "strain_penalty", "position_weight", "position_similarity", "shift_size")
+CONSTANT, LOG_SHARE, LOG_UNEXPLAINED = "constant", "log_share", "log_unexplained"
+#: All that the gate sees, of a first phase and of a second one.
+FIRST_PHASE_GATE = (CONSTANT, *_GATE_FEATURES, LOG_SHARE)
+SECOND_PHASE_GATE = (*FIRST_PHASE_GATE, "same_metal_and_linker", LOG_UNEXPLAINED)
+#: Features that can only speak against a candidate.
+AGAINST = frozenset(("missing_share", "extra_share", "strain_penalty", "shift_size"))
+#: Even odds at this similarity, and how steep, where nothing was fitted.
+_EVEN, _STEEP, _STEEP_CHOICE = 0.8, 8.0, 40.0
+#: Least share of the lines a first phase leaves that its logarithm is taken of.
+_LEAST_SHARE = 1e-3
+
+Named = dict[str, Floats]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What verification found for one family: adjusted similarity, the network's cosine, the lines, and similarity and bend of the adjustment."""
-
-    similarity: float
-    recalled: float
-    evidence: Evidence
-    plain: float = 0.0  # similarity before anything but the shift was adjusted
-    bend: float = 0.0  # how far the cell was bent for it (`adjust.bend`)
-    presence: float = 0.0  # agreement in which lines show, whatever their heights (`match.presence`)
-    shift: float = 0.0  # degrees
-    members: int = 1  # structures of the family: what has been published often is what a scan often is of
-    sister: bool = False  # of a second phase: made of the same metal and linker as the first
-
-    def features(self) -> NDArray[np.float64]:
-        """(12,): similarity, its log distance from 1, the network's cosine, share explained, shares of strong lines missing and extra, similarity
-        as the library has it, bend, the weight of the positions, which beyond a few tens says no more, presence, size of the shift, and ln of the
-        family's size.
-        """
-        found, missing, extra = len(self.evidence.matched), len(self.evidence.missing), len(self.evidence.extra)
-        distance = -np.log(max(1.0 - self.similarity, 1e-3))
-        shares = missing / max(1, found + missing), extra / max(1, found + extra)
-        positions = 10.0 * np.tanh(self.evidence.positions / 20.0)
-        found_so = self.similarity, distance, self.recalled, self.evidence.explained, *shares, self.plain, self.bend, positions
-        return np.array([*found_so, self.presence, abs(self.shift), np.log(self.members)])
-
-    def features_beside(self) -> NDArray[np.float64]:
-        """(13,): the same of a second phase, and whether it is a sister of the first."""
-        return np.append(self.features(), float(self.sister))
-
-
-#: Numbers of weights: of a candidate and of the gate, for the first phase and for a second one.
-FEATURES, GATE = 12, 7
-FEATURES_BESIDE, GATE_BESIDE = 13, 9
-#: What the gate sees of the best candidate: distance of the similarity from 1, bend, positions, presence, shift. Not the network's cosine, nor
-#: anything of the scan: what those mean for unlike crystals and scans, the simulated ones cannot tell.
-_SEEN = (1, 7, 8, 9, 10)
-#: Features that can only speak against a candidate: shares missing and extra, bend, size of the shift.
-_AGAINST = (4, 5, 7, 10)
-
-
-@dataclass(frozen=True, eq=False)
 class Calibration:
-    """Weights of the candidates' features (12,), and of the gate (7,): a constant, five features of the best candidate, ln of its share.
+    """Weights by name: of the candidates' features, and of the gate. Those of a second phase know two features more."""
 
-    For a second phase (13,) and (9,): the gate also sees whether the best is a sister, and ln of the share of the scan that the first phase left.
-    """
+    candidate: Mapping[str, float]
+    gate: Mapping[str, float]
 
-    candidate: NDArray[np.float64]
-    gate: NDArray[np.float64]
+    def probabilities(self, candidates: Candidates, unexplained: float | None = None) -> tuple[Floats, float]:
+        """Probability (k,) of each candidate, and of none of them. unexplained: of a second phase, the share of the scan's lines it was looked for
+        in.
+        """
+        share, seen = self.seen_by_gate(candidates.features(), unexplained)
+        found = 1.0 / (1.0 + np.exp(-sum(weight * seen[name] for name, weight in self.gate.items())))
+        return share * found, float(1.0 - found)
 
-    def probabilities(self, candidates: Sequence[Candidate], left: float | None = None) -> tuple[NDArray[np.float64], float]:
-        """Probability (k,) of each candidate, and of none of them. left: of a second phase, the share of the scan's lines it was looked for in."""
-        share, row = gate_row(stacked(candidates, left), self.candidate, left)
-        found = 1.0 / (1.0 + np.exp(-float(self.gate @ row)))
-        return share * found, 1.0 - found
+    def seen_by_gate(self, features: Named, unexplained: float | None = None) -> tuple[Floats, dict[str, float]]:
+        """Shares (k,) of candidates with these features, and what the gate sees of the best."""
+        scores = sum((weight * features[name] for name, weight in self.candidate.items()), np.zeros(len(features["similarity"])))
+        share = np.exp(scores - scores.max())
+        share /= share.sum()
+        best = int(scores.argmax())
+        seen = {CONSTANT: 1.0, LOG_SHARE: float(np.log(share[best]))} | {name: float(values[best]) for name, values in features.items()}
+        return share, seen | ({} if unexplained is None else {LOG_UNEXPLAINED: float(np.log(max(unexplained, _LEAST_SHARE)))})
 
-    def to_json(self) -> dict[str, list[float]]:
-        return {"candidate": self.candidate.round(4).tolist(), "gate": self.gate.round(4).tolist()}
+    def to_json(self) -> dict[str, dict[str, float]]:
+        return {part: {name: round(weight, 4) for name, weight in getattr(self, part).items()} for part in ("candidate", "gate")}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Sequence[float]] | None, beside: bool = False) -> Calibration:
-        """The stored weights, `beside` for a second phase; without any, similarity alone, with even odds at 0.8.
+    def default(cls, second_phase: bool = False) -> Calibration:
+        """Similarity alone, with even odds at 0.8."""
+        features, gate = _names(second_phase)
+        chosen = {CONSTANT: _STEEP * float(np.log(1.0 - _EVEN)), "log_distance": _STEEP}
+        return cls({name: _STEEP_CHOICE * (name == "similarity") for name in features}, {name: chosen.get(name, 0.0) for name in gate})
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None, second_phase: bool = False) -> Calibration:
+        """The stored weights; the default without any. Version 0.1 stored them without names, in the order of the names here.
 
         Raises ModelError where they are not understood.
         """
-        sizes = (FEATURES_BESIDE, GATE_BESIDE) if beside else (FEATURES, GATE)
         if data is None:
-            gate = np.zeros(sizes[1])
-            gate[0], gate[1] = 8.0 * np.log(1.0 - 0.8), 8.0
-            return cls(40.0 * np.eye(sizes[0])[0], gate)
+            return cls.default(second_phase)
         try:
-            weights = cls(np.array(data["candidate"], dtype=float), np.array(data["gate"], dtype=float))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"the model's calibration is not understood ({error!r}); it was written by another version of xrdmatch") from error
-        if (weights.candidate.shape, weights.gate.shape) != ((sizes[0],), (sizes[1],)):
+            parts = [_named(data[part], names) for part, names in zip(("candidate", "gate"), _names(second_phase), strict=True)]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
-                f"the model's calibration has {weights.candidate.size} and {weights.gate.size} weights, expected {sizes[0]} and {sizes[1]}; "
-                "it was written by another version of xrdmatch: train or copy the shipped model again"
-            )
-        return weights
+                f"the model's calibration is not understood ({error}); it was written by another version of xrdmatch: "
+                "train again or copy the shipped model again"
+            ) from error
+        return cls(*parts)
 
 
-def stacked(candidates: Sequence[Candidate], left: float | None = None) -> NDArray[np.float64]:
-    """Features (k, 12) of the candidates of a first phase, or (k, 13) of a second one, for which `left` is known."""
-    return np.stack([candidate.features() if left is None else candidate.features_beside() for candidate in candidates])
+def _names(second_phase: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (SECOND_PHASE_FEATURES, SECOND_PHASE_GATE) if second_phase else (FIRST_PHASE_FEATURES, FIRST_PHASE_GATE)
 
 
-def gate_row(
-    features: NDArray[np.float64], weights: NDArray[np.float64], left: float | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares (k,) of candidates with `features` (k, 12 or 13), and what the gate sees (7 or 9,)."""
-    scores = features @ weights
-    share = np.exp(scores - scores.max())
-    share /= share.sum()
-    best = int(scores.argmax())
-    beside = [] if left is None else [features[best, -1], np.log(max(left, 1e-3))]
-    return share, np.array([1.0, *features[best, _SEEN], np.log(share[best]), *beside])
+def _named(stored: Mapping[str, float] | Sequence[float], names: Sequence[str]) -> dict[str, float]:
+    """Stored weights by name. Raises ValueError where they are others than `names`."""
+    if not isinstance(stored, Mapping):
+        if len(stored) != len(names):
+            raise ValueError(f"it has {len(stored)} weights, expected {len(names)}")
+        return {name: float(weight) for name, weight in zip(names, stored, strict=True)}
+    if set(stored) != set(names):
+        raise ValueError(f"it has weights of {', '.join(sorted(stored))}, expected {', '.join(sorted(names))}")
+    return {name: float(stored[name]) for name in names}
 
 
-def fit(candidates: Sequence[NDArray[np.float64]], right: NDArray[np.int64], left: Sequence[float | None] | None = None) -> Calibration:
-    """Weights of greatest likelihood. candidates: one (k_i, 12) array a scan, or (k_i, 13) of a second phase; right: (n,) right candidate, k_i for
-    none; left: of second phases, as in `probabilities`.
+def fit(cases: Sequence[Named], right: NDArray[np.int64], unexplained: Sequence[float | None] | None = None) -> Calibration:
+    """Weights of greatest likelihood.
+
+    cases: the features of each scan's candidates, (k_i,) by name; right: (n,) right candidate, k_i for none; unexplained: of second phases, as in
+    `Calibration.probabilities`.
     """
-    found = right < np.array([len(rows) for rows in candidates])
-    lefts = left if left is not None else [None] * len(candidates)
+    second_phase = unexplained is not None
+    features, gate = _names(second_phase)
+    found = right < np.array([len(case["similarity"]) for case in cases])
+    rows = [np.stack([case[name] for name in features], axis=1) for case in cases]
     if found.any():
-        choice = _fit_choice([rows for rows, is_found in zip(candidates, found, strict=True) if is_found], right[found], _AGAINST)
+        with_right = [row for row, is_found in zip(rows, found, strict=True) if is_found]
+        chosen = _fit_choice(with_right, right[found], [name in AGAINST for name in features])
+        choice = Calibration(dict(zip(features, chosen.tolist(), strict=True)), {})
     else:
-        choice = Calibration.from_json(None, left is not None).candidate
-    gate = np.stack([gate_row(rows, choice, share)[1] for rows, share in zip(candidates, lefts, strict=True)])
+        choice = Calibration.default(second_phase)
+    shares = unexplained if unexplained is not None else [None] * len(cases)
+    seen = [choice.seen_by_gate(case, share)[1] for case, share in zip(cases, shares, strict=True)]
     # "Any" against "none" is a choice of two, the second without features.
-    two = [np.stack([row, np.zeros_like(row)]) for row in gate]
-    against = [1 + place for place, feature in enumerate(_SEEN) if feature in _AGAINST]
-    return Calibration(choice, _fit_choice(two, np.where(found, 0, 1), against))
+    two = [np.array([[one[name] for name in gate], [0.0] * len(gate)]) for one in seen]
+    weights = _fit_choice(two, np.where(found, 0, 1), [name in AGAINST for name in gate])
+    return Calibration(choice.candidate, dict(zip(gate, weights.tolist(), strict=True)))
 
 
-def _fit_choice(
-    options: Sequence[NDArray[np.float64]], chosen: NDArray[np.int64], against: Sequence[int] = (), ridge: float = 1e-3
-) -> NDArray[np.float64]:
+def _fit_choice(options: Sequence[Floats], chosen: NDArray[np.int64], against: Sequence[bool], ridge: float = 1e-3) -> Floats:
     """Weights (f,) of a conditional logit: options (k_i, f) of each case, and which was chosen; those of the features `against` are never positive.
 
     A `ridge` on scaled features keeps weights finite where classes separate, and the probabilities moderate.
@@ -151,7 +143,7 @@ def _fit_choice(
     x /= scale
     case = np.arange(n)
 
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(w: Floats) -> tuple[float, Floats]:
         z = np.where(there, x @ w, -np.inf)
         z -= z.max(axis=1, keepdims=True)
         p = np.exp(z)
@@ -161,5 +153,5 @@ def _fit_choice(
         p[case, chosen] -= 1.0
         return value, np.einsum("nk,nkf->f", p, x) / n + ridge * w
 
-    bounds = [(None, 0.0 if feature in against else None) for feature in range(features)]
+    bounds = [(None, 0.0 if is_against else None) for is_against in against]
     return np.asarray(minimize(loss, np.zeros(features), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 3000}).x / scale)

@@ -7,66 +7,70 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.diffraction.pattern import Pattern
-from xrdmatch.library.composition import Kinship
+from xrdmatch.library.composition import SameMetalAndLinker
+from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
-from xrdmatch.search.comparison import Fits, Measured, candidate_profiles, shifted
+from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
+from xrdmatch.search.candidates import Candidates
+from xrdmatch.search.comparison import candidate_signals, shifted
 from xrdmatch.search.line_evidence import expected_signal, residual
-from xrdmatch.search.probability import Candidate
-from xrdmatch.search.retrieval import recall, unusable, verify
+from xrdmatch.search.pipeline import rank
+from xrdmatch.search.retrieval import RankOptions
+from xrdmatch.search.scan_quality import unusable
 
-#: Share of the line intensity left unexplained from which a second phase is looked for.
-LEFT = 0.03
+#: Share of the line intensity left unexplained from which a second phase is looked for; chosen on 800 simulated mixtures.
+MIN_UNEXPLAINED = 0.03
 #: Clear lines it needs: fewer than a scan of its own, since the first phase covers some, and its probability knows how little is left.
-LINES = 1
-#: Families that are adjusted to what is left, beside the best few of the first phase's metal and linker.
-ADJUSTED = 8
+LINES_NEEDED = 1
+#: Families that are refined against what is left, beside the best few of the first phase's metal and linker.
+MAX_REFINED = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
-    """What a first phase leaves. measured: those lines; left: their share of the scan's line intensity; fits, candidates: what may explain them."""
+class SecondPhase:
+    """What may explain what a first phase leaves. remainder: those lines; unexplained: their share of the scan's line intensity."""
 
-    measured: Measured
-    left: float
-    fits: Fits
-    candidates: list[Candidate]
+    remainder: PreparedScan
+    unexplained: float
+    candidates: Candidates
 
 
-def beside(model: Model, kinship: Kinship, first: Fits, measured: Measured, allowed: NDArray[np.bool_] | None = None) -> Rest | None:
-    """What may be in a scan beside its `first` phase (one fit). None where too little is left. allowed: (n,) rows that may be named."""
-    library = model.library
-    profile = candidate_profiles(library, first.rows, measured, first.strain, first.fwhm, first.b)[0]
-    measured_rest = residual(measured, expected_signal(profile, float(first.shift[0]), measured))
-    left = float(measured_rest.lines.sum() / max(measured.lines.sum(), 1e-30))
-    if left < LEFT or unusable(measured_rest, LINES):
+_DEFAULTS = RankOptions(max_refined=MAX_REFINED)
+
+
+def find_second_phase(
+    scan: PreparedScan, first: Candidates, model: Model, relatives: SameMetalAndLinker, options: RankOptions = _DEFAULTS
+) -> SecondPhase | None:
+    """What may be in a scan beside its `first` phase (one candidate), of another family. None where too little is left."""
+    library, whole = model.library, scan.comparison
+    signal = candidate_signals(library, first, whole)[0]
+    rest = residual(whole, expected_signal(signal, float(first.shift[0]), whole))
+    unexplained = float(rest.lines.sum() / max(whole.lines.sum(), 1e-30))
+    if unexplained < MIN_UNEXPLAINED or unusable(rest, LINES_NEEDED):
         return None
-    grid = measured.recipe.grid
-    scan = Pattern(grid.two_theta, measured_rest.lines.astype(float), grid.wavelength).within(measured.mask)
-    inputs = model.recipe.apply(scan, sigma=0.0)
-    own = library.family == library.family[first.rows[0]]
-    others = ~own if allowed is None else allowed & ~own
-    sisters = kinship.sisters(int(library.family[first.rows[0]]))
-    rows, near = recall(model, inputs, measured_rest, others, sisters[others[sisters]])
-    if rows.size == 0:
+    family = int(library.family[first.rows[0]])
+    others = library.family != family
+    others = others if options.allowed is None else options.allowed & others
+    related = relatives.rows(family)
+    remainder = scan.remainder(rest)
+    candidates = rank(remainder, model, replace(options, allowed=others, related=related[others[related]]))
+    if len(candidates) == 0:
         return None
-    fits, candidates = verify(library, rows, near, measured_rest, ADJUSTED, sisters)
-    candidates = [replace(candidate, sister=bool(row in sisters)) for row, candidate in zip(fits.rows, candidates, strict=True)]
-    return Rest(measured_rest, left, fits, candidates)
+    return SecondPhase(remainder, unexplained, replace(candidates, same_metal_and_linker=np.isin(candidates.rows, related)))
 
 
-def without(model: Model, second: Fits, rest: Measured, measured: Measured) -> Measured:
-    """The scan less the lines of a `second` phase (one fit to its `rest`), also where the first phase has lines."""
-    drawn = _moved(model, second, replace(rest, mask=measured.mask))
+def subtract_phase(scan: PreparedScan, second: Candidates, remainder: PreparedScan, library: Library) -> PreparedScan:
+    """The scan less the lines of a `second` phase (one candidate, refined against the `remainder`), also where the first phase has lines."""
+    whole, rest = scan.comparison, remainder.comparison
+    drawn = _in_place(library, second, replace(rest, mask=whole.mask))
     seen = drawn * rest.mask
     # Its scale is that of what the first phase leaves; signals are of unit length there and in the whole scan.
     scale = float(seen @ rest.signal) / max(float(seen @ seen), 1e-30)
-    power = measured.recipe.power
-    whole, part = (float(np.sqrt((lines.astype(float) ** (2.0 * power)).sum())) for lines in (measured.lines, rest.lines))
-    return residual(measured, drawn * np.float32(scale * part / max(whole, 1e-30)))
+    power = whole.recipe.power
+    all_lines, part = (float(np.sqrt((lines.astype(float) ** (2.0 * power)).sum())) for lines in (whole.lines, rest.lines))
+    return replace(scan, comparison=residual(whole, drawn * np.float32(scale * part / max(all_lines, 1e-30))))
 
 
-def _moved(model: Model, fit: Fits, measured: Measured) -> NDArray[np.float32]:
-    """Signal (m,) of one fit as drawn, at its place in the scan."""
-    profile = candidate_profiles(model.library, fit.rows, measured, fit.strain, fit.fwhm, fit.b)[0]
-    return shifted(profile, round(float(fit.shift[0]) / measured.recipe.grid.step))
+def _in_place(library: Library, candidate: Candidates, scan: ComparisonSignal) -> NDArray[np.float32]:
+    """Signal (m,) of one candidate as drawn, at its place in the scan."""
+    return shifted(candidate_signals(library, candidate, scan)[0], round(float(candidate.shift[0]) / scan.grid.step))

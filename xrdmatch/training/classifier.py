@@ -25,9 +25,11 @@ from torch import Tensor
 from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library.reference_library import Library
-from xrdmatch.model.folder import LIBRARY, NETWORK, Device, new_model, usable_cores, write_config
+from xrdmatch.model.folder import LIBRARY, NETWORK, new_model, write_config
+from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.system import atomic_files
+from xrdmatch.system.parallel import usable_cores
 from xrdmatch.training.distributed import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.training.networks import Wang2020, check_parity, export_onnx, half_precision, pick_device
 from xrdmatch.training.training_set import AugmentedSet, Rows

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.diffraction.lattice import tied_axes
+from xrdmatch.diffraction.lattice import strained, tied_axes
 from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.diffraction.peak_shapes import draw
 from xrdmatch.diffraction.radiation import ANODES, lorentz_polarisation, reciprocal_metric
@@ -69,15 +69,15 @@ K_ALPHA2 = (0.45, 0.52)
 
 def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
     """Cells (k, 6) strained within their lattice symmetry: a small change for every row, breathing (long axes against short ones) for some."""
-    strained = cells.copy()
+    strain = np.zeros_like(cells)
     for row, cell in enumerate(cells):
         group, free = tied_axes(cell)
         change = rng.normal(0.0, level.strain) + rng.normal(0.0, 0.5 * level.strain, 3)
         if rng.random() < level.breathing:
             change = change + rng.uniform(-level.breathing_strain, level.breathing_strain, 3)
-        strained[row, :3] *= 1.0 + change[group]
-        strained[row, 3:] += free * rng.normal(0.0, 100.0 * level.strain, 3).clip(-2.0, 2.0)
-    return strained
+        strain[row, :3] = change[group]
+        strain[row, 3:] = free * rng.normal(0.0, 100.0 * level.strain, 3).clip(-2.0, 2.0)
+    return strained(cells, strain)
 
 
 def debye_waller(d: Floats, rng: Rng, level: Hardness) -> Floats:

@@ -21,18 +21,20 @@ from torch import nn
 from torch.nn import functional
 
 from xrdmatch.errors import LibraryError, ModelError
-from xrdmatch.library.line_index import Lookup
 from xrdmatch.library.reference_library import Library
-from xrdmatch.model.folder import NETWORK, Device, Model, new_model, usable_cores, write_encoder
+from xrdmatch.model.folder import NETWORK, Model, new_model, write_encoder
 from xrdmatch.model.library_vectors import ideal_inputs
+from xrdmatch.model.reference_index import ReferenceIndex
+from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.system.parallel import usable_cores
 from xrdmatch.training.classifier import CHECKPOINT, LOG, load_checkpoint, save_checkpoint, sha256, training_alone, written
 from xrdmatch.training.distributed import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.training.effects_numpy import HARD, MIDDLE, Hardness, measured_like
 from xrdmatch.training.effects_torch import Lines, network_input
 from xrdmatch.training.effects_torch import ideal as ideal_on_device
 from xrdmatch.training.effects_torch import measured_like as measured_on_device
-from xrdmatch.training.fit_probability import calibrate
+from xrdmatch.training.fit_probability import TrialPlan, calibrate
 from xrdmatch.training.networks import Encoder, check_parity, export_onnx, fast_precision, pick_device
 from xrdmatch.version import __version__
 
@@ -280,10 +282,10 @@ def finish_model(
     """Encode the library with the exported network in `out`, calibrate on simulated scans of `rows`, write the folder: once, when all is known."""
     model = Model(out, config, device)
     vectors = model.encode(ideal_inputs(library, np.arange(len(library)), model.recipe)).astype(np.float16).astype(np.float32)  # as they are stored
-    model.__dict__ |= {"library": library, "vectors": vectors, "lookup": Lookup.of(library)}
-    weights, quality = calibrate(model, rows, scans, seed)
+    index = ReferenceIndex.of(library, vectors)
+    weights, quality = calibrate(model.with_index(index), rows, TrialPlan(scans, seed))
     metrics |= {**recalled, **quality}
-    write_encoder(out, {**config, **{name: fitted.to_json() for name, fitted in weights.items()}, "metrics": metrics}, library, vectors)
+    write_encoder(out, {**config, **{name: fitted.to_json() for name, fitted in weights.items()}, "metrics": metrics}, index)
 
 
 def _schedule(step: int, settings: Settings) -> float:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xrdmatch.errors import ModelError
-from xrdmatch.model.folder import Device, open_session
+from xrdmatch.model.session import Device, open_session
 from xrdmatch.system import atomic_files
 from xrdmatch.training.distributed import BatchNorm
 

@@ -1,0 +1,147 @@
+"""The answer for one scan: its verdict, why, and the ranked matches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.notes import Note, note
+from xrdmatch.search.candidates import Evidence
+from xrdmatch.search.indexed_lines import Indexed
+from xrdmatch.version import __version__
+
+#: Probability from which one framework is named, or a second phase said to be there, and that several frameworks have to reach together, each at
+#: least LIKELY, to be offered as alternatives. Even odds: what is said is right more often than not.
+NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
+
+
+def _sentence(of: Note | None) -> str:
+    from xrdmatch.report.phrases import sentence
+
+    return sentence(of) if of is not None else ""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
+
+    undecided: what powder diffraction leaves open within the family. phase 2: found in the lines that the best match leaves, with the probability
+    that it is there beside it; share: of the scan's line intensity that it explains. evidence, lines: at the scan's wavelength and angles.
+    """
+
+    rank: int
+    id: str
+    name: str
+    formula: str
+    family: str
+    members: list[str]
+    similarity: float
+    probability: float
+    shift: float
+    doi: str = ""
+    strain: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    fwhm: float = 0.0
+    undecided: Note | None = None
+    phase: int = 1
+    share: float = 0.0
+    evidence: Evidence | None = field(default=None, repr=False)
+    lines: Indexed | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def title(self) -> str:
+        """The name people say, else the family's."""
+        return self.name or self.family
+
+    @property
+    def is_second(self) -> bool:
+        """Whether this is a second phase that is more likely there than not."""
+        return self.phase == 2 and self.probability >= NAMED
+
+    @property
+    def note(self) -> str:
+        """What powder diffraction leaves open within the family, in words; empty where nothing."""
+        return _sentence(self.undecided)
+
+    def to_json(self, evidence: bool = False) -> dict[str, Any]:
+        """Plain values, with the lines of the `evidence` where these are asked for."""
+        data = {name: value for name, value in vars(self).items() if name not in ("lines", "evidence", "undecided")}
+        data |= {"members": list(self.members), "note": self.note}
+        return {**data, "evidence": asdict(self.evidence) if self.evidence else None} if evidence else data
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The answer for one file. docs/commands.md lists the fields; `matches` is ranked.
+
+    reasons: why this verdict, the first one first. headline: names of the best answer, several where it is ambiguous, with the probability of each:
+    all candidates that carry the name together, however many are listed. pattern: the scan as it was compared, filtered where that was called for;
+    measured: as it came, with the wavelength that was taken.
+    """
+
+    file: str
+    verdict: str
+    reasons: tuple[Note, ...] = ()
+    headline: tuple[tuple[str, float], ...] = ()
+    wavelength: float | None = None
+    wavelength_source: str = ""
+    filtered: bool = False
+    filter_reason: Note | None = None
+    noise: float | None = None
+    provider: str = ""
+    model: str = ""
+    version: str = __version__
+    seconds: float = 0.0
+    matches: list[Match] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    pattern: Pattern | None = field(default=None, repr=False)
+    measured: Pattern | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def reason(self) -> str:
+        """Why this verdict, in words."""
+        return "; ".join(_sentence(one) for one in self.reasons)
+
+    @property
+    def reason_code(self) -> str:
+        """The code of the first reason, such as "fits" or "too_few_lines"."""
+        return self.reasons[0].code if self.reasons else ""
+
+    @property
+    def name(self) -> str:
+        """The best answer's name, or the closest one's where nothing is named; empty where there is none."""
+        return self.headline[0][0] if self.headline else ""
+
+    @property
+    def probability(self) -> float:
+        """That of the best answer: all candidates that carry its name together. What the verdict goes by."""
+        return self.headline[0][1] if self.headline else 0.0
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, the scan with what was found in it, and the ranked matches."""
+        from xrdmatch.report.notebook import identification_html
+
+        return identification_html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """The same as a picture; None where matplotlib is absent."""
+        from xrdmatch.report.notebook import identification_png
+
+        return identification_png(self)
+
+    def to_json(self, evidence: bool = False) -> dict[str, Any]:
+        """Plain values, as the command line prints them; `evidence` adds each match's lines."""
+        data = {name: value for name, value in vars(self).items() if name not in ("pattern", "measured", "reasons", "headline")}
+        first = {"file": self.file, "verdict": self.verdict, "reason": self.reason, "reason_code": self.reason_code}
+        best = {"name": self.name, "probability": round(self.probability, 4)}
+        words = {
+            "filter_reason": _sentence(self.filter_reason),
+            "notes": [{"code": one.code, "text": _sentence(one)} for one in self.notes],
+            "matches": [match.to_json(evidence) for match in self.matches],
+        }
+        return {**first, **best, **data, **words}
+
+
+def error_result(file: str, message: str, model: str = "") -> Identification:
+    """What a file that cannot be read gets instead of an answer."""
+    return Identification(file, "error", (note("error", message=message),), model=model)
