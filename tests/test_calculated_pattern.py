@@ -12,8 +12,8 @@ from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
 from xrdmatch.report.calculated_pattern import background, fit_scales, lower_edge, overlay, profile, shown, strongest, unexplained
 from xrdmatch.search.identify import Identifier
-from xrdmatch.search.result import error_result
 from xrdmatch.search.indexed_lines import conventional
+from xrdmatch.search.result import error_result
 
 
 @pytest.fixture(scope="module")

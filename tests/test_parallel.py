@@ -19,6 +19,7 @@ import pytest
 from xrdmatch.cli import pool
 from xrdmatch.errors import LibraryError, XrdMatchError
 from xrdmatch.library.build import build
+from xrdmatch.search.options import SearchOptions
 from xrdmatch.system import parallel
 from xrdmatch.system.parallel import Workers, ordered
 from xrdmatch.training.training_set import write_physics
@@ -193,7 +194,7 @@ class TestCluster:
             conftest.write_scan(tmp_path / f"{row}.xy", library, row)
         (tmp_path / "5.xy").write_text("no numbers\n")
         files = [(str(tmp_path / f"{number % 6}.xy"), "") for number in range(40)]
-        job = pool.Job(str(tiny_model), 5, None, [], None, "auto", None)
+        job = pool.Job(str(tiny_model), SearchOptions())
         wanted = [answer.to_json() for answer in pool.answers(files, Workers(1), job)]
         found = []
         for answer in pool.answers(files, four, job):
