@@ -31,8 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.radiation import reciprocal_metric
+from xrdmatch.library.library_file import FORMAT, FORMAT_VERSION
 from xrdmatch.library.line_index import KEPT, LineIndex
-from xrdmatch.library.reference_library import FORMAT, FORMAT_VERSION, INTENSITY_SCALE, Library
+from xrdmatch.library.reference_library import INTENSITY_SCALE, Library
 from xrdmatch.model.folder import Model
 from xrdmatch.model.library_vectors import ideal_inputs
 from xrdmatch.system.parallel import Workers, ordered

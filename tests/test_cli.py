@@ -385,7 +385,7 @@ def test_a_closed_pipe_is_quiet(tiny_model, scans):
     [
         (["--help"], {"numpy", "onnxruntime", "h5py"}),
         (["identify", "--help"], {"numpy", "onnxruntime", "h5py"}),
-        (["identify", "SCAN", "--model", "MODEL", "-f", "json", "-q"], {"scipy", "pymatgen", "torch", "matplotlib", "gemmi"}),
+        (["identify", "SCAN", "--model", "MODEL", "-f", "json", "-q"], {"scipy", "h5py", "pymatgen", "torch", "matplotlib", "gemmi"}),
     ],
 )
 def test_start_up_imports_only_what_it_needs(args, banned, tiny_model, scans):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from xrdmatch.errors import LibraryError
-from xrdmatch.library.reference_library import format_of
+from xrdmatch.library.library_file import format_of
 from xrdmatch.training.training_set import AugmentedSet
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -10,7 +10,8 @@ import pytest
 
 from xrdmatch.diffraction.radiation import d_spacing, two_theta
 from xrdmatch.errors import LibraryError
-from xrdmatch.library.reference_library import FORMAT, FORMAT_VERSION, INTENSITY_SCALE, Entry, Library, check_writable
+from xrdmatch.library.library_file import FORMAT, FORMAT_VERSION, check_writable
+from xrdmatch.library.reference_library import INTENSITY_SCALE, Entry, Library
 
 TEXTS = ("id", "name", "formula", "source", "doi", "note")
 ARRAYS = ("cell", "offsets", "hkl", "intensity", "family")

@@ -96,11 +96,11 @@ def train(
 
 def _network_for(source: Path, asked: Network | None) -> Network:
     """The network that this file trains. Raises LibraryError where it is neither a library nor an augmented set."""
-    from xrdmatch.library import reference_library
+    from xrdmatch.library import library_file
     from xrdmatch.training import training_set
 
-    formats = {training_set.FORMAT: Network.wang2020, reference_library.FORMAT: Network.encoder}
-    fits = formats.get(reference_library.format_of(source))
+    formats = {training_set.FORMAT: Network.wang2020, library_file.FORMAT: Network.encoder}
+    fits = formats.get(library_file.format_of(source))
     if fits is None:
         raise LibraryError(f"{source}: expected a library (xrdmatch simulate) or an augmented set (xrdmatch augment)")
     if asked is not None and asked is not fits:

@@ -182,10 +182,9 @@ def _finish(library: Library, bar: Any, names: bool, families: bool, doi: list[P
 def _with_dois(library: Library, known: dict[str, str]) -> Library:
     from dataclasses import replace
 
-    import numpy as np
+    from xrdmatch.library.text_column import TextColumn
 
-    pairs = zip(library.id.tolist(), library.doi.tolist(), strict=True)
-    return replace(library, doi=np.array([said or known.get(name, "") for name, said in pairs], dtype=str))
+    return replace(library, doi=TextColumn.of(said or known.get(name, "") for name, said in zip(library.id, library.doi, strict=True)))
 
 
 def _tell(library: Library, done: BuildReport, out: Path, messages: options.Messages) -> None:

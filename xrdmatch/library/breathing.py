@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from xrdmatch.library.reference_library import Entry, Library
+from xrdmatch.library.text_column import TextColumn
 
 #: Largest change of a cell length from one form to the next.
 STEP = 0.025
@@ -50,7 +51,7 @@ def with_breathing(library: Library) -> Library:
         others = {names[number] for number in np.unique(family[~joined])}
         names.append(name if name not in others else f"{name} (all forms)")
     kept, numbers = np.unique(family, return_inverse=True)
-    return replace(both, family=numbers.astype(np.int32), family_name=np.array(names, dtype=str)[kept])
+    return replace(both, family=numbers.astype(np.int32), family_name=TextColumn.of(names[number] for number in kept))
 
 
 def _between(library: Library, name: str, rows: list[int]) -> list[Entry]:

@@ -12,7 +12,8 @@ from xrdmatch.diffraction.structure import Structure, iter_sources, parse
 from xrdmatch.diffraction.structure import metals as metals
 from xrdmatch.diffraction.structure_factors import D_MAX, D_MIN, Reflections, conventional_lines, reflections
 from xrdmatch.errors import LibraryError, StructureError
-from xrdmatch.library.reference_library import Entry, Library, check_writable
+from xrdmatch.library.library_file import check_writable
+from xrdmatch.library.reference_library import Entry, Library
 from xrdmatch.system.parallel import Workers, ordered
 from xrdmatch.version import __version__
 
@@ -136,7 +137,7 @@ def _finished(partial: Path) -> dict[str, Entry]:
     if not partial.exists():
         return {}
     kept = Library.load(partial)
-    return {str(kept.id[i]): kept.entry(i) for i in range(len(kept))}
+    return {name: kept.entry(row) for name, row in kept.index().items()}
 
 
 def _assemble(entries: dict[str, Entry], seen: dict[str, str], attrs: dict[str, Any] | None) -> Library:

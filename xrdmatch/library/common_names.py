@@ -14,10 +14,9 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.reference_library import Library
+from xrdmatch.library.text_column import TextColumn
 
 #: What CoRE MOF appends to a structure's name: how solvent and disorder were treated.
 _SUFFIX = re.compile(r"_(?:clean|freeONLY|charged|manual|SL|ion|neutral|uncharged|auto|part|min|5b|h|b|clean5b)$")
@@ -75,4 +74,4 @@ def with_names(library: Library, dois: Mapping[str, str] | None = None) -> Libra
         name, doi = name_of(identifier) or ("", "")
         names[row] = names[row] or name
         papers[row] = papers[row] or (dois or {}).get(identifier, "") or doi
-    return replace(library, name=np.array(names, dtype=str), doi=np.array(papers, dtype=str))
+    return replace(library, name=TextColumn.of(names), doi=TextColumn.of(papers))

@@ -22,6 +22,7 @@ from xrdmatch.diffraction.radiation import powder_lines, reciprocal_metric
 from xrdmatch.library.common_names import stem
 from xrdmatch.library.composition import composition_without_h_o, compound, metals_of
 from xrdmatch.library.reference_library import Entry, Library
+from xrdmatch.library.text_column import TextColumn
 from xrdmatch.preprocessing.recipe import opening
 
 #: Cosine from which two patterns count as one: of any two entries, and of two that are chemically one.
@@ -210,12 +211,12 @@ def assign_families(library: Library, progress: Progress | None = None) -> Libra
     """The library with its entries grouped into families and the families named. `progress` gets the share done, 0 to 1."""
     report = progress or (lambda share: None)
     if len(library) == 0:
-        return replace(library, family=np.empty(0, np.int32), family_name=np.empty(0, "U1"))
+        return replace(library, family=np.empty(0, np.int32), family_name=TextColumn.of([]))
     leader_of = _leaders(library, _pairs(library, report), report)
     leaders, family = np.unique(leader_of, return_inverse=True)
     names = _family_names(library, leaders, family)
     report(1.0)
-    return replace(library, family=family.astype(np.int32), family_name=np.array(names, dtype=str))
+    return replace(library, family=family.astype(np.int32), family_name=TextColumn.of(names))
 
 
 def _kinship(library: Library) -> Callable[[Rows, Rows], NDArray[np.bool_]]:
@@ -317,9 +318,9 @@ def place_new(library: Library, entry: Entry, rows: Rows | None = None) -> int |
     if rows.size == 0:
         return None
     old = library.subset(rows)
-    both = new.joined(replace(old, id=np.array([f"{name} {i}" for i, name in enumerate(old.id.tolist())])))
+    both = new.joined(replace(old, id=TextColumn.of(f"{name} {i}" for i, name in enumerate(old.id))))
     score = similarity(both, 0, np.arange(1, rows.size + 1))
-    kin = _kinship(replace(both, id=np.array([entry.id, *old.id.tolist()])))(np.zeros(rows.size, dtype=int), np.arange(1, rows.size + 1))
+    kin = _kinship(replace(both, id=TextColumn.of([entry.id, *old.id])))(np.zeros(rows.size, dtype=int), np.arange(1, rows.size + 1))
     score[score < np.where(kin, KIN, SAME)] = 0.0
     return int(library.family[rows[score.argmax()]]) if score.max() > 0 else None
 

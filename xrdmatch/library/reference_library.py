@@ -1,13 +1,12 @@
 """The reference library: structures as reflections, with names and families, in one HDF5 file.
 
 Reflections are kept as hkl and |F|^2 times multiplicity, without Lorentz-polarisation and without a wavelength, so that any anode can be
-served and any cell strain applied. docs/library.md lists the datasets one by one.
+served and any cell strain applied. docs/library.md lists the datasets one by one. A library is mapped into memory rather than read: it is there at
+once, and only what is looked at is loaded.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,13 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from xrdmatch.diffraction.pattern import read_only
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
 from xrdmatch.errors import LibraryError
-from xrdmatch.system import atomic_files
-
-FORMAT = "xrdmatch-library"
-FORMAT_VERSION = 1
-
-#: Bytes of one dataset; half a million structures stay below it.
-MAX_DATASET = 4_000_000_000
+from xrdmatch.library import library_file
+from xrdmatch.library.text_column import TextColumn
 
 #: The strongest |F|^2 of an entry is stored as this, so that float16 holds six orders of magnitude below it.
 INTENSITY_SCALE = 1000.0
@@ -54,26 +48,30 @@ class Entry:
 class Library:
     """Reference structures as reflections. `library.index()["ABCDEF_clean"]` is the row of an id.
 
-    id, name, formula, source, doi, note: (n,) texts. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are rows
-    offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an entry
-    1000. family: (n,) index into family_name. attrs: provenance.
+    id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. cell: (n, 6) angstrom and degrees. offsets: (n + 1,),
+    the lines of entry i are rows offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times
+    multiplicity, the strongest of an entry 1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied.
+    family: (n,) index into family_name. attrs: provenance.
     """
 
-    id: NDArray[np.str_]
-    name: NDArray[np.str_]
-    formula: NDArray[np.str_]
-    source: NDArray[np.str_]
-    doi: NDArray[np.str_]
-    note: NDArray[np.str_]
+    id: TextColumn
+    name: TextColumn
+    formula: TextColumn
+    source: TextColumn
+    doi: TextColumn
+    note: TextColumn
     cell: NDArray[np.float64]
     offsets: NDArray[np.int64]
-    hkl: NDArray[np.int16]
+    hkl: NDArray[np.integer[Any]]
     intensity: NDArray[np.float16]
     family: NDArray[np.int32]
-    family_name: NDArray[np.str_]
+    family_name: TextColumn
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for key in (*_TEXT_FIELDS, "family_name"):
+            if not isinstance(getattr(self, key), TextColumn):
+                object.__setattr__(self, key, TextColumn.of(map(str, getattr(self, key))))
         n = len(self.id)
         rows = {key: len(getattr(self, key)) for key in (*_TEXT_FIELDS, "cell", "family")}
         fits = set(rows.values()) == {n} and self.cell.shape == (n, 6) and self.hkl.shape == (len(self.intensity), 3)
@@ -101,7 +99,7 @@ class Library:
         if twice := sorted(name for name, count in Counter(ids).items() if count > 1):
             raise LibraryError(f"ids must be unique, these come twice: {', '.join(twice[:5])}")
         counts = [len(row.intensity) for row in rows]
-        texts = {key: _texts([getattr(row, key) for row in rows]) for key in _TEXT_FIELDS}
+        texts = {key: TextColumn.of(getattr(row, key) for row in rows) for key in _TEXT_FIELDS}
         return cls(
             **texts,
             cell=np.array([row.cell for row in rows], dtype=float).reshape(-1, 6),
@@ -109,15 +107,15 @@ class Library:
             hkl=np.concatenate([row.hkl for row in rows]).astype(np.int16) if rows else np.empty((0, 3), np.int16),
             intensity=np.concatenate([_scaled(row.intensity) for row in rows]) if rows else np.empty(0, np.float16),
             family=np.arange(len(rows), dtype=np.int32),
-            family_name=np.array([name or name_id for name, name_id in zip(texts["name"], texts["id"], strict=True)], dtype=str),
+            family_name=TextColumn.of(row.name or row.id for row in rows),
             attrs=dict(attrs or {}),
         )
 
     def entry(self, i: int) -> Entry:
         """Entry `i` with what is its own: all but its family."""
         part = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
-        texts = {key: str(getattr(self, key)[i]) for key in _TEXT_FIELDS}
-        return Entry(**texts, cell=self.cell[i], hkl=self.hkl[part], intensity=self.intensity[part].astype(float))
+        texts = {key: getattr(self, key)[i] for key in _TEXT_FIELDS}
+        return Entry(**texts, cell=self.cell[i], hkl=self.hkl[part].astype(np.int16), intensity=self.intensity[part].astype(float))
 
     def subset(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Library:
         """The entries `rows`, in that order, with their families and provenance."""
@@ -127,12 +125,13 @@ class Library:
         kept, family = np.unique(self.family[rows], return_inverse=True)
         return replace(
             self,
-            **{key: getattr(self, key)[rows] for key in (*_TEXT_FIELDS, "cell")},
+            **{key: getattr(self, key).take(rows) for key in _TEXT_FIELDS},
+            cell=self.cell[rows],
             offsets=np.concatenate([[0], np.cumsum([part.size for part in parts])]).astype(np.int64),
             hkl=self.hkl[lines],
             intensity=self.intensity[lines],
             family=family.astype(np.int32),
-            family_name=self.family_name[kept],
+            family_name=self.family_name.take(kept),
         )
 
     def joined(self, other: Library) -> Library:
@@ -140,9 +139,8 @@ class Library:
         both = set(self.id.tolist()) & set(other.id.tolist())
         if both:
             raise LibraryError(f"{len(both)} ids are in both libraries, for example {sorted(both)[0]}")
-        stacked: dict[str, Any] = {
-            key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in (*_TEXT_FIELDS, "cell", "hkl", "intensity", "family_name")
-        }
+        stacked: dict[str, Any] = {key: getattr(self, key).joined(getattr(other, key)) for key in (*_TEXT_FIELDS, "family_name")}
+        stacked |= {key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in ("cell", "hkl", "intensity")}
         return replace(
             self,
             **stacked,
@@ -191,33 +189,21 @@ class Library:
         """Row of each id."""
         return {name: row for row, name in enumerate(self.id.tolist())}
 
-    def save(self, path: str | Path, vectors: NDArray[np.float32] | None = None, lookup: NDArray[np.uint16] | None = None) -> None:
+    def save(self, path: str | Path, vectors: NDArray[np.floating[Any]] | None = None, lookup: NDArray[np.uint16] | None = None) -> None:
         """Write the HDF5 file, whole or not at all. vectors (n, dim): what an encoder makes of the entries, kept with them as float16.
         lookup (2, n, k): their strongest lines, as `xrdmatch.library.line_index` packs them.
 
         Raises LibraryError where that is impossible.
         """
-        import h5py
+        library_file.write(path, self._datasets(vectors, lookup), self.attrs)
 
-        # Made in memory: HDF5 itself breaks down where the disk is full.
-        with h5py.File("library", "w", driver="core", backing_store=False) as file:
-            for key in (*_TEXT_FIELDS, "family_name"):
-                file.create_dataset(key, data=np.char.encode(getattr(self, key), "utf-8"), compression="gzip", shuffle=True)
-            for key in ("cell", "offsets", "hkl", "intensity", "family"):
-                file.create_dataset(key, data=getattr(self, key), compression="gzip", compression_opts=6, shuffle=True)
-            if vectors is not None:
-                file.create_dataset("vectors", data=vectors.astype(np.float16))
-            if lookup is not None:
-                file.create_dataset("lookup", data=lookup, compression="gzip", shuffle=True)
-            file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(self.attrs)})
-            file.flush()
-            image = file.id.get_file_image()
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_files.whole(path) as part:
-                part.write_bytes(image)
-        except OSError as error:
-            raise LibraryError(f"{path}: the library cannot be written ({atomic_files.reason(error)}); choose another place") from error
+    def _datasets(self, vectors: NDArray[np.floating[Any]] | None, lookup: NDArray[np.uint16] | None) -> dict[str, NDArray[Any]]:
+        """What goes into the file, as it is stored."""
+        narrow = self.hkl.min(initial=0) >= -127 and self.hkl.max(initial=0) <= 127
+        stored = {key: getattr(self, key).stored for key in (*_TEXT_FIELDS, "family_name")}
+        stored |= {"cell": self.cell.astype("<f8"), "offsets": self.offsets.astype("<i8"), "family": self.family.astype("<i4")}
+        stored |= {"intensity": self.intensity.astype("<f2"), "hkl": self.hkl.astype("|i1" if narrow else "<i2")}
+        return stored | ({} if lookup is None else {"lookup": lookup.astype("<u2")}) | ({} if vectors is None else {"vectors": vectors.astype("<f2")})
 
     @classmethod
     def load(cls, path: str | Path) -> Library:
@@ -225,102 +211,20 @@ class Library:
         return cls.load_whole(path)[0]
 
     @classmethod
-    def load_whole(cls, path: str | Path) -> tuple[Library, NDArray[np.float32] | None, NDArray[np.uint16] | None]:
+    def load_whole(
+        cls, path: str | Path, mapped: bool = library_file.MAPPED
+    ) -> tuple[Library, NDArray[np.float16] | None, NDArray[np.uint16] | None]:
         """The library, its entries' vectors (n, dim) and their packed lines (2, n, k), None where the file has none; of one state of the file,
         even if it is being replaced.
+
+        mapped: the arrays lie in the file, which may then be replaced, as `save` does, but not overwritten in place; otherwise in memory.
         """
-        import h5py
-
-        path = Path(path)
-        if not path.is_file():
-            raise LibraryError(f"{path}: expected a library (.h5), but there is no such file")
-        try:
-            with h5py.File(path, "r") as file:
-                if file.attrs.get("format") != FORMAT:
-                    raise LibraryError(f"{path}: expected a library written by xrdmatch simulate, found format {file.attrs.get('format')!r}")
-                if file.attrs["format_version"] > FORMAT_VERSION:
-                    raise LibraryError(f"{path}: written by a newer xrdmatch (format {file.attrs['format_version']}); update xrdmatch to read it")
-                texts: dict[str, Any] = {key: _decoded(own_dataset(file, key)[:]) for key in (*_TEXT_FIELDS, "family_name")}
-                arrays: dict[str, Any] = {key: own_dataset(file, key)[:] for key in ("cell", "offsets", "intensity", "family")}
-                arrays["hkl"] = _by_columns(own_dataset(file, "hkl"))
-                vectors = own_dataset(file, "vectors")[:].astype(np.float32) if "vectors" in file else None
-                lookup = own_dataset(file, "lookup")[:].astype(np.uint16) if "lookup" in file else None
-                attrs = json.loads(file.attrs["provenance"])
-            arrays["cell"] = arrays["cell"].astype(float)
-            for array in arrays.values():
-                array.flags.writeable = False
-            return cls(**texts, **arrays, attrs=attrs), vectors, lookup
-        except LibraryError as error:
-            raise error if str(path) in str(error) else LibraryError(f"{path}: {error}") from error
-        except PermissionError as error:
-            raise LibraryError(atomic_files.closed(path, error)) from error
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            raise LibraryError(f"{path}: expected a library (.h5), but it is damaged: {error}") from error
-
-
-def _decoded(texts: NDArray[Any]) -> NDArray[np.str_]:
-    """Stored UTF-8 as text; np.char.decode takes ten times as long for what is mostly plain ASCII."""
-    stored = np.asarray(texts, dtype=np.bytes_)
-    return stored.astype(np.str_) if stored.tobytes().isascii() else np.char.decode(stored, "utf-8")
-
-
-def _by_columns(dataset: Any) -> NDArray[np.int16]:
-    """A dataset (n, 3) as it is stored, column by column: faster to read, and to work with."""
-    columns = np.empty(dataset.shape[::-1], dtype=dataset.dtype)
-    for i, column in enumerate(columns):
-        dataset.read_direct(column[:, None], np.s_[:, i : i + 1])
-    return columns.T
-
-
-def own_dataset(file: Any, name: str, most: float = MAX_DATASET) -> Any:
-    """A dataset of an open HDF5 file that lies in this very file and unpacks to `most` bytes at most.
-
-    HDF5 can point to other files, and a few bytes can unpack to terabytes. Raises LibraryError where either is so, KeyError where it is missing.
-    """
-    import h5py
-
-    link = file.get(name, getlink=True)
-    if link is not None and not isinstance(link, h5py.HardLink):
-        raise LibraryError(f"its dataset {name!r} points elsewhere, which no file of xrdmatch does: it is refused for safety")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-        raise LibraryError(f"its dataset {name!r} takes its values out of other files, which no file of xrdmatch does: it is refused for safety")
-    if dataset.nbytes > most:
-        raise LibraryError(f"its dataset {name!r} unpacks to {dataset.nbytes / 1e9:.0f} GB, expected {most / 1e9:.0f} GB at most")
-    return dataset
-
-
-def check_writable(path: str | Path) -> None:
-    """Raise LibraryError unless a file can be written at `path`: before the work, not after it."""
-    target = Path(path)
-    probe = target.with_name(f"{target.name}.{os.getpid()}.probe")
-    try:
-        if target.is_dir():
-            raise IsADirectoryError("there is a folder of that name")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise LibraryError(f"{target}: the library cannot be written ({atomic_files.reason(error)}); choose another place") from error
-
-
-def format_of(path: str | Path) -> str:
-    """What kind of HDF5 file of ours this is: its `format` attribute; empty where it has none. Raises LibraryError where it cannot be opened."""
-    import h5py
-
-    if not Path(path).is_file():
-        raise LibraryError(f"{path}: expected a library or an augmented set (.h5), but there is no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            return str(file.attrs.get("format", ""))
-    except PermissionError as error:
-        raise LibraryError(atomic_files.closed(path, error)) from error
-    except OSError as error:
-        raise LibraryError(f"{path}: expected a library or an augmented set (.h5), but it is another kind of file, or damaged ({error})") from error
-
-
-def _texts(values: Sequence[str]) -> NDArray[np.str_]:
-    return np.array(values, dtype=str) if values else np.empty(0, dtype="U1")
+        with library_file.clear_errors(path):
+            contents = library_file.read(path, mapped)
+            arrays: dict[str, Any] = dict(contents.datasets)
+            vectors, lookup = arrays.pop("vectors", None), arrays.pop("lookup", None)
+            arrays |= {key: TextColumn(arrays[key]) for key in (*_TEXT_FIELDS, "family_name")}
+            return cls(**arrays, attrs=contents.provenance), vectors, lookup
 
 
 def _scaled(intensity: NDArray[np.float64]) -> NDArray[np.float16]:

@@ -91,7 +91,7 @@ def _add(entries: list[Entry], folder: Path, base: str | None, device: Device, r
 def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Library:
     """The library with other family numbers; families without a member go."""
     kept, numbers = np.unique(family, return_inverse=True)
-    return replace(library, family=numbers.astype(np.int32), family_name=library.family_name[kept])
+    return replace(library, family=numbers.astype(np.int32), family_name=library.family_name.take(kept))
 
 
 def _copy(source: Path, folder: Path) -> None:

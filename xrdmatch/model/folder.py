@@ -186,7 +186,8 @@ def read_index(folder: Path, with_vectors: bool = True) -> ReferenceIndex:
         if lines is not None and (lines.ndim != 3 or len(lines) != 2):
             raise ModelError(f"lines of shape {lines.shape}; train or add again")
         line_index = LineIndex.of(library) if lines is None else LineIndex.unpacked(lines)
-        return ReferenceIndex(library, vectors if with_vectors else None, line_index)
+        kept = vectors.astype(np.float32, copy=False) if with_vectors and vectors is not None else None
+        return ReferenceIndex(library, kept, line_index)
     except ModelError as error:
         raise ModelError(f"{place}: {error}") from error
 

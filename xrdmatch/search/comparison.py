@@ -39,7 +39,7 @@ def _drawn(library: Library, candidates: Candidates, scan: ComparisonSignal) -> 
     owner = np.repeat(np.arange(len(rows)), counts)
     cells = strained(library.cell[rows], candidates.strain)
     own = np.repeat(reciprocal_components(cells).T.astype(np.float32), counts, axis=1)
-    h, k, m = library.hkl.T.take(at, axis=1).astype(np.float32)
+    h, k, m = np.ascontiguousarray(library.hkl.take(at, axis=0).T, dtype=np.float32)
     squared = (h * own[0] + k * own[3] + m * own[4]) * h + (h * own[3] + k * own[1] + m * own[5]) * k + (h * own[4] + k * own[5] + m * own[2]) * m
     b = np.repeat(candidates.debye_waller.astype(np.float32), counts)
     angles, areas = powder_lines(library.intensity[at], squared, b, grid.wavelength)

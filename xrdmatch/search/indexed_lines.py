@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def indexed_lines(library: Library, candidates: Candidates, i: int, scan: Patter
     return Indexed(read_only(cell), lattice_group(library.cell[row], symbol), read_only(hkl, np.int16), *map(read_only, columns))
 
 
-def conventional(hkl: NDArray[np.int16], cell: Floats, symbol: str = "P") -> NDArray[np.int16]:
+def conventional(hkl: NDArray[np.integer[Any]], cell: Floats, symbol: str = "P") -> NDArray[np.int16]:
     """The indices (n, 3) that people write for lines (n, 3) of one d-spacing each: 200 of a cubic cell, not 002.
 
     The library keeps one representative of each line. Of all that the lattice's own symmetry makes of it, this one has the fewest minus signs, and

@@ -25,7 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.errors import LibraryError, ReadError
-from xrdmatch.library.reference_library import Library, own_dataset
+from xrdmatch.library.library_file import own_dataset
+from xrdmatch.library.reference_library import Library
 from xrdmatch.model.library_vectors import ideal
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
 from xrdmatch.system import atomic_files
