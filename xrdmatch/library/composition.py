@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.library.common_names import stem
+from xrdmatch.library.formula_table import FormulaTable, symbol_code
 from xrdmatch.library.reference_library import Library
 from xrdmatch.notes import Note, note
 
@@ -65,44 +65,48 @@ class SameMetalAndLinker:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        kinds, self._of = np.unique(library.formula, return_inverse=True)
-        self._kinds: list[str] = kinds.tolist()
-        self._of_metals: dict[frozenset[str], list[int]] = {}
-        for kind, formula in enumerate(self._kinds):
-            self._of_metals.setdefault(frozenset(metals_of(formula)), []).append(kind)
-        self._of_elements: dict[frozenset[str], dict[frozenset[str], list[int]]] = {}
+        self._table = table = FormulaTable.of(library.formula)
+        self._is_metal = ~_among(table.symbol, _NON_METALS)
+        self._metal_atoms = table.total(self._is_metal)
+        self._linker_elements = table.number(~self._is_metal & ~_among(table.symbol, _CAPS))
+        self._known: dict[str, NDArray[np.float64]] = {}  # what `_a_metal_atom` has told
 
     def rows(self, family: int) -> NDArray[np.int64]:
         """Rows of other families whose metals are among those of `family`, and whose linkers a metal atom are those of one of its members."""
-        library = self._library
-        own = {self._kinds[kind] for kind in self._of[library.members(family)].tolist()}
+        library, table = self._library, self._table
+        own = set(library.formula[library.members(family)].tolist())
         metals = frozenset[str]().union(*(metals_of(formula) for formula in own))
-        linkers = {tuple(sorted(linker.items())): linker for linker in map(_linker, own)}.values()
-        near = [found for found in self._of_metals if found and found <= metals]
-        like = np.zeros(len(self._kinds), dtype=bool)
+        linkers = {tuple(sorted(_linker(formula).items())) for formula in own}
+        foreign = table.number(self._is_metal & ~_among(table.symbol, metals))
+        rows = np.flatnonzero((self._metal_atoms > 0) & (foreign == 0) & (library.family != family))
+        atoms = {symbol: self._a_metal_atom(symbol)[rows] for symbol in {symbol for linker in linkers for symbol, _ in linker}}
+        like = np.zeros(rows.size, dtype=bool)
         for linker in linkers:
-            elements = frozenset(linker)
-            kinds = chain(*(self._by_elements(found).get(elements, []) for found in near))
-            like[[kind for kind in kinds if _same(_linker(self._kinds[kind]), linker)]] = True
-        return np.flatnonzero(like[self._of] & (library.family != family))
+            same = self._linker_elements[rows] == len(linker)
+            for symbol, amount in linker:
+                same &= np.abs(atoms[symbol] - amount) < _ALIKE * amount
+            like |= same
+        return rows[like]
 
-    def _by_elements(self, metals: frozenset[str]) -> dict[frozenset[str], list[int]]:
-        """Of the formulas with exactly these metals, those with each set of elements in the linker; sorted when first asked for."""
-        if metals not in self._of_elements:
-            sorted_out = self._of_elements.setdefault(metals, {})
-            for kind in self._of_metals[metals]:
-                sorted_out.setdefault(frozenset(_linker(self._kinds[kind])), []).append(kind)
-        return self._of_elements[metals]
+    def _a_metal_atom(self, symbol: str) -> NDArray[np.float64]:
+        """Atoms of an element a metal atom (n,), 0 where there is no metal."""
+        if symbol not in self._known:
+            atoms = self._table.total(_among(self._table.symbol, (symbol,)))
+            self._known[symbol] = atoms / np.where(self._metal_atoms > 0, self._metal_atoms, np.inf)
+        return self._known[symbol]
+
+
+def _among(symbols: NDArray[np.uint16], wanted: Iterable[str]) -> NDArray[np.bool_]:
+    """(t,) which of the elements of a `FormulaTable` are these."""
+    flags = np.zeros(1 << 16, dtype=bool)
+    flags[[symbol_code(symbol) for symbol in wanted]] = True
+    return flags[symbols]
 
 
 @lru_cache(maxsize=65536)
 def _linker(formula: str) -> dict[str, float]:
     """Atoms a metal atom, without the metals and what caps or charges them: hydrogen, oxygen, halogens."""
     return {symbol: amount for symbol, amount in composition(formula).items() if symbol not in _CAPS and symbol in _NON_METALS}
-
-
-def _same(one: dict[str, float], other: dict[str, float]) -> bool:
-    return one.keys() == other.keys() and all(abs(one[symbol] - other[symbol]) < _ALIKE * other[symbol] for symbol in one)
 
 
 def compound(identifier: str) -> str:
