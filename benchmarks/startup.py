@@ -1,10 +1,11 @@
-"""How long whole processes take, and how much memory, beside a Python that does nothing.
+"""How long whole processes take, and how much memory, beside a Python that imports no more than they cannot do without.
 
-    python benchmarks/startup.py [--count 15]
+    python benchmarks/startup.py [--count 15] [--model NAME|DIR]
 
-The processes take turns, so that a busy machine slows all of them alike; the ratio to the bare interpreter is what can be compared between machines.
-Processor time is hardly changed by what else runs, wall time is (Unix only, since the system's account of finished processes is needed).
-The limits are those the project sets itself on 2 cores: 0.5 s for --help, 1.5 s for identify of one file.
+The processes take turns, so that a busy machine slows all of them alike; ratios within one run are what can be compared between machines.
+Processor time (user and system) is hardly changed by what else runs, wall time is (Unix only, since the system's account of finished processes is
+needed). The limits are those the project sets itself: naming a scan in at most 3 times `import numpy, onnxruntime`, --help in at most 2 times
+`import typer`; and 1.5 s and 0.5 s on 2 cores.
 """
 
 from __future__ import annotations
@@ -15,23 +16,31 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "docs/samples/hkust-1.xy"
+BARE, TYPER, NUMERIC = (f"python -c '{code}'" for code in ("pass", "import typer", "import numpy, onnxruntime"))
+HELP, IDENTIFY = "xrdmatch --help", f"xrdmatch identify {SAMPLE}"
 CALLS = {
-    "python -c pass": ["-c", "pass"],
+    BARE: ["-c", "pass"],
+    TYPER: ["-c", "import typer"],
+    NUMERIC: ["-c", "import numpy, onnxruntime"],
     "xrdmatch --version": ["-m", "xrdmatch", "--version"],
-    "xrdmatch --help": ["-m", "xrdmatch", "--help"],
+    HELP: ["-m", "xrdmatch", "--help"],
     "xrdmatch identify --help": ["-m", "xrdmatch", "identify", "--help"],
-    f"xrdmatch identify {SAMPLE}": ["-m", "xrdmatch", "identify", SAMPLE, "--quiet"],
+    IDENTIFY: ["-m", "xrdmatch", "identify", SAMPLE, "--quiet"],
 }
-LIMITS = {"xrdmatch --help": 0.5, f"xrdmatch identify {SAMPLE}": 1.5}
+LIMITS = {HELP: 0.5, IDENTIFY: 1.5}
+#: What is compared with what, and how many times as long it may take.
+RATIOS = ((IDENTIFY, NUMERIC, 3), (HELP, TYPER, 2))
 
 
 def spent(arguments: list[str]) -> tuple[float, float, float]:
     """Wall and processor time (s) of one process, from its start to its end, and its largest memory (MB)."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled once
     clock = time.perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -44,19 +53,30 @@ def spent(arguments: list[str]) -> tuple[float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=15, help="processes of each kind")
-    count = parser.parse_args().count
-    for arguments in CALLS.values():
+    parser.add_argument("--model", help="model of identify (default: the shipped one)")
+    given = parser.parse_args()
+    calls = {**CALLS, IDENTIFY: [*CALLS[IDENTIFY], *(["--model", given.model] if given.model else [])]}
+    for arguments in calls.values():
         spent(arguments)  # files come into the cache, and modules are compiled
-    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in CALLS}
-    for _ in range(count):
-        for name, arguments in CALLS.items():
+    times: dict[str, list[tuple[float, ...]]] = {name: [] for name in calls}
+    for _ in range(given.count):
+        for name, arguments in calls.items():
             times[name].append(spent(arguments))
-    print(f"{'seconds, median':44}{'wall':>8}{'fastest':>9}{'cpu':>8}{'x bare':>8}{'MB':>6}   limit")
-    bare = statistics.median(cpu for _, cpu, _ in times["python -c pass"])
+    print(f"{'seconds, median':44}{'wall':>8}{'least':>8}{'cpu':>8}{'least':>8}{'MB':>6}   limit")
     for name, values in times.items():
         walls, cpus, memory = zip(*values, strict=True)
-        cpu, limit = statistics.median(cpus), f"{LIMITS[name]:g} s" if name in LIMITS else ""
-        print(f"{name:44}{statistics.median(walls):8.3f}{min(walls):9.3f}{cpu:8.3f}{cpu / bare:8.1f}{max(memory):6.0f}   {limit}".rstrip())
+        limit = f"{LIMITS[name]:g} s" if name in LIMITS else ""
+        four = "".join(f"{of(some):8.3f}" for some in (walls, cpus) for of in (statistics.median, min))
+        print(f"{name:44}{four}{max(memory):6.0f}   {limit}".rstrip())
+    print(f"\n{'times as long, by medians and by the least':44}{'wall':>8}{'least':>8}{'cpu':>8}{'least':>8}{'':6}   limit")
+    for name, other, most in RATIOS:
+        four = "".join(f"{ratio(times, name, other, place, of):8.2f}" for place in (0, 1) for of in (statistics.median, min))
+        print(f"{name}\n    : {other:38}{four}{'':6}   {most}")
+
+
+def ratio(times: Mapping[str, list[tuple[float, ...]]], name: str, other: str, place: int, of: Callable[[list[float]], float]) -> float:
+    """Wall (place 0) or processor time (1) of one kind of process to that of another: of their medians, or of their least."""
+    return of([one[place] for one in times[name]]) / of([one[place] for one in times[other]])
 
 
 if __name__ == "__main__":
