@@ -19,7 +19,7 @@ from typing import Any, get_args
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from xrdmatch.cli.app import app
+from xrdmatch.cli.commands import COMMANDS
 from xrdmatch.report.records import CSV_FIELDS, CSV_MATCH_FIELDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
@@ -193,7 +193,7 @@ def section(name: str, function: Callable[..., Any]) -> str:
 
 def commands() -> dict[str, Callable[..., Any]]:
     """The commands' functions by name, in the order of --help."""
-    return {command.name or command.callback.__name__: command.callback for command in app.registered_commands if command.callback}
+    return {command.name: command.function for command in COMMANDS}
 
 
 def fields(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The commands as one program. Each is one function of its module here."""
+"""The commands as one program."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from xrdmatch.cli.identify import identify
-from xrdmatch.cli.info import info
-from xrdmatch.cli.models import add, evaluate, train
-from xrdmatch.cli.patterns import augment, denoise
-from xrdmatch.cli.pictures import explain, map_scans
-from xrdmatch.cli.simulate import simulate
+from xrdmatch.cli.commands import COMMANDS, LazyCommand
+from xrdmatch.cli.parameters import adapted
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.version import __version__
 
 __all__ = ["app", "main"]
-
-START, MORE = "Start here", "More"
 
 WELCOME = """\
 xrdmatch names the metal-organic framework in a powder X-ray diffraction scan.
@@ -37,6 +31,11 @@ xrdmatch --help lists all commands, xrdmatch COMMAND --help their options."""
 class _Commands(TyperGroup):
     """Turns what a user or a user's file can cause into one line and an exit code; the only place that does."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for command in COMMANDS:
+            self.add_command(LazyCommand(command))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """A scan where a command is expected is what people try first."""
         if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):
@@ -44,13 +43,12 @@ class _Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def get_params(self, ctx: Any) -> Any:
-        return _labelled(super().get_params(ctx))
+        return adapted(super().get_params(ctx))
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            _labelled(command.get_params(ctx))
-        return command
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from xrdmatch.cli.overview import print_overview
+
+        print_overview(self.get_usage(ctx), self.help or "", self.get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -78,21 +76,6 @@ _SURROUNDINGS = frozenset(
     getattr(errno, name, None) for name in ("EPIPE", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EIO", "ENAMETOOLONG")
 )
 
-#: What --help calls a value, where typer would show a type of Python; a switch has none.
-_LABELS = {"bool": "", "int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "path": "PATH", "str": "TEXT"}
-
-
-def _labelled(params: Any) -> Any:
-    for param in params:
-        if param.param_type_name == "argument":
-            param.display_type_rich = lambda ctx: None  # its name says it: PATH, SOURCE
-            continue
-        label = _LABELS.get(param.bare_type()) if param.metavar is None and hasattr(param, "bare_type") else None
-        if label is not None:
-            param.metavar = label
-    return params
-
-
 app = typer.Typer(
     cls=_Commands,
     name="xrdmatch",
@@ -115,18 +98,10 @@ def _start(
 ) -> None:
     """Name the metal-organic framework in a raw powder X-ray diffraction scan.
 
-    [bold]xrdmatch identify scan.raw[/bold] is all it takes; every command explains itself with --help.
+    xrdmatch identify scan.raw is all it takes; every command explains itself with --help.
     """
     if context.invoked_subcommand is None:
         typer.echo(WELCOME)
-
-
-app.command(rich_help_panel=START)(identify)
-app.command(rich_help_panel=START)(simulate)
-app.command(rich_help_panel=START)(train)
-for _command in (denoise, augment, evaluate, explain, add, info):
-    app.command(rich_help_panel=MORE)(_command)
-app.command("map", rich_help_panel=MORE)(map_scans)
 
 
 def main() -> None:
