@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xrdmatch.diffraction.quantiles import median
 from xrdmatch.diffraction.radiation import CU_K_ALPHA, convert_two_theta
 
 
@@ -80,7 +81,7 @@ class Pattern:
     @cached_property
     def step(self) -> float:
         """Median step in degrees."""
-        return float(np.median(np.diff(self.two_theta)))
+        return float(median(np.diff(self.two_theta)))
 
 
 #: Points of a grid: a step of 0.0002 degrees over the whole circle.
@@ -129,7 +130,7 @@ class Grid:
             return np.zeros(self.size), np.zeros(self.size, dtype=bool)
         points = self.two_theta
         values = np.interp(points, angles, counts)
-        if np.median(np.diff(angles)) < 0.75 * self.step:
+        if median(np.diff(angles)) < 0.75 * self.step:
             bins = np.rint((angles - self.start) / self.step).astype(int)
             inside = (bins >= 0) & (bins < self.size)
             total = np.bincount(bins[inside], counts[inside], self.size)

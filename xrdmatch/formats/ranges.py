@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.diffraction.quantiles import median
 from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.scan import MAX_POINTS, Scan, other_axis
 
@@ -103,7 +104,7 @@ def _check_sweeps(two_theta: NDArray[np.float64]) -> None:
 def _why_not_joined(parts: list[tuple[Scan, NDArray[np.float64]]]) -> str:
     """Why ranges, sorted by first angle, do not make one scan; "" where they do."""
     for (left, before), (right, after) in pairwise(parts):
-        step, next_step = float(np.median(np.diff(before))), float(np.median(np.diff(after)))
+        step, next_step = float(median(np.diff(before))), float(median(np.diff(after)))
         gap = float(after[0] - before[-1])
         if gap <= SAME_ANGLE:
             return "they overlap"

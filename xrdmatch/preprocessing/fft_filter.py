@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
+from xrdmatch.diffraction.quantiles import median, percentile
 from xrdmatch.notes import Note, note
 
 FloatArray = NDArray[np.float64]
@@ -102,7 +103,7 @@ def _by_paper(untouched: Filtered) -> Filtered:
     criterion = paper_criterion(values) if np.ptp(values) > 0 else float("nan")
     if not criterion > PAPER_LIMIT:
         return replace(untouched, criterion=criterion, reason=note("paper_filter_not_needed", criterion=criterion, limit=PAPER_LIMIT))
-    top = values.max() - np.median(values)
+    top = values.max() - median(values)
     smooth = paper_filter(values) * top
     result = Pattern(PAPER_GRID.two_theta[mask], smooth[mask], PAPER_GRID.wavelength, scan.name, scan.meta)
     reason = note("paper_filter_applied", criterion=criterion, limit=PAPER_LIMIT, bins=PAPER_KEEP)
@@ -157,7 +158,7 @@ def _running_mean(values: FloatArray, points: int) -> FloatArray:
 def _above_background(values: FloatArray, sigma: float, points: int) -> FloatArray:
     """`values` (n,) less their opening, which in noise lies some `sigma` below the background's mean; that much is put back."""
     lines = values - opening(values, points)
-    return lines - min(float(np.median(lines)), OPENING_BIAS * sigma)
+    return lines - min(float(median(lines)), OPENING_BIAS * sigma)
 
 
 def line_height(intensity: ArrayLike, sigma: float, points: int) -> float:
@@ -188,7 +189,7 @@ def line_width(intensity: ArrayLike, sigma: float, step: float) -> float:
         smooth = _running_mean(counts, window)
         lines = _above_background(smooth, sigma / np.sqrt(window), points)
         # Counting noise grows with the root of the count: a line that doubles the background has 1.4 times its noise.
-        level = float(np.median(smooth))
+        level = float(median(smooth))
         growth = np.maximum(1.0, smooth / level) if level > 0 else 1.0
         clear = lines / (sigma * np.sqrt(growth / window))
         top = float(clear.max())
@@ -197,7 +198,7 @@ def line_width(intensity: ArrayLike, sigma: float, step: float) -> float:
             if widths.size:
                 # A running mean of w points has the variance (w^2 - 1) / 12; a Gaussian of the same variance has 8 ln 2 times that as FWHM squared.
                 own = 8.0 * np.log(2.0) * (window**2 - 1) / 12.0
-                found = float(np.percentile(widths, NARROW))
+                found = percentile(widths, NARROW)
                 best, width = top, float(np.sqrt(max(found**2 - own, 0.25 * found**2)))
         if best > CLEAR_SIGMA:
             break
@@ -255,7 +256,7 @@ def paper_criterion(intensity: ArrayLike) -> float:
     Above `PAPER_LIMIT` the paper calls the scan noisy. Raises ValueError for a pattern longer than the buffer or without any change.
     """
     buffer = _paper_buffer(intensity)
-    buffer -= np.median(buffer)
+    buffer -= median(buffer)
     spread = np.abs(buffer).std()
     if not spread > 0:
         raise ValueError("the pattern is constant, so its noise cannot be judged")
@@ -270,7 +271,7 @@ def paper_filter(intensity: ArrayLike, keep: int = PAPER_KEEP) -> FloatArray:
     """
     buffer = _paper_buffer(intensity)
     size = np.size(intensity)
-    buffer = np.maximum(buffer - np.median(buffer), 0.0)
+    buffer = np.maximum(buffer - median(buffer), 0.0)
     top = buffer.max()
     if top > 0:
         spectrum = np.fft.rfft(buffer / top)

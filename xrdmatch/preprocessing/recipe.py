@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
+from xrdmatch.diffraction.quantiles import median, percentile
 from xrdmatch.errors import ModelError
 from xrdmatch.preprocessing import fft_filter
 
@@ -128,22 +129,19 @@ def noise_sigma(values: Floats, mask: NDArray[np.bool_] | None = None) -> Floats
     second = np.abs(values[:, 2:] - 2.0 * values[:, 1:-1] + values[:, :-2])
     if mask is not None and not mask.all():
         inner = mask[:, 2:] & mask[:, :-2]
-        second = np.where(inner, second, np.nan)
-        empty = ~inner.any(axis=1)
-        second[empty] = 0.0
-        middle = np.nanmedian(second, axis=1)
+        middle = np.array([median(row[kept]) if kept.any() else 0.0 for row, kept in zip(second, inner, strict=True)], dtype=second.dtype)
     else:
-        middle = np.median(second, axis=1)
+        middle = median(second)
     return np.asarray(middle * _SECOND_DIFFERENCE, dtype=np.float32)
 
 
-def smeared_noise(pattern: Pattern, width: float, percentile: float = 25.0) -> float:
-    """Noise in counts of a scan's running mean over `width` degrees, from its bends over twice that distance; `percentile` of 24 stretches.
+def smeared_noise(pattern: Pattern, width: float, percent: float = 25.0) -> float:
+    """Noise in counts of a scan's running mean over `width` degrees, from its bends over twice that distance; percentile `percent` of 24 stretches.
 
     Unlike differences of neighbours it sees noise that is correlated from point to point; the quietest quarter of the scan leaves out the lines.
     """
     middles = _bends(pattern, width)
-    return float(np.percentile(middles, percentile) / (0.674490 * np.sqrt(1.5))) if middles.size else 0.0
+    return float(percentile(middles, percent) / (0.674490 * np.sqrt(1.5))) if middles.size else 0.0
 
 
 @lru_cache(maxsize=1)  # a scan is asked for two percentiles in a row
@@ -157,7 +155,7 @@ def _bends(pattern: Pattern, width: float) -> Floats:
     bends = np.abs(smooth[lag:-lag] - 0.5 * (smooth[2 * lag :] + smooth[: -2 * lag]))
     size, longer = divmod(bends.size, BLOCKS)  # blocks of two lengths, as np.array_split makes them
     edge = longer * (size + 1)
-    return np.concatenate([np.median(part, axis=1) for part in (bends[:edge].reshape(longer, size + 1), bends[edge:].reshape(-1, size))])
+    return np.concatenate([median(part) for part in (bends[:edge].reshape(longer, size + 1), bends[edge:].reshape(-1, size))])
 
 
 def running_mean(values: Floats, points: int) -> Floats:

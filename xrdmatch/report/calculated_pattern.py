@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.peak_shapes import draw
+from xrdmatch.diffraction.quantiles import median
 from xrdmatch.preprocessing.fft_filter import noise_sigma, opening
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
@@ -83,7 +84,7 @@ def background(scan: Pattern) -> Floats:
     smooth = _mean(scan.intensity, points)
     base = lower_edge(smooth, scan.step)
     above = smooth - base
-    return np.asarray(base + min(max(float(np.median(above)), 0.0), BIAS * noise_sigma(scan.intensity) / np.sqrt(points)))
+    return np.asarray(base + min(max(float(median(above)), 0.0), BIAS * noise_sigma(scan.intensity) / np.sqrt(points)))
 
 
 def lower_edge(values: Floats, step: float) -> Floats:
@@ -138,7 +139,7 @@ def fit_scales(profiles: Sequence[Floats], signal: Floats) -> list[float]:
 
 def lone_scale(lines: Indexed, view: Overlay) -> float:
     """The scale of a candidate that is not among the overlay's phases, alone on its background."""
-    step = float(np.median(np.diff(view.two_theta)))
+    step = float(median(np.diff(view.two_theta)))
     values = profile(lines, Pattern(view.two_theta, view.measured))
     return fit_scales([values - lower_edge(values, step)], view.measured - view.background)[0]
 
