@@ -387,7 +387,7 @@ def test_a_closed_pipe_is_quiet(tiny_model, scans):
         (["--version"], {"numpy", "onnxruntime", "h5py", "rich", "pydantic", "xrdmatch.cli.identify"}),
         (["identify", "--help"], {"numpy", "onnxruntime", "h5py", "pydantic", "xrdmatch.cli.simulate"}),
         (["identify", "SCAN", "--model", "MODEL", "-q"], {"scipy", "h5py", "pymatgen", "torch", "matplotlib", "gemmi", "pydantic"}),
-        (["identify", "SCAN", "--model", "MODEL", "-f", "json", "-q"], {"h5py", "pydantic", "xrdmatch.cli.simulate"}),
+        (["identify", "SCAN", "--model", "MODEL", "-f", "json", "-q"], {"h5py", "pydantic", "numpy.ma", "xrdmatch.cli.simulate"}),
     ],
 )
 def test_start_up_imports_only_what_it_needs(args, banned, tiny_model, scans):

@@ -131,6 +131,6 @@ def lattice_directions(cell: NDArray[np.float64]) -> NDArray[np.float64]:
 @lru_cache(maxsize=1024)  # a scan's candidates are asked for at every step of their adjustment
 def _directions(*cell: float) -> NDArray[np.float64]:
     group, free = tied_axes(np.array(cell))
-    lengths = [np.concatenate([group == axis, np.zeros(3)]) for axis in np.unique(group)]
+    lengths = [np.concatenate([group == axis, np.zeros(3)]) for axis in sorted(set(group.tolist()))]
     angles = [np.concatenate([np.zeros(3), np.eye(3)[axis]]) for axis in np.flatnonzero(free)]
     return read_only(lengths + angles)

@@ -124,7 +124,7 @@ def undecided(library: Library, rows: NDArray[np.int64]) -> Note | None:
     """
     groups = _by_metals(library, rows.tolist())
     kinds = {metals: _kinds(library, rows) for metals, rows in groups.items()}
-    same = np.unique(library.family[rows]).size == 1
+    same = len(set(library.family[rows].tolist())) == 1
     several = any(len(names) > 1 and any(library.name[row] for row in groups[metals]) for metals, names in kinds.items())
     if len(groups) > 1:
         return note("undecided_metal_and_linker" if several else "undecided_metal", options=tuple(_labels(kinds, several)), same_pattern=same)

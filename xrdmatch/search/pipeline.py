@@ -42,14 +42,20 @@ def compare_and_refine(recalled: Candidates, library: Library, scan: ComparisonS
     if len(candidates) == 0:
         return candidates
     close = min(options.max_refined, int((score >= score.max() - options.max_score_gap).sum()))
-    related = np.isin(candidates.rows[close:], options.related) if options.related is not None else np.zeros(len(candidates) - close, dtype=bool)
+    related = _among(candidates.rows[close:], options.related) if options.related is not None else np.zeros(len(candidates) - close, dtype=bool)
     chosen = np.concatenate([np.arange(close), close + np.flatnonzero(related)[: options.n_related_refined]])
-    further = np.setdiff1d(np.arange(min(len(candidates), options.min_families)), chosen)
+    first = np.arange(min(len(candidates), options.min_families))
+    further = first[~_among(first, chosen)]
     ranked = refine_cells(library, candidates.take(chosen), scan).joined(candidates.take(further))
     signals = candidate_signals(library, ranked, scan)
     sizes = np.array([library.members(family).size for family in library.family[ranked.rows].tolist()], dtype=float)
     ranked = replace(ranked, position_similarity=position_similarity(signals, scan), family_size=sizes)
     return line_evidence(library, ranked, scan, signals)
+
+
+def _among(values: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which `values` (k,) are among `some`. By table, for NumPy's other way imports its masked arrays, which takes long."""
+    return np.isin(values, some, kind="table")
 
 
 def best_of_families(candidates: Candidates, library: Library, scan: ComparisonSignal) -> tuple[Candidates, Floats]:

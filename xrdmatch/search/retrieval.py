@@ -149,7 +149,7 @@ def promising(
 
 def _joined(rows: NDArray[np.int64], more: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each of the rows once."""
-    return np.concatenate([rows, more[~np.isin(more, rows)]])
+    return np.concatenate([rows, more[~np.isin(more, rows, kind="table")]])
 
 
 def largest(values: NDArray[np.float32], number: int) -> NDArray[np.int64]:

@@ -56,7 +56,7 @@ def find_second_phase(
     candidates = rank(remainder, model, replace(options, allowed=others, related=related[others[related]]))
     if len(candidates) == 0:
         return None
-    return SecondPhase(remainder, unexplained, replace(candidates, same_metal_and_linker=np.isin(candidates.rows, related)))
+    return SecondPhase(remainder, unexplained, replace(candidates, same_metal_and_linker=np.isin(candidates.rows, related, kind="table")))
 
 
 def subtract_phase(scan: PreparedScan, second: Candidates, remainder: PreparedScan, library: Library) -> PreparedScan:
