@@ -9,7 +9,10 @@ def main() -> None:
     if "OMP_NUM_THREADS" not in os.environ:  # NumPy's sums are rounded by the number of threads; processes are the parallel part
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        from xrdmatch.cli.app import main as command_line
+        from xrdmatch.system.startup import no_garbage
+
+        with no_garbage():
+            from xrdmatch.cli.app import main as command_line
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -15,6 +15,7 @@ import typer
 
 from xrdmatch.cli import inputs, options, outputs, pool
 from xrdmatch.cli import watch as watching
+from xrdmatch.system.startup import no_garbage
 
 if TYPE_CHECKING:
     from xrdmatch.search.result import Identification
@@ -76,11 +77,12 @@ def identify(
     Formats are recognised by content (Bruker, PANalytical, Rigaku, STOE, text and more). A folder gives the files with a known ending.
     Exit code 1 where a file could not be read; the others are still identified.
     """
-    from xrdmatch.model.folder import Model
-    from xrdmatch.model.session import CPU
-    from xrdmatch.report import records
-    from xrdmatch.search.options import SearchOptions
-    from xrdmatch.system.parallel import Workers, usable_cores
+    with no_garbage():
+        from xrdmatch.model.folder import Model
+        from xrdmatch.model.session import CPU
+        from xrdmatch.report import records
+        from xrdmatch.search.options import SearchOptions
+        from xrdmatch.system.parallel import Workers, usable_cores
 
     paths = paths or []
     if not paths and watch is None:
@@ -110,7 +112,8 @@ def identify(
         many = scheduler is not None or (workers.jobs > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths)
         session = None  # of this process, where workers do not open their own
         if not many:
-            loaded.ready()
+            with no_garbage():
+                loaded.ready()
         if not many or not loaded.only_cpu:
             messages.fallback(loaded)
             session = None if loaded.session.provider == CPU or scheduler is not None else loaded.session

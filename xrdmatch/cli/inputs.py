@@ -8,7 +8,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,6 +16,8 @@ from xrdmatch.errors import ReadError, XrdMatchError
 from xrdmatch.system import atomic_files
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from xrdmatch.diffraction.pattern import Pattern
 
 STDIN = "-"
@@ -151,11 +153,17 @@ def load(path: str, range_index: int | None = None, reason: str = "") -> Pattern
 
 def patterns(files: Iterable[tuple[str, str]], jobs: int, range_index: int | None = None) -> Iterator[tuple[str, Pattern | XrdMatchError]]:
     """Each file's pattern, or why there is none, in order. Some are read ahead by `jobs` threads, so that memory stays flat."""
+    left = iter(files)
+    first = list(islice(left, 2))
+    if len(first) < 2:  # nothing to read ahead
+        yield from ((path, load(path, range_index, reason)) for path, reason in first)
+        return
+    from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(jobs)
     ahead: deque[tuple[str, Future[Pattern | XrdMatchError]]] = deque()
     try:
-        for path, reason in files:
+        for path, reason in chain(first, left):
             ahead.append((path, pool.submit(load, path, range_index, reason)))
             if len(ahead) > 2 * jobs:
                 yield _first(ahead)

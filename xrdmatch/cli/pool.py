@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xrdmatch.cli import inputs
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.system.parallel import Workers, ordered
+from xrdmatch.system.startup import no_garbage
 
 if TYPE_CHECKING:
     from xrdmatch.cli.serving import Ticket
@@ -57,7 +58,8 @@ def answer(identifier: Identifier, path: str, pattern: Pattern | XrdMatchError, 
 
 def here(scans: Iterable[tuple[str, Pattern | XrdMatchError]], model: Model, job: Job) -> Iterator[Identification]:
     """The answers for (path, pattern) by this process, in their order."""
-    from xrdmatch.search.identify import Identifier
+    with no_garbage():
+        from xrdmatch.search.identify import Identifier
 
     identifier = Identifier(model)
     identifier.allowed(job.options)  # what is wrong with them shows before the first scan
@@ -82,17 +84,18 @@ def answers(files: Sequence[tuple[str, str]], workers: Workers, job: Job, sessio
 
 
 def _prepare(job: Job) -> tuple[Identifier, Job]:
-    from xrdmatch.model.folder import Model
-    from xrdmatch.search.identify import Identifier
+    with no_garbage():
+        from xrdmatch.model.folder import Model
+        from xrdmatch.search.identify import Identifier
 
-    model = Model.load(job.model, job.device, threads=1)
-    if job.ticket is not None:
-        from xrdmatch.cli.serving import Remote
+        model = Model.load(job.model, job.device, threads=1)
+        if job.ticket is not None:
+            from xrdmatch.cli.serving import Remote
 
-        model = model.with_network(Remote(job.ticket))
-    identifier = Identifier(model)
-    identifier.allowed(job.options)
-    return identifier, job
+            model = model.with_network(Remote(job.ticket))
+        identifier = Identifier(model)
+        identifier.allowed(job.options)
+        return identifier, job
 
 
 def _answer(state: tuple[Identifier, Job], file: tuple[str, str]) -> Identification:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from xrdmatch.errors import LibraryError
@@ -33,6 +32,8 @@ def stem(identifier: str) -> str:
 
 @cache
 def _table() -> dict[str, tuple[str, str]]:
+    from importlib import resources
+
     text = (resources.files("xrdmatch.library") / "names.csv").read_text(encoding="utf-8")
     return {row["key"]: (row["name"], row["doi"]) for row in csv.DictReader(text.splitlines())}
 

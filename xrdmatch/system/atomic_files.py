@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +30,7 @@ def whole(target: str | os.PathLike[str]) -> Iterator[Path]:
         yield place
         return
     sweep(place)
-    part = place.with_name(f"{_prefix(place)}{os.getpid()}.{secrets.token_hex(3)}.part")
+    part = place.with_name(f"{_prefix(place)}{os.getpid()}.{os.urandom(3).hex()}.part")
     try:
         yield part
         _to_disk(part)

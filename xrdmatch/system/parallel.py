@@ -8,22 +8,21 @@ result is handed out once.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
-import secrets
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.version import __version__
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: A scheduler's address, or the word for a cluster on this machine.
 ADDRESS, LOCAL = re.compile(r"(tcp|tls)://[^/\s]+:\d+"), "local"
@@ -63,7 +62,7 @@ class _Task:
     function: Callable[[Any, Any], Any]
     prepare: Callable[[Any], Any] | None
     job: Any
-    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    key: str = field(default_factory=lambda: os.urandom(8).hex())
 
     def state(self) -> Any:
         return self.job if self.prepare is None else self.prepare(self.job)
@@ -106,6 +105,7 @@ class _Processes:
 
     def __enter__(self) -> _Processes:
         import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
 
         self.before = {name: os.environ.get(name) for name in _THREADS}
         os.environ |= dict.fromkeys(_THREADS, "1")  # inherited by the workers
@@ -132,6 +132,8 @@ class _Processes:
 
 @contextlib.contextmanager
 def _killed() -> Iterator[None]:
+    from concurrent.futures.process import BrokenProcessPool
+
     try:
         yield
     except BrokenProcessPool as error:
@@ -191,6 +193,8 @@ class _Dask:
         self.task, self.workers, self.number = task, workers, 0
 
     def __enter__(self) -> _Dask:
+        from concurrent.futures import ThreadPoolExecutor
+
         try:
             from distributed import Client, LocalCluster
         except ModuleNotFoundError as error:
@@ -235,6 +239,8 @@ class _Dask:
         return self.fetching.submit(future.result)  # a few at once, since each is several messages
 
     def result(self, future: Future[list[Any]]) -> list[Any]:
+        from concurrent.futures import CancelledError
+
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
 
@@ -256,6 +262,8 @@ class _Dask:
 @contextlib.contextmanager
 def _quiet(*names: str) -> Iterator[None]:
     """Keeps these loggers from telling at length what becomes one error here."""
+    import logging
+
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
