@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -117,11 +116,9 @@ class Model:
 
     def ready(self) -> None:
         """Load everything now, so that what is wrong with the folder or the device shows before the first scan. Raises ModelError or LibraryError."""
-        with ThreadPoolExecutor(1) as beside:  # the library is unpacked without Python's lock: the network is opened meanwhile
-            opened = beside.submit(lambda: self.session)
-            if len(self.library) == 0:
-                raise ModelError(f"{self.path}: the model's library is empty")
-            opened.result()
+        if len(self.library) == 0:
+            raise ModelError(f"{self.path}: the model's library is empty")
+        _ = self.session
         _ = self.label_rows if self.kind == "classifier" else self.vectors
 
     @property
