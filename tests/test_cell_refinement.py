@@ -16,10 +16,12 @@ from xrdmatch.search.cell_refinement import (
     STRAIN_COST,
     USUAL_STRAIN,
     RefinementOptions,
+    refine_and_draw,
     refine_cells,
     strain_modes,
     strain_penalty,
 )
+from xrdmatch.search.comparison import candidate_signals
 from xrdmatch.search.line_evidence import refined_lines
 
 SEEDS = range(4)
@@ -111,6 +113,12 @@ class TestAdjust:
             worth = after.similarity - STRAIN_COST * strain_penalty(after.strain, strain_modes(library, after.rows))
             assert (np.diff(worth) <= 1e-12).all()
             np.testing.assert_array_equal(before.strain, 0.0)  # the input is left alone
+
+    def test_the_signals_are_those_of_the_refined_states(self, library):
+        for row in ROWS:
+            scan = signal_of(made.scan(library, row, strain=(0.004, -0.004, 0.002)))
+            found, signals = refine_and_draw(library, compared(library, ROWS, scan), scan)
+            np.testing.assert_allclose(signals**2, candidate_signals(library, found, scan) ** 2, atol=1e-4)
 
     def test_those_far_behind_are_left_as_the_blurred_rounds_had_them(self, library):
         """The best is the same as with sharp rounds for all, and nobody is lost."""

@@ -56,6 +56,11 @@ class ComparisonSignal:
         padded = np.concatenate([np.zeros(reach, np.float32), self.signal, np.zeros(reach, np.float32)])
         return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, self.signal.size))
 
+    def shifted_to(self, shift: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(k, m): the signal as candidates see it that lie `shift` (k,) degrees off."""
+        points = np.rint(shift / self.grid.step).astype(int)
+        return np.asarray(self.shifted_signals[points + len(self.shifted_signals) // 2])
+
     @cached_property
     def coarse(self) -> ComparisonSignal:
         """The same on a grid of twice the step, for a first look."""

@@ -7,9 +7,8 @@ growing: small strains are the rule (temperature, guests), large ones the breath
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from xrdmatch.diffraction.lattice import lattice_directions
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
 from xrdmatch.search.candidates import FIT_FIELDS, START_B, Candidates, Floats
-from xrdmatch.search.comparison import blurred, candidate_signals, compare, shifted, similarity
+from xrdmatch.search.comparison import blurred, candidate_signals, compare
 
 #: Widths in degrees by which the first rounds are blurred; then sharp rounds, which also refine line width and B.
 BLURS, SHARP_ROUNDS = (0.4, 0.15), 2
@@ -36,6 +35,9 @@ POLISHING_ROUNDS = 3
 #: Size of the step that slopes are taken with, in usual changes; and the longest step of a round.
 _SLOPE, _LONGEST_STEP = 0.15, 3.0
 
+#: Rows of a candidate among those whose scalar products a step needs: the scan's signal, its own, the slope of a zero shift, then its own slopes.
+_SCAN, _OWN, _SHIFT, _SLOPES = 0, 1, 2, 3
+
 _USUAL = np.array([USUAL_STRAIN] * 3 + [USUAL_ANGLE] * 3)
 _LIMITS = np.array([MAX_STRAIN] * 3 + [MAX_ANGLE] * 3)
 
@@ -47,12 +49,20 @@ def strain_modes(library: Library, rows: NDArray[np.int64]) -> list[Floats]:
 
 def strain_penalty(strain: Floats, modes: Sequence[Floats]) -> Floats:
     """How far each cell (k, 6) is strained: sum of ln(1 + x^2) over its lattice's own changes, x in usual strains; 0 at rest."""
-    return np.array([np.log1p(_amounts(one, mode) ** 2).sum() for one, mode in zip(strain, modes, strict=True)])
+    return np.asarray(np.log1p(_amounts(strain, _padded(modes)) ** 2).sum(axis=1))
 
 
-def _amounts(strain: NDArray[np.float64], mode: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Size (p,) of the changes `mode` (p, 6) that make up `strain` (6,), in usual changes."""
-    return np.asarray((strain / _USUAL) @ mode.T / np.maximum(mode.sum(axis=1), 1.0))
+def _padded(modes: Sequence[Floats]) -> Floats:
+    """The changes that each lattice allows (k, 6, 6), filled up with zeros, so that all candidates are worked on at once."""
+    changes = np.zeros((len(modes), 6, 6))
+    for own, mode in zip(changes, modes, strict=True):
+        own[: len(mode)] = mode
+    return changes
+
+
+def _amounts(strain: Floats, changes: Floats) -> Floats:
+    """Size (k, 6) of the `changes` (k, 6, 6) that make up each strain (k, 6), in usual changes."""
+    return np.asarray((changes @ (strain / _USUAL)[:, :, None])[:, :, 0] / np.maximum(changes.sum(axis=2), 1.0))
 
 
 @dataclass(frozen=True)
@@ -75,27 +85,34 @@ def _worth(candidates: Candidates, modes: Sequence[Floats], cost: float) -> Floa
 
 def refine_cells(library: Library, candidates: Candidates, scan: ComparisonSignal, options: RefinementOptions = _DEFAULTS) -> Candidates:
     """Candidates with cell, width and B brought closest to the scan, within the symmetry of their lattices; best first."""
+    return refine_and_draw(library, candidates, scan, options)[0]
+
+
+def refine_and_draw(
+    library: Library, candidates: Candidates, scan: ComparisonSignal, options: RefinementOptions = _DEFAULTS
+) -> tuple[Candidates, NDArray[np.float32]]:
+    """The same, and the refined candidates' signals (k, m), which have been drawn for it anyway."""
     if len(candidates) == 0:
-        return candidates
+        return candidates, np.empty((0, scan.grid.size), np.float32)
     modes, cost = strain_modes(library, candidates.rows), options.strain_cost
-    now = candidates
+    moved = candidates
     for blur in BLURS:
-        now = _step(library, now, _Target(blurred(scan, blur), blur, cost), modes)
-    both, drawn = _scored(library, candidates.joined(now), scan)
-    best, now = both.take(np.arange(len(modes))), both.take(np.arange(len(modes), 2 * len(modes)))
-    drawn = drawn[len(modes) :]
-    best = _better(best, now, modes, cost)
-    worth = _worth(best, modes, cost)
+        moved = _step(library, moved, _Target(blurred(scan, blur), blur, cost), modes)
+    both = _drawn(library, candidates.joined(moved), scan)
+    now = both.take(np.arange(len(modes), 2 * len(modes)))
+    best = _better(both.take(np.arange(len(modes))), now, modes, cost)
+    worth = _worth(best.candidates, modes, cost)
     order = np.argsort(-worth, kind="stable")
     kept = int((worth >= worth.max() - options.max_blurred_gap).sum())
     ahead, behind = order[:kept], best.take(order[kept:])
-    best, now, drawn, near = best.take(ahead), now.take(ahead), drawn[ahead], [modes[i] for i in ahead]
+    best, now, near = best.take(ahead), now.take(ahead), [modes[i] for i in ahead]
     for _ in range(SHARP_ROUNDS):
-        now, drawn = _scored(library, _step(library, now, _Target(scan, cost=cost), near, drawn), scan)
+        now = _drawn(library, _step(library, now.candidates, _Target(scan, cost=cost), near, now.signals), scan)
         best = _better(best, now, near, cost)
     best, modes = best.joined(behind), [modes[i] for i in order]
-    best = replace(best, strain_penalty=strain_penalty(best.strain, modes))
-    return best.take(np.argsort(cost * best.strain_penalty - best.similarity, kind="stable"))
+    penalty = strain_penalty(best.candidates.strain, modes)
+    final = np.argsort(cost * penalty - best.candidates.similarity, kind="stable")
+    return replace(best.candidates, strain_penalty=penalty).take(final), best.signals[final]
 
 
 def polish_cells(library: Library, candidates: Candidates, scan: ComparisonSignal) -> Candidates:
@@ -104,19 +121,33 @@ def polish_cells(library: Library, candidates: Candidates, scan: ComparisonSigna
     now = candidates
     for _ in range(POLISHING_ROUNDS):
         now = _step(library, now, _Target(scan, cost=WIDTH_COST), modes)
-    now, _ = _scored(library, now, scan)
+    now = _drawn(library, now, scan).candidates
     return candidates.where(now.similarity >= candidates.similarity, now, [name for name in FIT_FIELDS if name != "similarity"])
 
 
-def _scored(library: Library, candidates: Candidates, scan: ComparisonSignal) -> tuple[Candidates, NDArray[np.float32]]:
-    """The candidates with their similarity and shift as they stand, and their signals (k, m)."""
-    drawn = candidate_signals(library, candidates, scan)
-    return compare(candidates, drawn, scan), drawn
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Candidates with their similarity and shift as they stand, and the signals (k, m) these were found with."""
+
+    candidates: Candidates
+    signals: NDArray[np.float32]
+
+    def take(self, order: NDArray[np.int64]) -> _Drawn:
+        return _Drawn(self.candidates.take(order), self.signals[order])
+
+    def joined(self, other: _Drawn) -> _Drawn:
+        return _Drawn(self.candidates.joined(other.candidates), np.concatenate([self.signals, other.signals]))
 
 
-def _better(old: Candidates, new: Candidates, modes: Sequence[Floats], cost: float) -> Candidates:
+def _drawn(library: Library, candidates: Candidates, scan: ComparisonSignal) -> _Drawn:
+    signals = candidate_signals(library, candidates, scan)
+    return _Drawn(compare(candidates, signals, scan), signals)
+
+
+def _better(old: _Drawn, new: _Drawn, modes: Sequence[Floats], cost: float) -> _Drawn:
     """Of each candidate the state that is worth more."""
-    return old.where(_worth(new, modes, cost) > _worth(old, modes, cost), new, FIT_FIELDS)
+    better = _worth(new.candidates, modes, cost) > _worth(old.candidates, modes, cost)
+    return _Drawn(old.candidates.where(better, new.candidates, FIT_FIELDS), np.where(better[:, None], new.signals, old.signals))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,79 +160,84 @@ class _Target:
 
 
 def _step(library: Library, candidates: Candidates, target: _Target, modes: Sequence[Floats], base: NDArray[np.float32] | None = None) -> Candidates:
-    """One least-squares step of every candidate. base: their signals in the target, where they have been drawn."""
-    scan, sharp = target.scan, target.blur == 0.0
+    """One least-squares step of every candidate. base: their signals in the target, where they have been drawn and their shift was found by them."""
+    scan, sharp, changes = target.scan, target.blur == 0.0, _padded(modes)
     start = replace(candidates, fwhm=np.hypot(candidates.fwhm, target.blur))
-    owner, nudged = _nudged(start, modes, sharp)
+    states, owner, place = _states(start, modes, sharp, base is None)
+    drawn = candidate_signals(library, states, scan)
     if base is None:  # drawn together with its slopes: one call costs less than two
-        drawn = candidate_signals(library, start.joined(nudged), scan)
-        base, slopes = drawn[: len(modes)], drawn[len(modes) :]
-    else:
-        slopes = candidate_signals(library, nudged, scan)
-    _, shift = similarity(base, scan)
-    points = np.rint(shift / scan.grid.step).astype(int)
-    signals = np.stack([shifted(scan.signal, -point) for point in points])
-    strain, fwhm, b = candidates.strain.copy(), candidates.fwhm.copy(), candidates.debye_waller.copy()
-    for i, (mode, products) in enumerate(zip(modes, _products(base, slopes, owner, signals), strict=True)):
-        soft = [np.log(fwhm[i] / scan.fwhm) / USUAL_WIDENING, (b[i] - START_B) / USUAL_B] if sharp else []
-        size = np.concatenate([_amounts(strain[i], mode), soft])
-        step = _solved(products, size, len(mode), target.cost)
-        strain[i] = np.clip(strain[i] + (step[: len(mode), None] * mode * _USUAL).sum(axis=0), -_LIMITS, _LIMITS)
-        if sharp:
-            fwhm[i] = np.clip(fwhm[i] * np.exp(USUAL_WIDENING * step[len(mode)]), *REFINED_FWHM)
-            b[i] = np.clip(b[i] + USUAL_B * step[len(mode) + 1], *REFINED_B)
-    return replace(candidates, strain=strain, fwhm=fwhm, debye_waller=b)
+        base = drawn[place == _OWN]
+        start = compare(start, base, scan)
+    products = _products(base, drawn, owner, place, scan.shifted_to(start.shift))
+    # In the order of the slopes: width and B, which only sharp rounds change, then the cell.
+    soft = [np.log(candidates.fwhm / scan.fwhm) / USUAL_WIDENING, (candidates.debye_waller - START_B) / USUAL_B] if sharp else []
+    size = np.concatenate([*(one[:, None] for one in soft), _amounts(candidates.strain, changes)], axis=1)
+    step = _solved(products, size, np.array([WIDTH_COST] * len(soft) + [target.cost] * 6))
+    strain = candidates.strain + (step[:, -6:, None] * changes).sum(axis=1) * _USUAL
+    candidates = replace(candidates, strain=np.clip(strain, -_LIMITS, _LIMITS))
+    if not sharp:
+        return candidates
+    fwhm = np.clip(candidates.fwhm * np.exp(USUAL_WIDENING * step[:, 0]), *REFINED_FWHM)
+    return replace(candidates, fwhm=fwhm, debye_waller=np.clip(candidates.debye_waller + USUAL_B * step[:, 1], *REFINED_B))
 
 
-def _nudged(start: Candidates, modes: Sequence[Floats], sharp: bool) -> tuple[NDArray[np.int64], Candidates]:
-    """The states (s) whose drawings, less the base's, are the slopes; and whose each is (s,)."""
-    more = 2 if sharp else 0
-    owner = np.repeat(np.arange(len(modes)), [len(mode) + more for mode in modes])
-    strain, fwhm, b = start.strain[owner].copy(), start.fwhm[owner].copy(), start.debye_waller[owner].copy()
-    at = 0
-    for mode in modes:
-        strain[at : at + len(mode)] += _SLOPE * mode * _USUAL
-        at += len(mode)
-        if sharp:
-            fwhm[at] *= np.exp(USUAL_WIDENING * _SLOPE)
-            b[at + 1] += USUAL_B * _SLOPE
-            at += 2
-    return owner, replace(start.take(owner), strain=strain, fwhm=fwhm, debye_waller=b)
+def _states(start: Candidates, modes: Sequence[Floats], sharp: bool, base: bool) -> tuple[Candidates, NDArray[np.int64], NDArray[np.int64]]:
+    """What is drawn for a step: each candidate itself where `base` says so, nudged in width and in B where the round is `sharp`, and along each mode.
+
+    Returns the states, whose each is (s,), and its row among its candidate's rows (s,).
+    """
+    counts = np.array([base + 2 * sharp + len(mode) for mode in modes])
+    first = np.cumsum(counts) - counts
+    owner = np.repeat(np.arange(len(modes)), counts)
+    place = np.arange(owner.size) - first[owner] + _SLOPES - base
+    strain, fwhm, b = start.strain[owner], start.fwhm[owner], start.debye_waller[owner]
+    strain[place >= _SLOPES + 2 * sharp] += _SLOPE * np.concatenate(modes) * _USUAL
+    if base:
+        place[first] = _OWN
+    if sharp:
+        fwhm[first + base] *= np.exp(USUAL_WIDENING * _SLOPE)
+        b[first + base + 1] += USUAL_B * _SLOPE
+    return replace(start.take(owner), strain=strain, fwhm=fwhm, debye_waller=b), owner, place
 
 
 def _products(
-    base: NDArray[np.float32], drawn: NDArray[np.float32], owner: NDArray[np.int64], signals: NDArray[np.float32]
-) -> Iterator[NDArray[np.float64]]:
-    """Of each candidate (k), all scalar products (p + 3, p + 3) of its slopes, that of a zero shift, its own signal at unit length and the scan's.
+    base: NDArray[np.float32], drawn: NDArray[np.float32], owner: NDArray[np.int64], place: NDArray[np.int64], signals: NDArray[np.float32]
+) -> Floats:
+    """Of each candidate all scalar products (k, q, q) of the scan's signal, its own at unit length, the slope of a zero shift and its slopes.
 
-    base, signals: (k, m). drawn: (s, m), the nudged states of the candidates `owner` (s,), which are spent here.
+    base, signals: (k, m). drawn: (s, m), the states of the candidates `owner` (s,) that belong in the rows `place` (s,). Beyond a candidate's own
+    rows all is zero.
     """
-    length = np.maximum(np.sqrt(np.vecdot(base, base)), np.float32(1e-9))
-    unit = base / length[:, None]
-    drawn -= base[owner]
-    drawn /= (np.float32(_SLOPE) * length)[owner, None]
-    ends = np.cumsum(np.bincount(owner, minlength=len(base)) + 3)
-    table = np.empty((ends[-1], base.shape[1]), dtype=np.float32)
-    table[np.arange(len(owner)) + 3 * owner] = drawn
-    table[ends - 3] = np.gradient(unit, axis=1)
-    table[ends - 2] = unit
-    table[ends - 1] = signals
-    for first, last in pairwise([0, *ends.tolist()]):
-        yield (table[first:last] @ table[first:last].T).astype(float)
+    rows = np.full(len(base), _SLOPES)
+    np.maximum.at(rows, owner, place + 1)
+    first = np.cumsum(rows) - rows
+    table = np.empty((int(rows.sum()), base.shape[1]), dtype=np.float32)
+    table[first[owner] + place] = drawn
+    table[first], table[first + _OWN], table[first + _SHIFT] = signals, base, np.gradient(base, axis=1)
+    products = np.zeros((len(base), int(rows.max()), int(rows.max())))
+    for own, start, size in zip(products, first.tolist(), rows.tolist(), strict=True):
+        part = table[start : start + size]
+        part[_SLOPES:] -= part[_OWN]
+        own[:size, :size] = part @ part.T
+    scale = np.ones(products.shape[:2])
+    scale[:, _OWN:] /= np.maximum(np.sqrt(products[:, _OWN, _OWN]), 1e-9)[:, None]
+    scale[:, _SLOPES:] /= _SLOPE
+    return np.asarray(products * scale[:, :, None] * scale[:, None, :])
 
 
-def _solved(products: NDArray[np.float64], size: Floats, strains: int, cost: float) -> Floats:
-    """Step (p,) in usual changes; the zero shift is solved for as well, and left to the next search. products: of `_products`; size: (p,) of the
-    candidate's changes so far; `strains`: how many of them strain the cell, at this `cost`.
+def _solved(products: Floats, size: Floats, cost: Floats) -> Floats:
+    """Step (k, p) in usual changes; the zero shift is solved for as well, and left to the next search. products: of `_products`; size (k, p): of the
+    candidates' changes so far; cost (p,): of each.
     """
-    own, cosine = products[:-2, -2], float(products[-2, -1])  # a signal's length does not count: what of a slope lies along it is taken out
-    normal = (products[:-2, :-2] - np.outer(own, own)) * max(cosine, 0.1)
-    slope = products[:-2, -1] - cosine * own
-    weight = 2.0 / (1.0 + size**2)
-    weight[:strains] *= cost
-    weight[strains:] *= WIDTH_COST
-    slope[:-1] -= weight * size
-    diagonal = normal.reshape(-1)[:: len(normal) + 1]  # a view
-    diagonal[:-1] += weight
-    diagonal += 1e-9 * max(float(diagonal.sum()), 1e-12)
-    return np.asarray(np.clip(np.linalg.solve(normal, slope)[:-1], -_LONGEST_STEP, _LONGEST_STEP))
+    own, cosine = products[:, _OWN, _SHIFT:], products[:, _SCAN, _OWN, None]  # a signal's length does not count: what of a slope lies along it is out
+    k, n = own.shape
+    slope = np.zeros((k, 1 + size.shape[1]))
+    normal = np.zeros((k, slope.shape[1], slope.shape[1]))
+    slope[:, :n] = products[:, _SCAN, _SHIFT:] - cosine * own
+    normal[:, :n, :n] = (products[:, _SHIFT:, _SHIFT:] - own[:, :, None] * own[:, None, :]) * np.maximum(cosine, 0.1)[:, :, None]
+    weight = cost * (2.0 / (1.0 + size**2))
+    slope[:, 1:] -= weight * size
+    diagonal = np.einsum("kii->ki", normal)  # a view
+    diagonal[:, 1:] += weight
+    diagonal += 1e-9 * np.maximum(diagonal.sum(axis=1, keepdims=True), 1e-12)
+    return np.asarray(np.clip(np.linalg.solve(normal, slope[:, :, None])[:, 1:, 0], -_LONGEST_STEP, _LONGEST_STEP))

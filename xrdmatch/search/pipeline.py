@@ -15,7 +15,7 @@ from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
 from xrdmatch.search.candidates import Candidates, Floats
-from xrdmatch.search.cell_refinement import refine_cells
+from xrdmatch.search.cell_refinement import refine_and_draw
 from xrdmatch.search.comparison import candidate_signals, compare, position_similarity
 from xrdmatch.search.line_evidence import line_evidence
 from xrdmatch.search.retrieval import NETWORK_WEIGHT, SIMILARITY_WEIGHT, RankOptions, retriever
@@ -45,9 +45,10 @@ def compare_and_refine(recalled: Candidates, library: Library, scan: ComparisonS
     related = _among(candidates.rows[close:], options.related) if options.related is not None else np.zeros(len(candidates) - close, dtype=bool)
     chosen = np.concatenate([np.arange(close), close + np.flatnonzero(related)[: options.n_related_refined]])
     first = np.arange(min(len(candidates), options.min_families))
-    further = first[~_among(first, chosen)]
-    ranked = refine_cells(library, candidates.take(chosen), scan).joined(candidates.take(further))
-    signals = candidate_signals(library, ranked, scan)
+    further = candidates.take(first[~_among(first, chosen)])
+    refined, signals = refine_and_draw(library, candidates.take(chosen), scan)
+    ranked = refined.joined(further)
+    signals = np.concatenate([signals, candidate_signals(library, further, scan)])
     sizes = np.array([library.members(family).size for family in library.family[ranked.rows].tolist()], dtype=float)
     ranked = replace(ranked, position_similarity=position_similarity(signals, scan), family_size=sizes)
     return line_evidence(library, ranked, scan, signals)
