@@ -130,3 +130,12 @@ def inverse_d_squared(hkl: ArrayLike, metric: NDArray[np.float64]) -> NDArray[np
     """1/d^2 (n,) in 1/angstrom^2 of reflections (n, 3) under a reciprocal metric, one (3, 3) or each its own (n, 3, 3)."""
     index = np.asarray(hkl, dtype=float)
     return np.asarray(np.einsum("...i,...ij,...j->...", index, metric, index))
+
+
+def inverse_d_squared_of_cells(hkl: NDArray[Any], components: NDArray[Any]) -> NDArray[Any]:
+    """1/d^2 (n,) of reflections (3, n), each in its own cell: components (6, n) as of `reciprocal_components`. In the precision of the two."""
+    h, k, m = hkl
+    h_part = h * components[0] + k * components[3] + m * components[4]
+    k_part = h * components[3] + k * components[1] + m * components[5]
+    m_part = h * components[4] + k * components[5] + m * components[2]
+    return np.asarray(h_part * h + k_part * k + m_part * m)

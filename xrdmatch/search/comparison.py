@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.lattice import strained
 from xrdmatch.diffraction.peak_shapes import draw_rows
-from xrdmatch.diffraction.radiation import powder_lines, reciprocal_components
+from xrdmatch.diffraction.radiation import inverse_d_squared_of_cells, powder_lines, reciprocal_components
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, unit_length
 from xrdmatch.preprocessing.recipe import opening
@@ -39,8 +39,7 @@ def _drawn(library: Library, candidates: Candidates, scan: ComparisonSignal) -> 
     owner = np.repeat(np.arange(len(rows)), counts)
     cells = strained(library.cell[rows], candidates.strain)
     own = np.repeat(reciprocal_components(cells).T.astype(np.float32), counts, axis=1)
-    h, k, m = np.ascontiguousarray(library.hkl.take(at, axis=0).T, dtype=np.float32)
-    squared = (h * own[0] + k * own[3] + m * own[4]) * h + (h * own[3] + k * own[1] + m * own[5]) * k + (h * own[4] + k * own[5] + m * own[2]) * m
+    squared = inverse_d_squared_of_cells(np.ascontiguousarray(library.hkl.take(at, axis=0).T, dtype=np.float32), own)
     b = np.repeat(candidates.debye_waller.astype(np.float32), counts)
     angles, areas = powder_lines(library.intensity[at], squared, b, grid.wavelength)
     areas[angles < grid.start - 1.0] = 0.0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.lattice import strained
-from xrdmatch.diffraction.radiation import inverse_d_squared, powder_lines, reciprocal_metric
+from xrdmatch.diffraction.radiation import inverse_d_squared_of_cells, powder_lines, reciprocal_components
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import MAX_DETECTION_LIMIT, ComparisonSignal
 from xrdmatch.search.candidates import Candidates, Evidence, Floats, HklLine
@@ -38,64 +37,65 @@ class Lines:
     index: NDArray[np.int64]
     reach: int
 
-    def places(self, size: int, least: float) -> NDArray[np.bool_]:
-        """(size,) True at a line higher than `least` percent."""
-        flags = np.zeros(size, dtype=bool)
-        flags[self.index[self.heights > least]] = True
-        return flags
-
-    def claimed(self, size: int) -> NDArray[np.bool_]:
-        """(size,) True where the candidate has a line that shows, within about a line width."""
-        return _near(self.places(size, WEAK), 2 * self.reach)
-
 
 def refined_lines(library: Library, candidates: Candidates, scan: ComparisonSignal) -> list[Lines]:
     """Where each candidate has its lines, as refined."""
-    grid = scan.grid
+    grid, k = scan.grid, len(candidates)
     at, counts = library.stacked_lines(candidates.rows)
-    owner = np.repeat(np.arange(counts.size), counts)
-    hkl, metric = library.hkl[at], reciprocal_metric(strained(library.cell[candidates.rows], candidates.strain))
-    squared = inverse_d_squared(hkl, metric[owner])
+    owner = np.repeat(np.arange(k), counts)
+    cells = reciprocal_components(strained(library.cell[candidates.rows], candidates.strain))
+    squared = inverse_d_squared_of_cells(library.hkl.T.take(at, axis=1).astype(float), np.repeat(cells.T, counts, axis=1))
     angles, areas = powder_lines(library.intensity[at], squared, candidates.debye_waller[owner], grid.wavelength)
     angles += candidates.shift[owner]
     index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
-    inside = (index >= 0) & (index < grid.size)
-    inside[inside] = scan.mask[index[inside]]
-    found = []
-    for (first, last), fwhm in zip(pairwise([0, *np.cumsum(counts).tolist()]), candidates.fwhm.tolist(), strict=True):
-        kept = first + np.flatnonzero(inside[first:last])
-        heights = 100.0 * (areas[kept] / max(areas[kept].max(initial=0.0), 1e-300))
-        found.append(Lines(hkl[kept], angles[kept], heights, index[kept], max(2, round(0.75 * max(fwhm, 0.08) / grid.step))))
-    return found
+    inside = np.flatnonzero((index >= 0) & (index < grid.size))
+    inside = inside[scan.mask[index[inside]]]
+    owner, areas = owner[inside], areas[inside]
+    strongest = np.full(k, 1e-300)
+    np.maximum.at(strongest, owner, areas)
+    columns = library.hkl[at[inside]], angles[inside], 100.0 * (areas / strongest[owner]), index[inside]
+    ends = np.cumsum(np.bincount(owner, minlength=k))[:-1]
+    reach = [max(2, round(0.75 * max(fwhm, 0.08) / grid.step)) for fwhm in candidates.fwhm.tolist()]
+    return [Lines(*own) for own in zip(*(np.split(column, ends) for column in columns), reach, strict=True)] if k else []
 
 
 def line_evidence(library: Library, candidates: Candidates, scan: ComparisonSignal, signals: NDArray[np.float32]) -> Candidates:
     """The candidates, whose signals as refined are `signals` (k, m), with their evidence."""
     peaks = strong_lines(scan, WEIGHED_HEIGHT)
-    strong = [(angle, scan.grid.nearest(angle)) for angle, height in peaks if height > STRONG]
-    power = scan.signal**2
-    total = max(float(power.sum()), 1e-30)
+    strong = [angle for angle, height in peaks if height > STRONG]
+    at = [scan.grid.nearest(angle) for angle in strong]
+    power = scan.signal.astype(float) ** 2
     of_all = refined_lines(library, candidates, scan)
-    highest = {reach: _highest(scan.signal, reach) for reach in {lines.reach for lines in of_all}}
+    claimed = _covered(of_all, scan.grid.size, WEAK, [2 * lines.reach for lines in of_all])
+    explained = (claimed @ power / max(float(power.sum()), 1e-30)).round(4).tolist()
+    weights = position_weights(of_all, scan, peaks).round(3).tolist()
+    extra = [[angle for angle, mine in zip(strong, own, strict=True) if not mine] for own in claimed[:, at].tolist()]
+    listed = _listed(of_all, scan, signals, candidates.shift)
     found = np.empty(len(candidates), dtype=object)
-    for i, (lines, weight) in enumerate(zip(of_all, position_weights(of_all, scan, peaks).tolist(), strict=True)):
-        claimed = lines.claimed(scan.grid.size)
-        expected = expected_signal(signals[i], float(candidates.shift[i]), scan)
-        matched, missing = _listed(lines, highest[lines.reach], MISSING_RATIO**scan.recipe.power * expected)
-        extra = [angle for angle, at in strong if not claimed[at]]
-        found[i] = Evidence(round(float(power[claimed].sum()) / total, 4), matched, missing, extra, round(weight, 3))
+    for i, (matched, missing) in enumerate(listed):
+        found[i] = Evidence(explained[i], matched, missing, extra[i], weights[i])
     return replace(candidates, evidence=found)
 
 
-def _listed(lines: Lines, seen: NDArray[np.float32], least: NDArray[np.float32]) -> tuple[list[HklLine], list[HklLine]]:
-    """The strong ones of a candidate's lines where the scan shows more than the `least` signal (m,), and those where it shows less."""
-    listed: dict[bool, list[HklLine]] = {True: [], False: []}
-    strong = lines.heights > STRONG
-    at = lines.index[strong]
-    columns = (values[strong].tolist() for values in (lines.hkl, lines.angles, lines.heights))
-    for (h, k, m), angle, height, shows in zip(*columns, (seen[at] > np.maximum(least[at], 0.0)).tolist(), strict=True):
-        listed[shows].append((h, k, m, round(angle, 3), round(height, 1)))
-    return listed[True], listed[False]
+def _listed(
+    candidates: Sequence[Lines], scan: ComparisonSignal, signals: NDArray[np.float32], shift: Floats
+) -> list[tuple[list[HklLine], list[HklLine]]]:
+    """Of each candidate the strong lines that the scan shows, and those that it does not. signals (k, m): the candidates', which lie `shift` (k,)
+    degrees off.
+    """
+    power = MISSING_RATIO**scan.recipe.power
+    highest = {reach: _highest(scan.signal, reach) for reach in {lines.reach for lines in candidates}}
+    found = []
+    for lines, signal, off in zip(candidates, signals, shift.tolist(), strict=True):
+        strong = lines.heights > STRONG
+        at = lines.index[strong]
+        shows = highest[lines.reach][at] > power * expected_signal(signal, off, scan)[at]
+        both: dict[bool, list[HklLine]] = {True: [], False: []}
+        columns = (values[strong].tolist() for values in (lines.hkl, lines.angles, lines.heights))
+        for (h, k, m), angle, height, shown in zip(*columns, shows.tolist(), strict=True):
+            both[shown].append((h, k, m, round(angle, 3), round(height, 1)))
+        found.append((both[True], both[False]))
+    return found
 
 
 def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks: list[tuple[float, float]]) -> Floats:
@@ -105,7 +105,7 @@ def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks:
     if not strongest or not candidates:
         return np.zeros(len(candidates))
     reach = max(2, round(0.5 * max(scan.fwhm, 0.12) / grid.step))
-    near = _near(np.stack([lines.places(grid.size, CANDIDATE_HEIGHT) for lines in candidates]), reach)
+    near = _covered(candidates, grid.size, CANDIDATE_HEIGHT, [reach] * len(candidates))
     at = np.array([grid.nearest(angle) for angle, _ in strongest])
     half = round(0.5 * DENSITY_SPAN / grid.step)
     first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, grid.size)
@@ -156,12 +156,18 @@ def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     return highest
 
 
-def _near(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """(..., m) True within `reach` points of a True."""
-    size = flags.shape[-1]
-    first, last = np.arange(size) - reach, np.arange(size) + reach + 1
-    so_far = _so_far(flags)
-    return np.asarray(so_far.take(last, axis=-1, mode="clip") > so_far.take(first, axis=-1, mode="clip"))
+def _covered(candidates: Sequence[Lines], size: int, least: float, reach: Sequence[int]) -> NDArray[np.bool_]:
+    """(k, size) True within `reach` points of a candidate's line that is higher than `least` percent."""
+    if not candidates:
+        return np.zeros((0, size), dtype=bool)
+    high = [lines.index[lines.heights > least] for lines in candidates]
+    counts = [index.size for index in high]
+    index, width = np.concatenate(high), np.repeat(reach, counts)
+    row = np.repeat(np.arange(len(candidates)) * (size + 1), counts)
+    lines_here = np.zeros((len(candidates), size + 1), dtype=np.int32)  # by how many more lines reach a point than the one before
+    np.add.at(lines_here.reshape(-1), row + np.maximum(index - width, 0), 1)
+    np.add.at(lines_here.reshape(-1), row + np.minimum(index + width + 1, size), -1)
+    return np.asarray(lines_here.cumsum(axis=1, dtype=np.int32)[:, :size] > 0)
 
 
 def _so_far(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
