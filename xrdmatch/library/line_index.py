@@ -77,11 +77,20 @@ class LineIndex:
             fading = np.float32(1.0 - 0.1 * shift)
             spread[shift:] = np.maximum(spread[shift:], fading * signal[:-shift])
             spread[:-shift] = np.maximum(spread[:-shift], fading * signal[shift:])
-        return np.asarray(np.einsum("nk,nk->n", self._weights, spread.take(self.place, mode="clip")) * self._scales(mask.tobytes()))
+        return np.asarray(np.einsum("nk,nk->n", self._weights, spread.take(self._places, mode="clip")) * self._scales(mask.tobytes()))
 
     @cached_property
     def _weights(self) -> NDArray[np.float32]:
         return self.weight.astype(np.float32)
+
+    @cached_property
+    def _squares(self) -> NDArray[np.float32]:
+        return self._weights**2
+
+    @cached_property
+    def _places(self) -> NDArray[np.intp]:
+        """What NumPy would make of `place` at every gather."""
+        return self.place.astype(np.intp)
 
     @cached_property
     def _scales(self) -> Callable[[bytes], NDArray[np.float32]]:
@@ -92,7 +101,8 @@ class LineIndex:
 
         @lru_cache(maxsize=4)
         def scales(mask: bytes) -> NDArray[np.float32]:
-            square = np.einsum("nk,nk->n", self._weights**2, np.frombuffer(mask, np.uint8).astype(np.float32).take(self.place))
+            measured = np.frombuffer(mask, np.uint8).astype(np.float32)
+            square = np.einsum("nk,nk->n", self._squares, measured.take(self._places, mode="clip"))
             return np.where(square > _NOTHING, 1.0 / np.sqrt(np.maximum(square, _NOTHING)), np.float32(0.0))
 
         return scales
