@@ -53,7 +53,7 @@ that lines and files correspond.
 | `file` | text | as it was given; `-` for standard input |
 | `verdict` | text | `match`, `ambiguous`, `unknown`, `unusable` or `error` |
 | `reason`, `reason_code` | text | why, in words and as a code that stays the same: see below |
-| `name`, `probability` | text, number | the best answer's name, or the closest one's, and the probability of all families of this name; whatever `--top` |
+| `name`, `probability` | text, number | the best answer's name, or the closest one, and the probability of its name; whatever `--top` |
 | `wavelength` | number | angstrom |
 | `wavelength_source` | text | `file`, `option`, or `default` (Cu K-alpha, with a warning) |
 | `filtered`, `filter_reason` | true or false, text | whether the FFT filter was applied, and why |

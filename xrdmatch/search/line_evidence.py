@@ -44,7 +44,7 @@ def refined_lines(library: Library, candidates: Candidates, scan: ComparisonSign
     at, counts = library.stacked_lines(candidates.rows)
     owner = np.repeat(np.arange(k), counts)
     cells = reciprocal_components(strained(library.cell[candidates.rows], candidates.strain))
-    squared = inverse_d_squared_of_cells(library.hkl.T.take(at, axis=1).astype(float), np.repeat(cells.T, counts, axis=1))
+    squared = inverse_d_squared_of_cells(np.ascontiguousarray(library.hkl.take(at, axis=0).T, dtype=float), np.repeat(cells.T, counts, axis=1))
     angles, areas = powder_lines(library.intensity[at], squared, candidates.debye_waller[owner], grid.wavelength)
     angles += candidates.shift[owner]
     index = np.rint((angles - grid.start) / grid.step).astype(np.int64)
