@@ -205,24 +205,25 @@ def _products(
 ) -> Floats:
     """Of each candidate all scalar products (k, q, q) of the scan's signal, its own at unit length, the slope of a zero shift and its slopes.
 
-    base, signals: (k, m). drawn: (s, m), the states of the candidates `owner` (s,) that belong in the rows `place` (s,). Beyond a candidate's own
-    rows all is zero.
+    base, signals: (k, m). drawn: (s, m), the states of the candidates `owner` (s,) that belong in the rows `place` (s,); they are spent here. Beyond a
+    candidate's own rows all is zero.
     """
+    length = np.maximum(np.sqrt(np.vecdot(base, base)), np.float32(1e-9))
+    unit, nudged = base / length[:, None], place >= _SLOPES
     rows = np.full(len(base), _SLOPES)
     np.maximum.at(rows, owner, place + 1)
     first = np.cumsum(rows) - rows
     table = np.empty((int(rows.sum()), base.shape[1]), dtype=np.float32)
     table[first[owner] + place] = drawn
-    table[first], table[first + _OWN], table[first + _SHIFT] = signals, base, np.gradient(base, axis=1)
+    table[first], table[first + _OWN], table[first + _SHIFT] = signals, unit, np.gradient(unit, axis=1)
+    slopes = (first[owner] + place)[nudged]
+    table[slopes] -= base[owner[nudged]]
+    table[slopes] /= (np.float32(_SLOPE) * length)[owner[nudged], None]
     products = np.zeros((len(base), int(rows.max()), int(rows.max())))
     for own, start, size in zip(products, first.tolist(), rows.tolist(), strict=True):
         part = table[start : start + size]
-        part[_SLOPES:] -= part[_OWN]
         own[:size, :size] = part @ part.T
-    scale = np.ones(products.shape[:2])
-    scale[:, _OWN:] /= np.maximum(np.sqrt(products[:, _OWN, _OWN]), 1e-9)[:, None]
-    scale[:, _SLOPES:] /= _SLOPE
-    return np.asarray(products * scale[:, :, None] * scale[:, None, :])
+    return products
 
 
 def _solved(products: Floats, size: Floats, cost: Floats) -> Floats:
