@@ -43,9 +43,10 @@ GRACE = 10.0
 #: A short training as a program: the command calibrates on 1,500 scans, which is most of its time and the same everywhere.
 SHORT_ENCODER = """
 import sys
-from xrdmatch import cli, train_encoder
-whole = train_encoder.train_model
-train_encoder.train_model = lambda *a, **k: whole(*a, **{**k, "scans": 60})
+from xrdmatch import cli
+from xrdmatch.training import encoder
+whole = encoder.train_model
+encoder.train_model = lambda *a, **k: whole(*a, **{**k, "scans": 60})
 sys.argv[0] = "xrdmatch"
 cli.main()
 """

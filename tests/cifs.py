@@ -63,3 +63,23 @@ def pack(path, members):
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
     return path
+
+
+#: Rock salt, to be filled with a name.
+SALT = """data_{name}
+_cell_length_a 5.6402
+_cell_length_b 5.6402
+_cell_length_c 5.6402
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na1 Na 0 0 0
+Cl1 Cl 0.5 0.5 0.5
+"""

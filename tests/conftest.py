@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import sys
 import time
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it; before NumPy reads it
@@ -104,6 +106,23 @@ def write_scan(path, library: Library, row: int, seed: int = 0, wavelength: bool
 
 
 @pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process and returns exit code, standard output and standard error."""
+
+    from xrdmatch.cli.app import main
+
+    def call(*args, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["xrdmatch", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
 def scans(tmp_path, library):
     """A folder with a scan of the first two structures, the second with its wavelength, beside a file that is none."""
     folder = tmp_path / "scans"
@@ -112,3 +131,58 @@ def scans(tmp_path, library):
     write_scan(folder / "b.xy", library, 1, 2, wavelength=True)
     (folder / "notes.doc").write_text("no scan")
     return folder
+
+
+@pytest.fixture
+def labels(tmp_path, library):
+    """Two scans, one without a wavelength in its file, a file that is none and one that is missing."""
+    (tmp_path / "mof").mkdir()
+    write_scan(tmp_path / "mof" / "a.xy", library, 0, 1)
+    write_scan(tmp_path / "mof" / "b.xy", library, 1, 2, wavelength=True)
+    (tmp_path / "mof" / "broken.raw").write_bytes(b"RAW1.01 but no more")
+    path = tmp_path / "labels.csv"
+    rows = ["mof/a.xy,HKUST-1,HKUST-1,1.541871,mof", "mof/b.xy,ZIF-8,UiO-66,,mof", "mof/broken.raw,ZIF-8,ZIF-8,,mof", "mof/gone.xy,ZIF-8,ZIF-8,,mof"]
+    path.write_text("\n".join(["file,label,accepted,wavelength,kind", *rows, ""]))
+    return path
+
+
+#: A training set of four classes: points of a pattern, rows, and the grid.
+SET_POINTS, SET_ROWS = 451, 240
+SET_GRID = {"start": 5.0, "stop": 14.0, "step": 0.02, "wavelength": 1.5418}
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """Four classes, each a line at its own place on noise."""
+    from xrdmatch.training.training_set import write_set
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, SET_ROWS).astype(np.int32)
+    x = 0.3 * rng.random((SET_ROWS, SET_POINTS), dtype=np.float32)
+    place = 50 + 100 * labels[:, None] + rng.integers(-3, 4, (SET_ROWS, 1))
+    x += np.exp(-(((np.arange(SET_POINTS) - place) / 4) ** 2)).astype(np.float32)
+    path = tmp_path_factory.mktemp("train") / "set.h5"
+    write_set(
+        path, [(x[i : i + 50], labels[i : i + 50]) for i in range(0, SET_ROWS, 50)], list("abcd"), SET_POINTS, {"method": "test", "grid": SET_GRID}
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def identifier(tiny_model):
+    from xrdmatch.search.identify import Identifier
+
+    return Identifier(tiny_model, "cpu")
+
+
+@pytest.fixture(scope="session")
+def answers(identifier, library):
+    """Five scans that match, one of nothing, and a file that cannot be read."""
+    import made
+
+    from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.search.result import error_result
+
+    flat = Pattern(np.arange(5.0, 40.0, 0.02), np.random.default_rng(0).poisson(300.0, 1750).astype(float), 1.5418)
+    found = [identifier.identify(made.scan(library, row, row), file=f"runs/{name}.xy") for row, name in enumerate("abcde")]
+    return [*found, identifier.identify(flat, file="blank.xy"), error_result("bad.xy", "bad.xy: is empty")]

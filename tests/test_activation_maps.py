@@ -9,7 +9,6 @@ import xml.etree.ElementTree as ET
 import made
 import numpy as np
 import pytest
-from test_labelled_scans import run
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ModelError, XrdMatchError
@@ -189,9 +188,9 @@ def test_the_figure_shows_both_maps_and_indexed_lines(identifier, library):
 
 class TestCommand:
     @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-    def test_picture(self, monkeypatch, capsys, scans, tiny_model, tmp_path, suffix):
+    def test_picture(self, run, scans, tiny_model, tmp_path, suffix):
         out = tmp_path / f"map.{suffix}"
-        code, printed, err = run(monkeypatch, capsys, "explain", scans / "b.xy", "-o", out, "--model", tiny_model)
+        code, printed, err = run("explain", scans / "b.xy", "-o", out, "--model", tiny_model)
         assert (code, printed) == (0, "")
         assert "match 1, ZIF-8" in err
         content = out.read_bytes()
@@ -200,13 +199,13 @@ class TestCommand:
             assert ET.fromstring(content) is not None
             assert b"<image" not in content
 
-    def test_wrong_use(self, monkeypatch, capsys, scans, tiny_model, tmp_path):
+    def test_wrong_use(self, run, scans, tiny_model, tmp_path):
         asked = ("explain", scans / "a.xy", "--model", tiny_model)
-        assert run(monkeypatch, capsys, *asked, "-o", tmp_path / "a.jpg")[0] == 1
-        assert run(monkeypatch, capsys, "explain", scans, "--model", tiny_model, "-o", tmp_path / "a.png")[0] == 2
-        code, _, err = run(monkeypatch, capsys, "explain", scans / "gone.xy", "--model", tiny_model, "-o", tmp_path / "a.png")
+        assert run(*asked, "-o", tmp_path / "a.jpg")[0] == 1
+        assert run("explain", scans, "--model", tiny_model, "-o", tmp_path / "a.png")[0] == 2
+        code, _, err = run("explain", scans / "gone.xy", "--model", tiny_model, "-o", tmp_path / "a.png")
         assert (code, "gone.xy" in err) == (1, True)
-        code, _, err = run(monkeypatch, capsys, *asked, "-o", tmp_path / "no" / "a.png")
+        code, _, err = run(*asked, "-o", tmp_path / "no" / "a.png")
         assert (code, "cannot be written" in err) == (1, True)
         assert not (tmp_path / "a.png").exists()
 

@@ -80,7 +80,7 @@ def test_read_gives_the_pattern_and_says_what_is_wrong(scans):
 
 
 def test_simulate_takes_a_file_or_a_structure(tmp_path):
-    from test_cli import SALT
+    from cifs import SALT
 
     path = tmp_path / "salt.cif"
     path.write_text(SALT.format(name="salt"))

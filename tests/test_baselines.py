@@ -9,7 +9,6 @@ import conftest
 import made
 import numpy as np
 import pytest
-from test_labelled_scans import labels, run  # noqa: F401
 
 from xrdmatch.errors import LibraryError
 from xrdmatch.evaluation import baselines as b
@@ -187,11 +186,11 @@ class TestCommand:
         monkeypatch.setattr(b, "TREES", 5)
         monkeypatch.setattr(b, "NEIGHBOURS", 5)
 
-    def asked(self, labels, tiny_model, *more):  # noqa: F811
+    def asked(self, labels, tiny_model, *more):
         return ("evaluate", labels, "--model", tiny_model, "--baselines", *more)
 
-    def test_table(self, monkeypatch, capsys, labels, tiny_model):  # noqa: F811
-        code, out, err = run(monkeypatch, capsys, *self.asked(labels, tiny_model, "all"))
+    def test_table(self, run, labels, tiny_model):
+        code, out, err = run(*self.asked(labels, tiny_model, "all"))
         assert code == 1  # two of the files cannot be read
         assert "no --training given" in err
         table = out.split("mof: right of 4")[1]
@@ -199,8 +198,8 @@ class TestCommand:
             assert title in table
         assert max(map(len, out.splitlines())) <= 100
 
-    def test_json_with_a_training_set(self, monkeypatch, capsys, labels, tiny_model, augmented):  # noqa: F811
-        code, out, _ = run(monkeypatch, capsys, *self.asked(labels, tiny_model, "bayes,recipe", "--training", augmented, "-f", "json"))
+    def test_json_with_a_training_set(self, run, labels, tiny_model, augmented):
+        code, out, _ = run(*self.asked(labels, tiny_model, "bayes,recipe", "--training", augmented, "-f", "json"))
         assert code == 1
         data = json.loads(out)
         assert [one["system"] for one in data["baselines"]] == ["bayes", "recipe"]
@@ -213,21 +212,21 @@ class TestCommand:
         assert data["baselines"][1]["files"][0]["ranks"] == [1]
 
     @pytest.mark.parametrize(("more", "code", "said"), [(("trees",), 2, "not a baseline"), (("bayes", "--training", "gone.h5"), 1, "no such file")])
-    def test_wrong_use(self, monkeypatch, capsys, labels, tiny_model, more, code, said):  # noqa: F811
-        got, _, err = run(monkeypatch, capsys, *self.asked(labels, tiny_model, *more))
+    def test_wrong_use(self, run, labels, tiny_model, more, code, said):
+        got, _, err = run(*self.asked(labels, tiny_model, *more))
         assert (got, said in " ".join(err.split())) == (code, True)
 
-    def test_training_without_baselines(self, monkeypatch, capsys, labels, tiny_model, augmented):  # noqa: F811
-        assert run(monkeypatch, capsys, "evaluate", labels, "--model", tiny_model, "--training", augmented)[0] == 2
+    def test_training_without_baselines(self, run, labels, tiny_model, augmented):
+        assert run("evaluate", labels, "--model", tiny_model, "--training", augmented)[0] == 2
 
-    def test_the_slow_three_stop_at_their_limit(self, library, labels, augmented, monkeypatch):  # noqa: F811
+    def test_the_slow_three_stop_at_their_limit(self, library, labels, augmented, monkeypatch):
         monkeypatch.setattr(b, "SLOW_CLASSES", 4)
         told = []
         done = b.compare_all(["bayes", "logistic", "forest", "svm"], labels, library, augmented, tell=told.append)
         assert [one.system for one in done] == ["bayes"]
         assert sum("left out" in text for text in told) == 3
 
-    def test_fewer_patterns_are_said(self, library, labels, augmented, monkeypatch):  # noqa: F811
+    def test_fewer_patterns_are_said(self, library, labels, augmented, monkeypatch):
         monkeypatch.setattr(b, "SLOW", {"logistic": 20, "forest": 20, "svm": 20})
         done = b.compare_all(["logistic", "forest"], labels, library, augmented)
         assert [one.note for one in done] == ["learned from 20 of 40 patterns", "each tree learned from 20 of 40 patterns"]
@@ -243,13 +242,13 @@ class TestCommand:
         assert scores.argmax(axis=1).tolist() == seen
         assert all(not np.isfinite(scores[:, missing]).any() for missing in range(scores.shape[1]) if missing not in seen)
 
-    def test_one_class_is_too_few(self, library, labels, tmp_path):  # noqa: F811
+    def test_one_class_is_too_few(self, library, labels, tmp_path):
         profiles = library_profiles(library, np.arange(1), PAPER_GRID, 0.1)
         write_shuffled(profiles, library.id[:1].tolist(), [np.random.default_rng(0).random(2251)], tmp_path / "one.h5", copies=9, grid=PAPER_GRID)
         with pytest.raises(LibraryError, match=r"one\.h5: the classical models need patterns of two structures"):
             b.compare_all(["svm"], labels, library, tmp_path / "one.h5")
 
-    def test_a_forest_does_not_depend_on_the_cores(self, library, labels, augmented, monkeypatch):  # noqa: F811
+    def test_a_forest_does_not_depend_on_the_cores(self, library, labels, augmented, monkeypatch):
         known, asked = b._from_set(augmented, library, 0), np.random.default_rng(0).random((3, 2251), np.float32)
         grown = []
         for cores in (1, 3):
@@ -259,11 +258,11 @@ class TestCommand:
         assert not np.array_equal(grown[0], b.classify("forest", known, asked, seed=5))
         assert np.where(np.isfinite(grown[0]), grown[0], 0).sum(axis=1) == pytest.approx(1.0)
 
-    def test_without_scikit_learn(self, labels, tiny_model, monkeypatch, capsys):  # noqa: F811
+    def test_without_scikit_learn(self, labels, tiny_model, monkeypatch, run):
         import sys
 
         monkeypatch.setitem(sys.modules, "sklearn", None)
-        code, _, err = run(monkeypatch, capsys, *self.asked(labels, tiny_model, "bayes"))
+        code, _, err = run(*self.asked(labels, tiny_model, "bayes"))
         assert code == 1
         assert "pip install 'xrdmatch[baselines]'" in err
 

@@ -11,14 +11,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+from conftest import SET_GRID as GRID  # noqa: E402
+from conftest import SET_POINTS as POINTS  # noqa: E402
+from conftest import SET_ROWS as ROWS  # noqa: E402
+
 from xrdmatch.errors import LibraryError, ModelError  # noqa: E402
 from xrdmatch.model.session import open_session  # noqa: E402
 from xrdmatch.training import classifier, networks, training_set  # noqa: E402
 from xrdmatch.training.distributed import Ranks  # noqa: E402
 from xrdmatch.training.training_set import AugmentedSet, Rows, write_set  # noqa: E402
 
-POINTS, CLASSES, ROWS = 451, 4, 240
-GRID = {"start": 5.0, "stop": 14.0, "step": 0.02, "wavelength": 1.5418}
+CLASSES = 4
 
 
 @pytest.fixture(autouse=True)
@@ -26,19 +29,6 @@ def _threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """Four classes, each a line at its own place on noise."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, CLASSES, ROWS).astype(np.int32)
-    x = 0.3 * rng.random((ROWS, POINTS), dtype=np.float32)
-    place = 50 + 100 * labels[:, None] + rng.integers(-3, 4, (ROWS, 1))
-    x += np.exp(-(((np.arange(POINTS) - place) / 4) ** 2)).astype(np.float32)
-    path = tmp_path_factory.mktemp("train") / "set.h5"
-    write_set(path, [(x[i : i + 50], labels[i : i + 50]) for i in range(0, ROWS, 50)], list("abcd"), POINTS, {"method": "test", "grid": GRID})
-    return path
 
 
 def run(source, folder, **options):

@@ -14,48 +14,12 @@ from pathlib import Path
 import conftest
 import numpy as np
 import pytest
+from cifs import SALT
+from commands import in_subprocess
 
 from xrdmatch import __version__
 from xrdmatch.cli import inputs
-from xrdmatch.cli.app import main
 from xrdmatch.library.reference_library import Library
-
-SALT = """data_{name}
-_cell_length_a 5.6402
-_cell_length_b 5.6402
-_cell_length_c 5.6402
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'F m -3 m'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Na1 Na 0 0 0
-Cl1 Cl 0.5 0.5 0.5
-"""
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process and returns exit code, standard output and standard error."""
-
-    def call(*args, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["xrdmatch", *map(str, args)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, printed.err
-
-    return call
-
-
-def in_subprocess(*args, **options):
-    return subprocess.run([sys.executable, "-m", "xrdmatch", *map(str, args)], capture_output=True, timeout=300, check=False, **options)
 
 
 @pytest.fixture
@@ -83,17 +47,20 @@ def test_json_has_one_line_a_file_in_order_and_bad_files_too(run, tiny_model, sc
     assert [line["matches"][0]["name"] for line in lines if line["matches"]] == ["ZIF-8", "HKUST-1"]
     assert lines[1]["matches"] == []
     assert "missing.xy" in lines[1]["reason"]
+    assert [line["reason_code"] for line in lines] == ["fits", "error", "error", "fits"]
     assert err.count("error: ") == 2
 
 
 def test_json_has_the_fields_of_the_contract(run, tiny_model, scans):
     code, out, _ = run("identify", scans / "b.xy", "--model", tiny_model, "--format", "json", "--top", 3, "--wavelength", "Cu")
     answer = json.loads(out)
-    wanted = "file verdict reason wavelength wavelength_source filtered noise provider model seconds matches notes"
+    wanted = "file verdict reason reason_code name probability wavelength wavelength_source filtered noise provider model seconds matches notes"
     assert code == 0
     assert set(wanted.split()) <= set(answer)
     assert answer["wavelength_source"] == "option"
     assert answer["model"] == tiny_model.name
+    assert (answer["verdict"], answer["reason_code"], answer["name"]) == ("match", "fits", "ZIF-8")
+    assert answer["probability"] == pytest.approx(sum(match["probability"] for match in answer["matches"] if match["name"] == "ZIF-8"))
     assert len(answer["matches"]) == 3
     assert {"rank", "id", "name", "formula", "family", "members", "similarity", "probability", "shift"} <= set(answer["matches"][0])
     assert "evidence" not in answer["matches"][0]
@@ -515,7 +482,7 @@ def test_options_that_would_do_nothing_are_refused(run, tiny_model, tmp_path, co
     source = tmp_path / "salt.cif" if command == "simulate" else tiny_model / "library.h5"
     code, out, err = run(command, source, "-o", tmp_path / target, *option)
     assert (code, out) == (2, "")
-    assert "is of the group" in " ".join(err.replace("│", " ").split())
+    assert "belongs to" in " ".join(err.replace("│", " ").split())
     assert not (tmp_path / target).exists()
 
 

@@ -15,8 +15,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
-from test_train import source  # noqa: E402, F401 (a fixture)
-
 from xrdmatch.training.classifier import load_checkpoint  # noqa: E402
 from xrdmatch.training.distributed import BatchNorm, Interrupt, Ranks  # noqa: E402
 
@@ -26,14 +24,14 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available() or sys.plat
 #: tiny gradients by themselves.
 SCRIPT = """
 import sys, torch
-from xrdmatch import network, train, train_encoder
-network.Wang2020.DROPOUT = 0.0
+from xrdmatch.training import classifier, encoder, networks
+networks.Wang2020.DROPOUT = 0.0
 what, source, folder, length, resume = sys.argv[1:]
 if what == "classifier":
-    train.train_classifier(source, folder, epochs=int(length), batch=33, threads=1, device="cpu", resume=resume == "resume")
+    classifier.train_classifier(source, folder, epochs=int(length), batch=33, threads=1, device="cpu", resume=resume == "resume")
 else:
     torch.autocast = lambda *given, **more: torch.enable_grad()
-    train_encoder.train_model(source, folder, steps=int(length), batch=20, threads=1, scans=12, device="cpu", resume=resume == "resume")
+    encoder.train_model(source, folder, steps=int(length), batch=20, threads=1, scans=12, device="cpu", resume=resume == "resume")
 """
 
 
@@ -55,7 +53,7 @@ def log(folder, name):
         return [float(row[name]) for row in csv.DictReader(file)]
 
 
-def test_classifier(tmp_path, source):  # noqa: F811
+def test_classifier(tmp_path, source):
     """192 patterns in batches of 33, so that the shares of the processes differ and the last batch is small."""
     train(tmp_path, 1, "classifier", source, tmp_path / "one", 3, "new")
     train(tmp_path, 2, "classifier", source, tmp_path / "two", 2, "new")
@@ -76,7 +74,7 @@ def test_encoder(tmp_path):
     assert load_checkpoint(tmp_path / "two" / "checkpoint.pt")["step"] == 13
 
 
-def test_ctrl_c_stops_both_after_the_same_step(tmp_path, source):  # noqa: F811
+def test_ctrl_c_stops_both_after_the_same_step(tmp_path, source):
     process = start(tmp_path, 2, "classifier", source, tmp_path / "out", 10_000, "new")
     end = time.monotonic() + 120
     while not (tmp_path / "out" / "training.csv").is_file() and process.poll() is None and time.monotonic() < end:

@@ -26,7 +26,7 @@ def answer(tiny_model, library):
 
 @pytest.fixture(scope="module")
 def salt(tmp_path_factory):
-    from test_cli import SALT
+    from cifs import SALT
 
     path = tmp_path_factory.mktemp("cif") / "salt.cif"
     path.write_text(SALT.format(name="salt"))

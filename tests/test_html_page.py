@@ -11,31 +11,13 @@ from html.parser import HTMLParser
 import made
 import numpy as np
 import pytest
-from test_cli import run
+from commands import EVIL
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.notes import note
 from xrdmatch.report import html_page
 from xrdmatch.report.calculated_pattern import overlay
-from xrdmatch.search.identify import Identifier
-from xrdmatch.search.result import error_result
-
-__all__ = ["run"]  # a fixture
-
-EVIL = '</script><script>document.title="broken"</script><img src=x onerror="document.title=\'broken\'">'
-
-
-@pytest.fixture(scope="module")
-def identifier(tiny_model):
-    return Identifier(tiny_model, "cpu")
-
-
-@pytest.fixture(scope="module")
-def answers(identifier, library):
-    flat = Pattern(np.arange(5.0, 40.0, 0.02), np.random.default_rng(0).poisson(300.0, 1750).astype(float), 1.5418)
-    found = [identifier.identify(made.scan(library, row, row), file=f"runs/{name}.xy") for row, name in enumerate("abcde")]
-    return [*found, identifier.identify(flat, file="blank.xy"), error_result("bad.xy", "bad.xy: is empty")]
 
 
 class Seen(HTMLParser):

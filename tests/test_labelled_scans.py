@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 
 import cifs
-import conftest
 import numpy as np
 import pytest
 
-from xrdmatch.cli.app import main
 from xrdmatch.errors import LibraryError
 from xrdmatch.evaluation.labelled_scans import Evaluation, Row, Score, evaluate, fits, judge, read_labels, wilson
 from xrdmatch.report.records import console_for, print_evaluation
@@ -105,6 +102,19 @@ class TestLabels:
             with pytest.raises(LibraryError, match="cannot be read"):
                 read_labels(path)
 
+    @pytest.mark.parametrize(("separator", "decimal"), [(";", ","), (";", "."), ("\t", ","), (",", ".")])
+    def test_as_spreadsheets_of_other_countries_write_them(self, tmp_path, separator, decimal):
+        path = tmp_path / "labels.csv"
+        lines = [["file", "label", "accepted", "wavelength"], ["a.xy", "ZIF-8", '"ZIF-8;ZIF-67"', f"1{decimal}5406"]]
+        path.write_text("\n".join(separator.join(line) for line in lines) + "\n")
+        assert read_labels(path) == [{"file": "a.xy", "label": "ZIF-8", "accepted": "ZIF-8;ZIF-67", "wavelength": "1.5406"}]
+
+    def test_a_label_that_names_nothing_is_not_scored(self, tmp_path):
+        path = tmp_path / "labels.csv"
+        path.write_text("file,label\na.xy,?\n")
+        with pytest.raises(LibraryError, match="line 2: its label '\\?' names nothing"):
+            read_labels(path)
+
     def test_a_table_without_rows(self, tmp_path):
         path = tmp_path / "labels.csv"
         path.write_text("file,label,accepted\n")
@@ -131,10 +141,17 @@ class TestJudge:
         assert judge(found("MIL-88B"), labels).ranks == (1, 0)
         assert judge(found(verdict="unusable"), labels).ranks == (0, 0)
 
-    def test_nothing_accepted(self):
+    @pytest.mark.parametrize("kind", ["unknown", "blank"])
+    def test_nothing_may_be_named(self, kind):
         for accepted in ("", None, ";"):
-            assert judge(found("ZIF-8"), {"file": "a.xy", "label": "?", "accepted": accepted}).ranks == ()
-        assert judge(found("ZIF-8"), {"file": "a.xy", "label": "?"}).kind == "pattern"
+            assert judge(found("ZIF-8"), {"file": "a.xy", "label": "ZIF-8", "accepted": accepted, "kind": kind}).ranks == ()
+
+    @pytest.mark.parametrize("label", ["ZIF-8", "zif 8", "ZIF8", "Zif_8"])
+    def test_without_more_the_label_counts_however_it_is_spelled(self, label):
+        for row in ({"label": label}, {"label": label, "accepted": "", "kind": "mof"}):
+            assert judge(found("MIL-53", "ZIF-8"), {"file": "a.xy", **row}).ranks == (2,)
+            assert judge(found("ZIF-80", "ZIF-9"), {"file": "a.xy", **row}).ranks == (0,)
+        assert judge(found("ZIF-8"), {"file": "a.xy", "label": label}).kind == "pattern"
 
     def test_the_answer_in_short(self):
         one = judge(found("ZIF-8", "MIL-53"), {"file": "a.xy", "label": "ZIF-8", "accepted": "ZIF-8"})
@@ -182,19 +199,6 @@ class TestScores:
         assert len(data["files"]) == 2
 
 
-@pytest.fixture
-def labels(tmp_path, library):
-    """Two scans, one without a wavelength in its file, a file that is none and one that is missing."""
-    (tmp_path / "mof").mkdir()
-    conftest.write_scan(tmp_path / "mof" / "a.xy", library, 0, 1)
-    conftest.write_scan(tmp_path / "mof" / "b.xy", library, 1, 2, wavelength=True)
-    (tmp_path / "mof" / "broken.raw").write_bytes(b"RAW1.01 but no more")
-    path = tmp_path / "labels.csv"
-    rows = ["mof/a.xy,HKUST-1,HKUST-1,1.541871,mof", "mof/b.xy,ZIF-8,UiO-66,,mof", "mof/broken.raw,ZIF-8,ZIF-8,,mof", "mof/gone.xy,ZIF-8,ZIF-8,,mof"]
-    path.write_text("\n".join(["file,label,accepted,wavelength,kind", *rows, ""]))
-    return path
-
-
 def test_files_that_cannot_be_read_count_as_wrong(identifier, labels):
     steps = []
     result = evaluate(labels, identifier, progress=steps.append)
@@ -211,21 +215,13 @@ def test_files_that_cannot_be_read_count_as_wrong(identifier, labels):
     assert result.scores()[0].total == 4
 
 
-def run(monkeypatch, capsys, *args):
-    monkeypatch.setattr(sys, "argv", ["xrdmatch", *map(str, args)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    printed = capsys.readouterr()
-    return stop.value.code or 0, printed.out, printed.err
-
-
-def test_a_place_that_cannot_be_written_is_told_before_the_work(monkeypatch, capsys, labels, tiny_model, tmp_path):
+def test_a_place_that_cannot_be_written_is_told_before_the_work(monkeypatch, run, labels, tiny_model, tmp_path):
     monkeypatch.setattr("xrdmatch.evaluation.labelled_scans.evaluate", lambda *_: pytest.fail("it worked for nothing"))
-    code, _, err = run(monkeypatch, capsys, "evaluate", labels, "--model", tiny_model, "-o", tmp_path / "gone" / "a.txt")
+    code, _, err = run("evaluate", labels, "--model", tiny_model, "-o", tmp_path / "gone" / "a.txt")
     assert (code, "cannot be written" in " ".join(err.split())) == (1, True)
 
 
-def test_join_puts_structures_in_for_one_run(monkeypatch, capsys, tmp_path, tiny_model):
+def test_join_puts_structures_in_for_one_run(run, tmp_path, tiny_model):
     import made
 
     from xrdmatch.diffraction.structure import parse
@@ -241,16 +237,16 @@ def test_join_puts_structures_in_for_one_run(monkeypatch, capsys, tmp_path, tiny
     (tmp_path / "labels.csv").write_text("file,label,accepted,wavelength,kind\nnew.xy,new,NEWMOF,1.541871,mof\n")
     before = {path.name: path.read_bytes() for path in tiny_model.iterdir()}
     asked = ("evaluate", tmp_path / "labels.csv", "--model", tiny_model, "--format", "json")
-    code, out, _ = run(monkeypatch, capsys, *asked)
+    code, out, _ = run(*asked)
     assert code == 0
     assert json.loads(out)["scores"][0]["right"] == 0
-    code, out, _ = run(monkeypatch, capsys, *asked, "--join", tmp_path / "NEWMOF.cif")
+    code, out, _ = run(*asked, "--join", tmp_path / "NEWMOF.cif")
     assert code == 0
     data = json.loads(out)
     assert data["scores"][0]["right"] == 1
     assert data["files"][0]["first"] == "NEWMOF"
     assert {path.name: path.read_bytes() for path in tiny_model.iterdir()} == before
     (tmp_path / "bad.cif").write_text("data_bad\n_cell_length_a 3\n")
-    code, _, err = run(monkeypatch, capsys, *asked, "--join", tmp_path / "bad.cif")
+    code, _, err = run(*asked, "--join", tmp_path / "bad.cif")
     assert code == 1
     assert "bad.cif" in err

@@ -8,7 +8,6 @@ from pathlib import Path
 import made
 import numpy as np
 import pytest
-from test_labelled_scans import run
 
 pytest.importorskip("sklearn", reason="maps need the baselines extra")
 pytest.importorskip("matplotlib", reason="figures need the plot extra")
@@ -122,31 +121,31 @@ def test_every_label_has_its_own_look_and_the_legend_names_it():
 
 
 class TestCommand:
-    def test_table_and_folder(self, monkeypatch, capsys, folder):
+    def test_table_and_folder(self, run, folder):
         for source in ("labels.csv", "scans"):
             out = folder / f"{source}.png"
-            code, printed, err = run(monkeypatch, capsys, "map", folder / source, "-o", out)
+            code, printed, err = run("map", folder / source, "-o", out)
             assert (code, printed) == (0, "")
             assert "9 scans of 3 labels; without the map, 9 of 9" in err
             assert out.read_bytes().startswith(b"\x89PNG")
 
-    def test_labels_of_one_scan_each_are_warned_of(self, monkeypatch, capsys, folder):
+    def test_labels_of_one_scan_each_are_warned_of(self, run, folder):
         table = folder / "labels.csv"
         files = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
         table.write_text("file,label\n" + "".join(f"{file},{i}\n" for i, file in enumerate(files)))
-        code, _, err = run(monkeypatch, capsys, "map", table, "-o", folder / "a.png")
+        code, _, err = run("map", table, "-o", folder / "a.png")
         assert (code, "no two scans share a label" in " ".join(err.split())) == (0, True)
 
-    def test_a_bad_file_is_told_and_the_others_are_mapped(self, monkeypatch, capsys, folder):
+    def test_a_bad_file_is_told_and_the_others_are_mapped(self, run, folder):
         Path(folder / "scans" / "ZIF-8" / "0.xy").write_text("rubbish")
-        code, _, err = run(monkeypatch, capsys, "map", folder / "scans", "-o", folder / "a.svg")
+        code, _, err = run("map", folder / "scans", "-o", folder / "a.svg")
         assert code == 1
         assert "0.xy" in err
         assert (folder / "a.svg").exists()
 
-    def test_without_scikit_learn(self, monkeypatch, capsys, folder):
+    def test_without_scikit_learn(self, monkeypatch, run, folder):
         for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "sklearn", None)
-        code, _, err = run(monkeypatch, capsys, "map", folder / "labels.csv", "-o", folder / "a.png")
+        code, _, err = run("map", folder / "labels.csv", "-o", folder / "a.png")
         assert (code, "pip install 'xrdmatch[baselines]'" in err) == (1, True)

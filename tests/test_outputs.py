@@ -7,11 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from test_cli import SALT, in_subprocess, run
+from cifs import SALT
+from commands import in_subprocess
 
 pytest.importorskip("matplotlib", reason="figures need the plot extra")
-
-__all__ = ["run"]  # a fixture
 
 
 def parts(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from test_html_page import EVIL, answers, identifier
+from commands import EVIL
 
 from xrdmatch.notes import note
 from xrdmatch.report import html_page
@@ -14,8 +14,6 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="the browser tests 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(BROWSER is None or DRIVER is None, reason="no Chromium with its driver is installed")
-
-__all__ = ["answers", "identifier"]  # fixtures
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update
 --disable-sync --window-size=1200,1400 --force-device-scale-factor=1"""

@@ -10,7 +10,6 @@ import gemmi
 import made
 import numpy as np
 import pytest
-from test_cli import run
 
 import xrdmatch
 from xrdmatch.diffraction.radiation import CU_K_ALPHA, inverse_d_squared, reciprocal_metric
@@ -19,8 +18,6 @@ from xrdmatch.report import refinement_files
 from xrdmatch.report.calculated_pattern import overlay
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.result import error_result
-
-__all__ = ["run"]  # a fixture
 
 MO = 0.71073
 

@@ -39,7 +39,7 @@ class _Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """A scan where a command is expected is what people try first."""
         if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):
-            ctx.fail(f"{args[0]!r} is no command. To identify it: xrdmatch identify {shlex.join(args)}")
+            ctx.fail(f"{args[0]!r} is not a command. To identify it: xrdmatch identify {shlex.join(args)}")
         return super().resolve_command(ctx, args)
 
     def get_params(self, ctx: Any) -> Any:

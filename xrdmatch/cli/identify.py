@@ -39,7 +39,12 @@ def identify(
     ] = None,
     model: options.ModelOption = None,
     wavelength: options.WavelengthOption = None,
-    format: Annotated[Format, typer.Option("--format", "-f", help="json is one object a line and a file; csv one row a match.")] = Format.table,
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", "-f", help="json: one object a line and file. csv: one row a match. By default by the ending of --output, else table."
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="How many matches at most.")] = 5,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; members.")] = False,
@@ -86,26 +91,26 @@ def identify(
 
     paths = paths or []
     if not paths and watch is None:
-        raise typer.BadParameter("give files, folders, - for standard input, or --watch DIR", param_hint="PATH")
+        raise options.wrong("PATH", "give files, folders, - for standard input, or --watch DIR")
     if paths.count(inputs.STDIN) > 1:
-        raise typer.BadParameter("standard input (-) can be read once")
+        raise options.wrong("PATH", "standard input (-) can be read only once")
     if scheduler is not None and inputs.STDIN in paths:
-        raise typer.BadParameter("standard input (-) cannot be read by other machines; give files with --scheduler")
-    wanted, unwanted = options.symbols(elements), options.symbols(exclude) or ()
-    messages = options.Messages(quiet)
+        raise options.wrong("--scheduler", "other machines cannot read standard input (-); give files")
+    wanted, unwanted = options.symbols("--elements", elements), options.symbols("--exclude", exclude) or ()
+    messages, form = options.Messages(quiet), format or options.by_ending(output, Format, Format.table)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
     outputs.check_apart(export, [*paths, watch], recursive)
     asked = outputs.Asked(plot, plot_size, plot_scale, plot_format, html, export, export_shifted)
     sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, asked)
     verdicts: list[str] = []
     rows = PLOT if len(files) == 1 and watch is None else 1
-    detail = verbose or format is Format.table or bool(sinks.sinks)
+    detail = verbose or form is Format.table or bool(sinks.sinks)
     with (
         sinks,
-        _results(output, format, verbose, watch is not None, rows) as (stream, write),
+        _results(output, form, verbose, watch is not None, rows) as (stream, write),
         watching.stopped_by_signals(watch is not None) as stop,
     ):
-        on_screen = format is Format.table and stream.isatty()
+        told_once = form is Format.table and stream is sys.stdout  # standard error says what is wrong; a table has nothing to add
         own = inputs.results_in(output, stream)
         arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
         loaded, workers = Model.load(model, device.value), Workers(min(jobs or usable_cores(), 16), scheduler)
@@ -131,7 +136,7 @@ def identify(
             else:
                 results = pool.here(chain(inputs.patterns(files, workers.jobs, range_index), come), loaded, job)
             for result in _told(results, messages):
-                if not (on_screen and result.verdict == "error"):  # standard error has said it on the same screen
+                if not (told_once and result.verdict == "error"):
                     write(result)
                 sinks.put(result)
                 verdicts.append(result.verdict)

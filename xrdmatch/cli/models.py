@@ -44,6 +44,7 @@ def train(
     out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")],
     network: Annotated[Network | None, typer.Option("--network", help="By default what fits the source.", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint, if there is one.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model, or the unfinished training, that the folder holds.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns a step. By default 128 for wang2020, 256 for the encoder.")] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, rich_help_panel=CLASSIFIER, help="Passes over the set.")] = 50,
     lr: Annotated[float, typer.Option("--lr", rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
@@ -72,14 +73,16 @@ def train(
     Ctrl-C saves a checkpoint; --resume goes on from it. Needs the train extra. Under torchrun several processes or GPUs share the work.
     """
     if not 0.0 < validation < 1.0:
-        raise typer.BadParameter(f"expected a share between 0 and 1, got {validation:g}", param_hint="--validation")
+        raise options.wrong("--validation", f"expected a share between 0 and 1, got {validation:g}")
     if not 0.0 <= lr < math.inf:
-        raise typer.BadParameter(f"expected a number from 0, got {lr:g}", param_hint="--lr")
+        raise options.wrong("--lr", f"expected a number from 0, got {lr:g}")
+    if resume and overwrite:
+        raise options.wrong("--overwrite", "starts anew, --resume goes on: give one of them")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started; the others train and say nothing
     messages = options.Messages(quiet or not first)
     kind = _network_for(source, network)
     options.refuse(context, ENCODER if kind is Network.wang2020 else CLASSIFIER, f"{source} trains {kind.value}")
-    common: dict[str, Any] = {"seed": seed, "resume": resume, "device": device.value, "threads": jobs, "compiled": compiled}
+    common: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite, "device": device.value, "threads": jobs, "compiled": compiled}
     try:
         if kind is Network.wang2020:
             own = {"epochs": epochs, "batch": batch or 128, "lr": lr, "validation": validation, "precision": precision and precision.value}
@@ -209,7 +212,7 @@ class EvaluationFormat(StrEnum):
 
 
 def evaluate(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Columns file, label, accepted (regular expression), wavelength, kind.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Columns file and label; accepted (regular expression), wavelength, kind.")],
     model: options.ModelOption = None,
     join: Annotated[list[Path] | None, typer.Option("--join", metavar="SOURCE", help="Structures that join the library for this run only.")] = None,
     filter_mode: options.FilterOption = options.Filter.auto,
@@ -221,7 +224,10 @@ def evaluate(
         Path | None, typer.Option("--training", metavar="SET.h5", help="What the classical baselines learn from, made by augment.")
     ] = None,
     seed: options.SeedOption = 0,
-    format: Annotated[EvaluationFormat, typer.Option("--format", "-f", help="json is one object with scores and files.")] = EvaluationFormat.table,
+    format: Annotated[
+        EvaluationFormat | None,
+        typer.Option("--format", "-f", help="json: one object with scores and files. By default by the ending of --output, else table."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
     device: options.DeviceOption = options.Device.auto,
     quiet: options.QuietOption = False,
@@ -239,7 +245,7 @@ def evaluate(
     messages = options.Messages(quiet)
     names = _baselines(baselines)
     if training is not None and not names:
-        raise typer.BadParameter("--training goes with --baselines")
+        raise options.wrong("--training", "goes with --baselines: name some")
     total = len(read_labels(labels))
     identifier = Identifier(_joined(model, device, join, messages) if join else model, device.value)
     messages.fallback(identifier.model)
@@ -251,7 +257,7 @@ def evaluate(
             from xrdmatch.evaluation.baselines import compare_all
 
             others = compare_all(names, labels, identifier.model.library, training, filter_mode.value, seed, messages.note)
-        if format is EvaluationFormat.json:
+        if (format or options.by_ending(output, EvaluationFormat, EvaluationFormat.table)) is EvaluationFormat.json:
             more = {"baselines": [one.to_json() for one in others]} if names else {}
             stream.write(records.to_json({**result.to_json(), **more}) + "\n")
         else:
@@ -275,7 +281,7 @@ def _baselines(asked: str | None) -> list[str]:
     try:
         return chosen(asked)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--baselines") from error
+        raise options.wrong("--baselines", str(error)) from error
 
 
 def _joined(model: str | None, device: options.Device, sources: list[Path], messages: options.Messages) -> Model:

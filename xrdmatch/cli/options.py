@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -40,12 +40,29 @@ class Filter(StrEnum):
     off = "off"
 
 
+def wrong(option: str, what: str) -> typer.BadParameter:
+    """The usage error of an option or argument: its name as people type it, what is wrong with it and what to give instead."""
+    return typer.BadParameter(what, param_hint=option)
+
+
 def refuse(context: typer.Context, panel: str, why: str) -> None:
     """Raise BadParameter where an option of this panel of --help was given, which would do nothing here; why: what here is."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if getattr(parameter, "rich_help_panel", None) == panel and source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"{parameter.opts[-1]} is of the group {panel}, but {why}", param_hint=parameter.opts[-1])
+            raise wrong(parameter.opts[-1], f"belongs to {panel}, but {why}")
+
+
+Form = TypeVar("Form", bound=StrEnum)
+
+#: Endings that mean another form than their own name.
+_ENDINGS = {"jsonl": "json", "ndjson": "json"}
+
+
+def by_ending(output: Path | None, forms: type[Form], otherwise: Form) -> Form:
+    """The form of results that the ending of a file stands for: .csv, .json, .jsonl; `otherwise` for others, and without a file."""
+    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
+    return next((form for form in forms if form.value == _ENDINGS.get(ending, ending)), otherwise)
 
 
 def wavelength(text: str) -> float:
@@ -55,14 +72,14 @@ def wavelength(text: str) -> float:
     try:
         return parse_wavelength(text)
     except XrdMatchError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise wrong("--wavelength", str(error)) from error
 
 
 def _scheduler(text: str) -> str:
     from xrdmatch.system.parallel import ADDRESS, LOCAL
 
     if text != LOCAL and not ADDRESS.fullmatch(text):
-        raise typer.BadParameter(f"expected {LOCAL} or tcp://HOST:PORT, as 'dask scheduler' prints it, got {text!r}")
+        raise wrong("--scheduler", f"expected {LOCAL} or tcp://HOST:PORT, as 'dask scheduler' prints it, got {text!r}")
     return text
 
 
@@ -73,16 +90,16 @@ def _models(incomplete: str) -> list[str]:
     return [name for name in shipped_models() if name.startswith(incomplete)]
 
 
-def symbols(text: str | None) -> tuple[str, ...] | None:
-    """Element symbols of a list such as `Zn,C,N,O`; None where there is none. Raises BadParameter for what is no element."""
+def symbols(option: str, text: str | None) -> tuple[str, ...] | None:
+    """Element symbols of a list such as `Zn,C,N,O`, the value of an option; None where there is none. Raises BadParameter for what is no element."""
     if text is None:
         return None
     from xrdmatch.diffraction.structure import element_symbol
 
     found = [part.strip() for part in text.replace(" ", ",").split(",") if part.strip()]
-    wrong = [part for part in found if element_symbol(part) is None]
-    if wrong or not found:
-        raise typer.BadParameter(f"expected element symbols such as Zn,C,N,O, got {', '.join(wrong) or text!r}")
+    unknown = [part for part in found if element_symbol(part) is None]
+    if unknown or not found:
+        raise wrong(option, f"expected element symbols such as Zn,C,N,O, got {', '.join(unknown) or text!r}")
     return tuple(str(element_symbol(part)) for part in found)
 
 

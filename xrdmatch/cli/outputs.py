@@ -107,16 +107,16 @@ class Sinks:
 
 
 def picture_target(path: Path, number: int) -> bool:
-    """Whether `path` is one picture (else a folder for several), checked against the number of scans and what can be drawn."""
+    """Whether `path`, the value of --plot, is one picture (else a folder for several), checked against the number of scans and what can be drawn."""
     from xrdmatch.report.figure_style import SUFFIXES, need_matplotlib
 
     given = path.suffix.lower()
     if path.is_dir() or (not given and str(path) != inputs.STDIN):
         single = False
     elif given not in SUFFIXES:
-        raise typer.BadParameter(f"{path}: expected a picture ending in {' '.join(SUFFIXES)}, or a folder")
+        raise options.wrong("--plot", f"{path}: expected a picture ending in {' '.join(SUFFIXES)}, or a folder")
     elif number > 1 and given != ".pdf":
-        raise typer.BadParameter(f"{path} is one picture, but {number} scans were given; name a folder, or a .pdf, which holds a page for each")
+        raise options.wrong("--plot", f"{path} is one picture, but {number} scans were given; name a folder, or a .pdf, which holds a page for each")
     else:
         single = True
     need_matplotlib()
@@ -172,7 +172,7 @@ class WebPage:
         from xrdmatch.report.html_page import SUFFIXES, Page
 
         if path.suffix.lower() not in SUFFIXES or path.is_dir():
-            raise typer.BadParameter(f"{path}: expected a file ending in {' or '.join(SUFFIXES)}")
+            raise options.wrong("--html", f"{path}: expected a file ending in {' or '.join(SUFFIXES)}")
         check_file(path)
         self.path, self.page = path, Page(number, path.stem)
 
@@ -191,7 +191,7 @@ class Export:
 
     def __init__(self, path: Path, shifted: bool) -> None:
         if path.is_file():
-            raise typer.BadParameter(f"{path}: expected a folder, this is a file")
+            raise options.wrong("--export", f"{path} is a file; give a folder")
         make_folder(path)
         self.path, self.shifted, self.scans = path, shifted, 0
         self.taken: set[Path] = set()
@@ -214,7 +214,7 @@ def check_apart(export: Path | None, folders: Sequence[str | Path | None], recur
             continue
         place, read = export.resolve(), Path(folder).resolve()
         if place == read or (recursive and read in place.parents):
-            raise typer.BadParameter(f"--export {export} lies in {folder}, where its files would be taken for scans; choose a folder outside")
+            raise options.wrong("--export", f"{export} lies in {folder}, where its files would be taken for scans; choose a folder outside")
 
 
 def check_file(path: Path) -> None:
@@ -246,7 +246,7 @@ def sinks(number: int, messages: options.Messages, asked: Asked) -> Sinks:
     """What was asked for, for `number` scans. Raises XrdMatchError or a usage error where it cannot be had."""
     made: list[Sink] = []
     if asked.export_shifted and asked.export is None:
-        raise typer.BadParameter("--export-shifted goes with --export DIR")
+        raise options.wrong("--export-shifted", "goes with --export DIR: name a folder")
     if asked.export is not None:
         made.append(Export(asked.export, asked.export_shifted))
     if asked.html is not None:

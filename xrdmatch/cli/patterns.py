@@ -80,9 +80,9 @@ def denoise(
     files = list(inputs.expand(paths, recursive))
     single = out.suffix.lower() in PATTERN_SUFFIXES and not out.is_dir()
     if single and len(files) != 1:
-        raise typer.BadParameter(f"{out} is one file, but {len(files)} scans were given; name a folder")
+        raise options.wrong("--output", f"{out} is one file, but {len(files)} scans were given; name a folder")
     if not single and out.suffix and not out.is_dir():
-        raise typer.BadParameter(f"{out}: expected a file ending in {' '.join(PATTERN_SUFFIXES)}, or a folder")
+        raise options.wrong("--output", f"{out}: expected a file ending in {' '.join(PATTERN_SUFFIXES)}, or a folder")
     failed, taken = 0, set[Path]()
     plots = outputs.Plots(plot, len(files), f".{plot_format.value}", _drawing(plot_size.value, plot_scale.value)) if plot is not None else None
     with contextlib.ExitStack() as ended:
@@ -169,17 +169,17 @@ def augment(
 
     messages = options.Messages(quiet)
     if labels is not None and (limit is None or ids is not None):
-        raise typer.BadParameter("--labels goes with --limit, and not with --ids")
+        raise options.wrong("--labels", "goes with --limit, and not with --ids")
     if method is not Method.physics and not noise:
-        raise typer.BadParameter(f"--method {method.value} takes its noise from measured scans; name some with --noise")
+        raise options.wrong("--noise", f"--method {method.value} takes its noise from measured scans; name some")
     if method is Method.physics and noise:
-        raise typer.BadParameter("--method physics takes no --noise; empty holders go to --blank, and --method mix takes both")
+        raise options.wrong("--noise", "--method physics takes none; empty holders go to --blank, and --method mix takes both")
     if method is Method.shuffle and blank:
-        raise typer.BadParameter("--blank goes with --method physics or mix; --noise takes blanks as well, with --strength 0.1")
+        raise options.wrong("--blank", "goes with --method physics or mix; --noise takes blanks as well, with --strength 0.1")
     if method is Method.mix and copies < 2:
-        raise typer.BadParameter("--method mix takes half of the copies from each method; give --copies 2 or more")
+        raise options.wrong("--copies", "--method mix takes half of the copies from each method; give 2 or more")
     if method is Method.shuffle and scheduler is not None:
-        raise typer.BadParameter("--scheduler goes with --method physics or mix; shuffling takes no longer than writing")
+        raise options.wrong("--scheduler", "goes with --method physics or mix; shuffling takes no longer than writing")
     entries = Library.load(library)
     rows = _rows(entries, library, limit, ids, seed) if labels is None else _covering(entries, labels, limit or 0, seed)
     sources = _noise(noise, "--noise", messages) if noise else {}

@@ -50,7 +50,7 @@ def explain(
     need_matplotlib()
     files = list(inputs.expand([path]))
     if len(files) != 1:
-        raise typer.BadParameter(f"one scan is explained at a time, {path} gives {len(files)}", param_hint="PATH")
+        raise options.wrong("PATH", f"one scan is explained at a time, {path} gives {len(files)}")
     name, pattern = next(iter(inputs.patterns(files, 1, range_index)))
     if isinstance(pattern, XrdMatchError):
         raise pattern

@@ -62,7 +62,7 @@ def simulate(
     suffix = out.suffix.lower()
     messages = options.Messages(quiet)
     if plot is not None and (suffix not in PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
-        raise typer.BadParameter(f"--plot {plot}: one pattern ({' '.join(PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
+        raise options.wrong("--plot", f"{plot}: one pattern ({' '.join(PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
     if suffix in PATTERN_SUFFIXES:
         options.refuse(context, LIBRARY, f"{out} is one pattern")
         _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm, plot, plot_size.value, plot_scale.value)
@@ -70,7 +70,7 @@ def simulate(
         options.refuse(context, PATTERN, f"{out} is a library")
         _library(sources, out, jobs, scheduler, resume, messages, names=names, families=families, doi=doi or [], report=report)
     else:
-        raise typer.BadParameter(f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
+        raise options.wrong("--output", f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
 
 
 def grid_of(start: float, stop: float, step: float, wavelength: float | None) -> Grid:
@@ -81,7 +81,9 @@ def grid_of(start: float, stop: float, step: float, wavelength: float | None) ->
     try:
         return Grid(start, stop, step, wavelength or CU_K_ALPHA)
     except ValueError as error:
-        raise typer.BadParameter(f"--start {start:g} --stop {stop:g} --step {step:g}: expected 0 < start < stop < 180 and a step within") from error
+        raise options.wrong(
+            "--start --stop --step", f"expected 0 < start < stop < 180 and a step within, got {start:g}, {stop:g} and {step:g}"
+        ) from error
 
 
 def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float, plot: Path | None, size: Any, scale: Any) -> None:

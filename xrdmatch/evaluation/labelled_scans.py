@@ -1,14 +1,15 @@
 """Labelled patterns to accuracy, with intervals.
 
-labels.csv has the columns file, label, accepted (regular expressions over ids and names, one a phase, separated by ;), and may have wavelength
-(angstrom) and kind (mof, mineral, mixture, unknown, blank).
+labels.csv has the columns file and label, and may have accepted (regular expressions over ids and names, one a phase, separated by ;), wavelength
+(angstrom) and kind (mof, mineral, mixture, unknown, blank). Where nothing is accepted the label itself counts, however it is spelled; for the kinds
+unknown and blank nothing may be named. Columns are separated by commas, semicolons or tabs, as the first line has them.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,31 +101,47 @@ def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, float((middle - spread) / scale)), min(1.0, float((middle + spread) / scale))
 
 
+#: Kinds of scans in which nothing is to be named.
+NOTHING = frozenset(("unknown", "blank"))
+#: What may separate columns; a comma may then be that of decimals.
+_SEPARATORS = ",;\t"
+
+
 def read_labels(path: Path) -> list[dict[str, str]]:
-    """Rows of labels.csv. Raises LibraryError where it is not one."""
+    """Rows of labels.csv, their wavelength with a decimal point. Raises LibraryError where it is not one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            numbered = [(reader.line_num, row) for row in reader]
+            head = file.readline()
+            separator = max(_SEPARATORS, key=head.count)
+            columns = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
+            reader = csv.DictReader(file, columns, delimiter=separator)
+            numbered = [(reader.line_num + 1, row) for row in reader]
     except OSError as error:
         raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read ({atomic_files.reason(error)})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read as one ({error})") from error
-    missing = {"file", "label"} - columns
+    missing = {"file", "label"} - set(columns)
     if missing:
         raise LibraryError(f"{path}: expected the columns file, label, accepted; {', '.join(sorted(missing))} not found")
+    rows = []
     for line, row in numbered:
+        if row.get("wavelength") and separator != ",":
+            row["wavelength"] = row["wavelength"].replace(",", ".")
         wrong = _fault(row)
         if wrong:
             raise LibraryError(f"{path}, line {line}: {wrong}")
-    return [row for _, row in numbered]
+        rows.append(row)
+    return rows
 
 
 def _fault(row: dict[str, str]) -> str:
     """What is wrong with a row of labels.csv, or an empty string."""
+    if None in row:
+        return "has more columns than the first line; put quotes around a text that holds the separator"
     if not row["file"] or row["label"] is None:
         return "expected a file and a label"
+    if not expected(row) and kind_of(row) not in NOTHING:
+        return f"its label {row['label']!r} names nothing, and nothing is accepted; give a label, or the kind unknown or blank"
     try:
         re.compile(row.get("accepted") or "")
     except re.error as error:
@@ -134,6 +151,21 @@ def _fault(row: dict[str, str]) -> str:
     except ValueError:
         usable = False
     return "" if usable else f"expected a wavelength in angstrom, got {row['wavelength']!r}"
+
+
+def kind_of(row: Mapping[str, str]) -> str:
+    """The kind of a labelled scan; "pattern" where it has none."""
+    return (row.get("kind") or "").strip() or "pattern"
+
+
+def expected(row: Mapping[str, str]) -> list[str]:
+    """Regular expressions for the phases of a labelled scan, one a phase: what is accepted, else its label; none where nothing is to be named."""
+    accepted = [part for part in (row.get("accepted") or "").split(";") if part]
+    if accepted or kind_of(row) in NOTHING:
+        return accepted
+    words = re.findall(r"[^\W\d_]+|\d+", row.get("label") or "")
+    # However it is spelled: ZIF-8, zif 8 and ZIF8, but not ZIF-80.
+    return [r"(?i)(?<![^\W_])" + r"[\W_]*".join(re.escape(word) for word in words) + r"(?![^\W_])"] if words else []
 
 
 def fits(match: Match, accepted: str) -> bool:
@@ -147,7 +179,7 @@ def covering_rows(library: Library, labels: list[dict[str, str]], number: int, s
     The first entry of a family stands for it, of an accepted one the first whose id or name fits. Raises LibraryError where the labels
     accept more families than `number`, or the library has fewer.
     """
-    patterns = [re.compile(part) for row in labels for part in (row.get("accepted") or "").split(";") if part]
+    patterns = [re.compile(part) for row in labels for part in expected(row)]
     texts = zip(library.id.tolist(), library.name.tolist(), strict=True)
     fit = np.array([any(pattern.search(text) for pattern in patterns for text in pair if text) for pair in texts], dtype=bool)
     accepted = np.flatnonzero(fit)
@@ -163,13 +195,12 @@ def covering_rows(library: Library, labels: list[dict[str, str]], number: int, s
 
 def judge(answer: Identification, labels: dict[str, str]) -> Row:
     """Where the accepted phases stand in one answer."""
-    patterns = [part for part in (labels.get("accepted") or "").split(";") if part]
-    ranks = tuple(next((match.rank for match in answer.matches if fits(match, part)), 0) for part in patterns)
+    ranks = tuple(next((match.rank for match in answer.matches if fits(match, part)), 0) for part in expected(labels))
     best = answer.matches[0] if answer.matches else None
     return Row(
         labels["file"],
         labels["label"],
-        labels.get("kind") or "pattern",
+        kind_of(labels),
         ranks,
         answer.verdict,
         best.title if best else "",

@@ -20,6 +20,7 @@ import numpy as np
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats import containers
+from xrdmatch.formats.own_results import is_own_result
 from xrdmatch.formats.ranges import to_pattern
 from xrdmatch.formats.scan import Scan, decode
 from xrdmatch.notes import note
@@ -121,6 +122,8 @@ def _scans(data: bytes, nested: bool = False) -> list[Scan]:
         return _scans(containers.only_member(data), nested=True)
     if not data.strip(b"\0 \t\r\n"):
         raise UnfinishedError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
+    if is_own_result(data):
+        raise ReadError("is a result or a table of xrdmatch, not a scan: give the measured file")
     return _pick(data)(data)
 
 

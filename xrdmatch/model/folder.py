@@ -223,12 +223,13 @@ def new_model(folder: Path) -> Iterator[Path]:
         made.mkdir(parents=True)
         yield made
         with atomic_files.alone(folder):
-            # A folder without a configuration is no model: it is never a mixture of two.
+            # A folder without a configuration is no model, and nothing of the old model stays: it is never a mixture of two.
             (folder / CONFIG).unlink(missing_ok=True)
-            for name in (NETWORK, LIBRARY, CONFIG):
+            for name in (VECTORS, CARD, NETWORK, LIBRARY, CONFIG):
                 if (made / name).is_file():
                     (made / name).replace(folder / name)
-            (folder / VECTORS).unlink(missing_ok=True)
+                else:
+                    (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"{folder}: the model cannot be written ({atomic_files.reason(error)}); choose another place") from error
     finally:

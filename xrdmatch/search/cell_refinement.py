@@ -205,8 +205,8 @@ def _products(
 ) -> Floats:
     """Of each candidate all scalar products (k, q, q) of the scan's signal, its own at unit length, the slope of a zero shift and its slopes.
 
-    base, signals: (k, m). drawn: (s, m), the states of the candidates `owner` (s,) that belong in the rows `place` (s,); they are spent here. Beyond a
-    candidate's own rows all is zero.
+    base, signals: (k, m). drawn: (s, m), the states of the candidates `owner` (s,) that belong in the rows `place` (s,); they are spent here.
+    Beyond a candidate's own rows all is zero.
     """
     length = np.maximum(np.sqrt(np.vecdot(base, base)), np.float32(1e-9))
     unit, nudged = base / length[:, None], place >= _SLOPES

@@ -25,7 +25,7 @@ from torch import Tensor
 from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library.reference_library import Library
-from xrdmatch.model.folder import LIBRARY, NETWORK, new_model, write_config
+from xrdmatch.model.folder import CONFIG, LIBRARY, NETWORK, new_model, write_config
 from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.system import atomic_files
@@ -92,6 +92,7 @@ def train_classifier(
     validation: float = 0.2,
     precision: Precision | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     device: Device = "auto",
     threads: int | None = None,
     compiled: bool = False,
@@ -108,7 +109,7 @@ def train_classifier(
     recipe: how measured patterns become input, stored in config.json; by default min-max scaling on the set's grid. library: the labels' structures.
 
     Ctrl-C finishes the batch, saves a checkpoint and raises KeyboardInterrupt. Raises LibraryError for an unfit set; ModelError where CUDA is asked
-    for and absent, the checkpoint does not fit, the folder holds an unfinished training, or the exported network differs from the trained one.
+    for and absent, the checkpoint does not fit, the folder is taken (see `check_folder`), or the exported network differs from the trained one.
     Under torchrun each process takes a share of every batch; the first one writes.
     """
     where = pick_device(device)
@@ -122,6 +123,7 @@ def train_classifier(
     torch.manual_seed(seed)
     folder = Path(folder)
     with AugmentedSet(source) as data, training_alone(folder, ranks):
+        check_folder(folder, resume, overwrite)
         steps = default_recipe(data) if recipe is None else dict(recipe)
         rows = Rows(data, validation, seed)
         with together(ranks, where), Interrupt(ranks) as interrupt:
@@ -174,8 +176,6 @@ class Run:
         if resume and path.is_file():
             run.restore(path)
         else:
-            if path.is_file() and (left := load_checkpoint(path))["epoch"] < left["epochs"]:
-                raise ModelError(f"{path}: {left['epoch']} of {left['epochs']} epochs are done; use --resume, or remove the file to start anew")
             network.fit_scaling(*rows.limits())
         if not ranks.first:
             torch.manual_seed(hash((settings.seed, ranks.rank, run.epoch, run.batch)))  # dropout of its own
@@ -276,11 +276,11 @@ class Run:
         """Go back to a checkpoint. Raises ModelError where it is another data set's, or other settings'."""
         content = load_checkpoint(path)
         if content["fingerprint"] != self.fingerprint:
-            raise ModelError(f"{path}: made with another augmented set; give the same one, or start anew without --resume")
+            raise ModelError(f"{path}: made with another augmented set; give the same one, or start anew with --overwrite")
         for name, value in asdict(self.settings).items():
             if content["settings"][name] != value:
                 raise ModelError(
-                    f"{path}: made with {name} {content['settings'][name]}, now it is {value}; give the same, or start anew without --resume"
+                    f"{path}: made with {name} {content['settings'][name]}, now it is {value}; give the same, or start anew with --overwrite"
                 )
         for name in ("epoch", "batch", "loss", "seen", "seconds", "history", "best"):
             setattr(self, name, content[name])
@@ -318,6 +318,15 @@ class Run:
             }
             write_config(made, config)
         return Trained(self.folder, len(self.history), metrics, parity)
+
+
+def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Raises ModelError where the folder holds a model, or a training that was not finished, that is neither gone on with nor replaced."""
+    unfinished = (folder / CHECKPOINT).is_file()
+    held = "a model" if (folder / CONFIG).is_file() else "an unfinished training" if unfinished else ""
+    if held and not overwrite and not (resume and unfinished):
+        ways = "--resume to go on with it, " if unfinished else ""
+        raise ModelError(f"{folder}: holds {held} already; give {ways}--overwrite to replace it, or another folder")
 
 
 @contextlib.contextmanager
@@ -375,7 +384,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises nearly anything, with torch's advice on how to load it all the same
-        raise ModelError(f"{path}: the checkpoint is damaged, or no checkpoint; train without --resume after removing it") from error
+        raise ModelError(f"{path}: the checkpoint is damaged, or no checkpoint; start anew with --overwrite") from error
     return content
 
 

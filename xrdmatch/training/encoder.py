@@ -6,9 +6,10 @@ log's recall is measured on them, so that it says what happens to a structure th
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from xrdmatch.model.reference_index import ReferenceIndex
 from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.system.parallel import usable_cores
-from xrdmatch.training.classifier import CHECKPOINT, LOG, load_checkpoint, save_checkpoint, sha256, training_alone, written
+from xrdmatch.training.classifier import CHECKPOINT, LOG, check_folder, load_checkpoint, save_checkpoint, sha256, training_alone, written
 from xrdmatch.training.distributed import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.training.effects_numpy import HARD, MIDDLE, Hardness, measured_like
 from xrdmatch.training.effects_torch import Lines, network_input
@@ -157,7 +158,8 @@ def train_encoder(
     classes = Classes(encoder, int(labels.max()) + 1, settings).to(device)
     optimiser = torch.optim.AdamW([*encoder.parameters(), classes.proxies], lr=settings.learning_rate, weight_decay=settings.weight_decay)
     out.mkdir(parents=True, exist_ok=True)
-    first = _restore(out / CHECKPOINT, classes, optimiser) if resume else 0
+    origin = {"entries": sha256_of(library), **{name: value for name, value in asdict(settings).items() if name != "steps"}}
+    first = _restore(out / CHECKPOINT, classes, optimiser, origin) if resume else 0
     network = ranks.parallel(torch.compile(classes) if compiled else classes)
     if first == 0 and ranks.first:
         (out / LOG).unlink(missing_ok=True)
@@ -184,14 +186,14 @@ def train_encoder(
             if progress and last % 20 == 0:
                 progress({"step": last, "loss": float(average)})
             if ranks.first and (last % 500 == 0 or last == settings.steps):
-                _save(out / CHECKPOINT, classes, optimiser, last)
+                _save(out / CHECKPOINT, classes, optimiser, last, origin)
                 row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(float(average), 4)}
                 row |= recall(encoder, library, checked, recipe, levels[0])
                 _log(out / LOG, row)
                 if progress:
                     progress({key: float(value) for key, value in row.items()})
             if ranks.first and interrupt.asked:
-                _save(out / CHECKPOINT, classes, optimiser, last)
+                _save(out / CHECKPOINT, classes, optimiser, last, origin)
             interrupt.obey(out / CHECKPOINT)
     encoder.eval()
     return encoder
@@ -218,6 +220,7 @@ def train_model(
     batch: int = Settings.batch,
     seed: int = 0,
     resume: bool = False,
+    overwrite: bool = False,
     device: Device = "auto",
     threads: int | None = None,
     compiled: bool = False,
@@ -226,7 +229,8 @@ def train_model(
 ) -> dict[str, Any]:
     """The library file `source` to the model folder `out`: train, export, check, encode the library, calibrate on `scans` simulated scans.
 
-    Returns the metrics in config.json. Raises LibraryError for an unfit library and ModelError where the exported network answers otherwise than
+    Returns the metrics in config.json. Raises LibraryError for an unfit library and ModelError where the folder is taken (see
+    `classifier.check_folder`), where the exported network answers otherwise than
     the trained one, or where CUDA was asked for and cannot be used. threads: of the CPU, all by default. compiled: as in `train_encoder`.
     Under torchrun the processes share the training; the first one does the rest, the others return no metrics.
     """
@@ -239,6 +243,7 @@ def train_model(
     where = pick_device(device)
     clock = time.monotonic()
     with training_alone(out, ranks):
+        check_folder(out, resume, overwrite)
         with together(ranks, where):
             encoder = train_encoder(library, out, recipe, settings, resume=resume, device=where, compiled=compiled, progress=progress, ranks=ranks)
         if not ranks.first:
@@ -319,22 +324,35 @@ def recall(encoder: Encoder, library: Library, rows: NDArray[np.int64], recipe: 
     return {f"recall@{k}": round(float((better < k).mean()), 4) for k in (1, 5, 20, 200)}
 
 
-def _save(path: Path, classes: Classes, optimiser: torch.optim.Optimizer, step: int) -> None:
+def sha256_of(library: Library) -> str:
+    """What tells one library from another: its ids and reflections."""
+    digest = hashlib.sha256("\n".join(library.id.tolist()).encode())
+    for values in (library.offsets, library.cell, library.intensity):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _save(path: Path, classes: Classes, optimiser: torch.optim.Optimizer, step: int, origin: Mapping[str, Any]) -> None:
     content = {"encoder": classes.encoder.state_dict(), "proxies": classes.proxies.data, "optimiser": optimiser.state_dict(), "step": step}
-    save_checkpoint(path, content)
+    save_checkpoint(path, {**content, "origin": dict(origin)})
 
 
-def _restore(path: Path, classes: Classes, optimiser: torch.optim.Optimizer) -> int:
+def _restore(path: Path, classes: Classes, optimiser: torch.optim.Optimizer, origin: Mapping[str, Any]) -> int:
+    """The step to go on with. Raises ModelError where the checkpoint is another training's; those of version 0.1 do not tell of what they are."""
     if not path.exists():
         return 0
     state = load_checkpoint(path)
+    for name, value in state.get("origin", origin).items():
+        if value != origin.get(name):
+            said = "another library" if name == "entries" else f"{name} {value}, not {origin.get(name)}"
+            raise ModelError(f"{path}: this training was begun with {said}; give the same to go on, or --overwrite to start anew")
     try:
         classes.encoder.load_state_dict(state["encoder"])
         classes.proxies.data.copy_(state["proxies"])
         optimiser.load_state_dict(state["optimiser"])
         return int(state["step"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: the checkpoint is of another library or other settings; train without --resume") from error
+        raise ModelError(f"{path}: the checkpoint is of another library or other settings; give --overwrite to start anew") from error
 
 
 def _log(path: Path, row: dict[str, Any]) -> None:

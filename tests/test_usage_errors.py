@@ -1,0 +1,75 @@
+"""What is asked for wrongly: every usage error names its option as people type it, and exits with 2."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+CLI = Path(__file__).parents[1] / "xrdmatch" / "cli"
+
+WRONG = {
+    "--elements": ["identify", "SCAN", "--elements", "Xx"],
+    "--exclude": ["identify", "SCAN", "--exclude", ""],
+    "--wavelength": ["identify", "SCAN", "--wavelength", "foo"],
+    "--top": ["identify", "SCAN", "--top", "0"],
+    "--range-index": ["identify", "SCAN", "--range-index", "0"],
+    "--scheduler": ["identify", "SCAN", "--scheduler", "nonsense"],
+    "--plot": ["identify", "SCAN", "--plot", "a.txt"],
+    "--html": ["identify", "SCAN", "--html", "a.txt"],
+    "--export": ["identify", "SCAN", "--export", "SCAN"],
+    "--export-shifted": ["identify", "SCAN", "--export-shifted"],
+    "--format": ["identify", "SCAN", "--format", "xml"],
+    "PATH": ["identify", "-", "-"],
+    "--output": ["simulate", "SCAN", "-o", "a.foo"],
+    "--start": ["simulate", "SCAN", "-o", "a.xy", "--start", "90", "--stop", "10"],
+    "--training": ["evaluate", "labels.csv", "--training", "set.h5"],
+    "--baselines": ["evaluate", "labels.csv", "--baselines", "magic"],
+    "--lr": ["train", "a.h5", "-o", "b", "--lr", "-1"],
+    "--validation": ["train", "a.h5", "-o", "b", "--validation", "2"],
+    "--noise": ["augment", "a.h5", "-o", "b.h5", "--method", "shuffle"],
+}
+
+
+@pytest.mark.parametrize("option", WRONG)
+def test_the_option_is_named(run, scans, option):
+    code, out, err = run(*(scans / "a.xy" if word == "SCAN" else word for word in WRONG[option]))
+    assert (code, out) == (2, "")
+    said = " ".join(err.replace("│", " ").split())
+    assert f"Invalid value for {option}" in said.replace("'", "").replace(f"{option} / ", f"{option} ")
+
+
+def test_all_of_them_are_made_by_the_function_that_names_the_option():
+    raised = {
+        path.name
+        for path in CLI.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.BadParameter", "BadParameter")
+    }
+    assert raised == {"options.py"}
+
+
+def test_a_file_where_a_command_is_expected(run, scans):
+    code, _, err = run(scans / "a.xy")
+    said = " ".join(err.replace("│", " ").split())
+    assert code == 2
+    assert "is not a command. To identify it: xrdmatch identify" in said
+
+
+def test_a_missing_file_is_told_once(run, tiny_model):
+    code, out, err = run("identify", "gone.xy", "--model", tiny_model)
+    assert code == 1
+    assert (out + err).count("gone.xy") == 1
+
+
+@pytest.mark.parametrize(("name", "first"), [("out.csv", "file,verdict,"), ("out.json", "{"), ("out.jsonl", "{"), ("out.txt", "MATCH")])
+def test_the_ending_of_the_output_is_its_form(run, scans, tiny_model, tmp_path, name, first):
+    code, _, _ = run("identify", scans / "b.xy", "--model", tiny_model, "-o", tmp_path / name)
+    assert code == 0
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(first)
+
+
+def test_what_is_asked_for_goes_before_the_ending(run, scans, tiny_model, tmp_path):
+    run("identify", scans / "b.xy", "--model", tiny_model, "-o", tmp_path / "out.csv", "--format", "json")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("{")
