@@ -3,10 +3,10 @@
     python scripts/kill_trials.py --number 40
     python scripts/kill_trials.py --number 200 --only add
 
-Each trial starts a command on files that this script makes, sends it SIGKILL (kill -9) or SIGINT (Ctrl-C, to all its processes) at a moment drawn
-from the time it takes, and checks: under the target's name stands the old file or a whole new one; a model folder can be loaded; no process is left;
-Ctrl-C ends with exit code 130 and without a traceback. Then the command is run again (with --resume where it has that) and has to end well, with the
-result of a run that nobody disturbed. What breaks a rule is printed with the trial's number; the exit code is 1 then.
+Each trial starts a command on files that this script makes, sends it SIGKILL (kill -9) or SIGINT (Ctrl-C, to all its processes, once or twice) at a
+moment drawn from the time it takes, and checks: under the target's name stands the old file or a whole new one; a model folder can be loaded; no
+process is left; Ctrl-C ends with exit code 130 and without a traceback. Then the command is run again (with --resume where it has that) and has to
+end well, with the result of a run that nobody disturbed. What breaks a rule is printed with the trial's number; the exit code is 1 then.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ GRACE = 10.0
 #: A short training as a program: the command calibrates on 1,500 scans, which is most of its time and the same everywhere.
 SHORT_ENCODER = """
 import sys
-from xrdmatch import cli
+from xrdmatch.__main__ import main
 from xrdmatch.training import encoder
 whole = encoder.train_model
 encoder.train_model = lambda *a, **k: whole(*a, **{**k, "scans": 60})
 sys.argv[0] = "xrdmatch"
-cli.main()
+main()
 """
 
 
@@ -194,8 +194,8 @@ def gone(group: int) -> bool:
     return False
 
 
-def trial(case: Case, how: signal.Signals, moment: float) -> tuple[str, list[str]]:
-    """What the kill met (the old file, nothing, a new one), and the rules it broke."""
+def trial(case: Case, how: signal.Signals, moment: float, second: float | None) -> tuple[str, list[str]]:
+    """What the kill met (the old file, nothing, a new one), and the rules it broke. second: seconds after which another Ctrl-C follows, if any."""
     place(case)
     old = case.whole(case.target) if case.before is not None else None
     process = start(case.command)
@@ -203,9 +203,11 @@ def trial(case: Case, how: signal.Signals, moment: float) -> tuple[str, list[str
     if how is signal.SIGKILL:
         process.kill()
     else:
-        with_group = process.poll() is None
-        if with_group:
-            os.killpg(process.pid, how)
+        for pause in (0.0, second):
+            if pause is not None:
+                time.sleep(pause)
+                if process.poll() is None:
+                    os.killpg(process.pid, how)
     _, err = process.communicate()
     broken = []
     if how is signal.SIGINT and (process.returncode not in (0, 130, -signal.SIGINT) or "Traceback" in err):
@@ -250,7 +252,8 @@ def main() -> None:
             for number in range(max(2, options.number // case.share)):
                 how = (signal.SIGKILL, signal.SIGINT)[number % 2]
                 moment = draw.uniform(0.1, 1.05) * case.seconds
-                what, broken = trial(case, how, moment)
+                second = draw.choice((None, 0.02, 0.1, 0.5)) if how is signal.SIGINT else None
+                what, broken = trial(case, how, moment, second)
                 met[what] += 1
                 faults += bool(broken)
                 for fault in broken:

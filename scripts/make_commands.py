@@ -33,8 +33,8 @@ Standard output carries results only; progress, notes, warnings and errors go to
 shows only on a terminal. `NO_COLOR` is honoured.
 Every output file is written beside its target and renamed, so that an interrupted run leaves no half file.
 
-Exit codes: 0 all went well; 1 something failed (a batch goes on, reports each failure and ends with 1); 2 wrong usage; 130 interrupted. Ctrl-C is
-how `identify --watch` ends: the exit code is then 0 or 1.
+Exit codes: 0 all went well; 1 something failed (a batch goes on, reports each failure and ends with 1); 2 wrong usage; 130 interrupted; a
+second Ctrl-C ends at once. Ctrl-C is how `identify --watch` ends: the exit code is then 0 or 1.
 
 `xrdmatch --install-completion` sets up completion of commands, options, their choices and the names of models in your shell: bash, zsh and fish,
 which are tested, and PowerShell, which is not. It writes a script into your home folder and, for bash and zsh, a line into `.bashrc` or `.zshrc`

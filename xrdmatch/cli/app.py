@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from xrdmatch.cli.commands import COMMANDS, LazyCommand
 from xrdmatch.cli.parameters import adapted
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.system import interrupts
 from xrdmatch.version import __version__
 
 __all__ = ["app", "main"]
@@ -59,8 +60,10 @@ class _Commands(TyperGroup):
             Messages().error(str(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            typer.echo(str(error) or "interrupted", err=True)
-            raise typer.Exit(130) from error
+            with interrupts.interrupt_held():  # what the message says matters, even to somebody who presses Ctrl-C again
+                typer.echo(str(error) or "interrupted", err=True)
+                interrupts.next_one_ends()
+            raise typer.Exit(interrupts.INTERRUPTED) from error
         except OSError as error:
             if error.errno not in _SURROUNDINGS:
                 raise

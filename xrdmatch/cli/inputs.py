@@ -6,8 +6,10 @@ import contextlib
 import glob
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -17,6 +19,7 @@ from xrdmatch.system import atomic_files
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from queue import SimpleQueue
 
     from xrdmatch.diffraction.pattern import Pattern
 
@@ -160,24 +163,46 @@ def patterns(files: Iterable[tuple[str, str]], jobs: int, range_index: int | Non
     if len(first) < 2:  # nothing to read ahead
         yield from ((path, load(path, range_index, reason)) for path, reason in first)
         return
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future
+    from queue import SimpleQueue
 
-    pool = ThreadPoolExecutor(jobs)
-    ahead: deque[tuple[str, Future[Pattern | XrdMatchError]]] = deque()
+    wanted: SimpleQueue[_Reading | None] = SimpleQueue()
+    ahead: deque[_Reading] = deque()
+    for _ in range(jobs):
+        # Of those that the interpreter does not wait for at its end: a pipe that nobody writes to would hold it for ever.
+        threading.Thread(target=_read_ahead, args=(wanted, range_index), daemon=True).start()
     try:
         for path, reason in chain(first, left):
-            ahead.append((path, pool.submit(load, path, range_index, reason)))
+            ahead.append(_Reading(path, reason, Future()))
+            wanted.put(ahead[-1])
             if len(ahead) > 2 * jobs:
-                yield _first(ahead)
+                yield ahead[0].path, ahead.popleft().pattern.result()
         while ahead:
-            yield _first(ahead)
+            yield ahead[0].path, ahead.popleft().pattern.result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for reading in ahead:
+            reading.pattern.cancel()
+        for _ in range(jobs):
+            wanted.put(None)
 
 
-def _first(ahead: deque[tuple[str, Future[Pattern | XrdMatchError]]]) -> tuple[str, Pattern | XrdMatchError]:
-    path, future = ahead.popleft()
-    return path, future.result()
+@dataclass(frozen=True)
+class _Reading:
+    """A file that a thread reads."""
+
+    path: str
+    reason: str
+    pattern: Future[Pattern | XrdMatchError]
+
+
+def _read_ahead(wanted: SimpleQueue[_Reading | None], range_index: int | None) -> None:
+    while (reading := wanted.get()) is not None:
+        if not reading.pattern.set_running_or_notify_cancel():
+            continue
+        try:
+            reading.pattern.set_result(load(reading.path, range_index, reading.reason))
+        except BaseException as error:  # raised where the result is asked for
+            reading.pattern.set_exception(error)
 
 
 def target(folder: Path, path: str, suffix: str, taken: set[Path]) -> Path:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.system.interrupts import interrupt_held
 from xrdmatch.version import __version__
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from xrdmatch.system.worker_processes import WorkerProcesses
 
 #: A scheduler's address, or the word for a cluster on this machine.
 ADDRESS, LOCAL = re.compile(r"(tcp|tls)://[^/\s]+:\d+"), "local"
@@ -32,8 +35,6 @@ ANSWER, ARRIVE = 10.0, 60.0
 AHEAD = 3
 #: Fewest items in a batch for Dask, whose scheduler needs milliseconds for each, and batches whose results are fetched at once.
 FEWEST, FETCHED = 8, 8
-#: One thread each: the workers are the parallel part.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,7 +89,7 @@ def ordered(
         return
     left, batch = iter(items), batch if workers.scheduler is None else max(batch, FEWEST)
     ahead: deque[Any] = deque()
-    with _Processes(task, workers.jobs) if workers.scheduler is None else _Dask(task, workers) as engine:
+    with _processes(task, workers.jobs) if workers.scheduler is None else _Dask(task, workers) as engine:
         while part := list(islice(left, batch)):
             ahead.append(engine.submit(part))
             if len(ahead) >= AHEAD * engine.size():
@@ -97,93 +98,14 @@ def ordered(
             yield from engine.result(ahead.popleft())
 
 
-class _Processes:
-    """Processes of this machine."""
+def _processes(task: _Task, jobs: int) -> WorkerProcesses:
+    from xrdmatch.system.worker_processes import WorkerProcesses
 
-    def __init__(self, task: _Task, jobs: int) -> None:
-        self.task, self.jobs = task, jobs
-
-    def __enter__(self) -> _Processes:
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor
-
-        self.before = {name: os.environ.get(name) for name in _THREADS}
-        os.environ |= dict.fromkeys(_THREADS, "1")  # inherited by the workers
-        context = multiprocessing.get_context("spawn")  # threads of numpy do not survive a fork
-        self.pool = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_start, initargs=(self.task,))
-        return self
-
-    def size(self) -> int:
-        return self.jobs
-
-    def submit(self, items: list[Any]) -> Future[list[Any]]:
-        with _killed(), interrupt_held():
-            return self.pool.submit(_work, items)
-
-    def result(self, future: Future[list[Any]]) -> list[Any]:
-        with _killed():
-            return future.result()
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.pool.shutdown(wait=kind is None, cancel_futures=True)  # the interpreter must not end before its workers
-        for name, value in self.before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return WorkerProcesses(partial(_begun, task), jobs)
 
 
-@contextlib.contextmanager
-def _killed() -> Iterator[None]:
-    from concurrent.futures.process import BrokenProcessPool
-
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise XrdMatchError("a worker was killed, most likely for want of memory: try fewer --jobs") from error
-
-
-_task: _Task | None = None
-_state: Any = None
-_obstacle: XrdMatchError | None = None  # why there is no state
-
-
-def _start(task: _Task) -> None:
-    """Begin as a worker: Ctrl-C reaches every process of the terminal, but only the parent has something to save; and it ends with its parent."""
-    global _task, _state, _obstacle
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _task = task
-    try:
-        _state = task.state()
-    except XrdMatchError as error:  # raised here it would break the pool without a word of why
-        _obstacle = error
-
-
-def _work(items: list[Any]) -> list[Any]:
-    assert _task is not None
-    if _obstacle is not None:
-        raise _obstacle
-    return [_task.function(_state, item) for item in items]
-
-
-def _end_with_parent() -> None:
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # the parent was killed; a worker that waits for work would wait for ever
-
-
-@contextlib.contextmanager
-def interrupt_held() -> Iterator[None]:
-    """Ctrl-C waits until the block ends. A process that is started within never sees it: it would complain while it still imports."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _begun(task: _Task) -> Callable[[Any], Any]:
+    return partial(task.function, task.state())
 
 
 class _Dask:
