@@ -1,49 +1,118 @@
-"""Results of xrdmatch beside scans: left out of folders by what is in them, refused by name where they are named."""
+"""What xrdmatch writes is no scan, unless it is one: recognised by what stands in it, whatever it is called."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+from cifs import SALT
 
-import xrdmatch
-from xrdmatch.formats.own_results import is_own_result
+from xrdmatch import formats
+from xrdmatch.cli import inputs
+from xrdmatch.errors import ReadError
+from xrdmatch.formats.own_results import own_result
 from xrdmatch.report import records, refinement_files
 
 
+def taken(folder, recursive=False):
+    """Names of the files of a folder that are taken for scans."""
+    return sorted(Path(name).name for name, absent in inputs.expand([str(folder)], recursive) if not absent)
+
+
 @pytest.fixture
-def with_results(run, scans, tiny_model):
-    """The folder of scans with one of each result in it, under names that scans have."""
-    for name, form in (("results.csv", "csv"), ("results.txt", "json"), ("table.dat", "table")):
-        run("identify", scans / "a.xy", "--model", tiny_model, "--format", form, "-o", scans / name)
-    (scans / "labels.csv").write_text("file;label\na.xy;HKUST-1\n")
-    run("evaluate", scans / "labels.csv", "--model", tiny_model, "-o", scans / "scores.txt", "--format", "json")
-    run("identify", scans / "a.xy", "--model", tiny_model, "--export", scans / "sub", "-o", scans / "sub.txt")
-    for path in (scans / "sub").glob("*.csv"):
-        path.rename(scans / path.name)
-    return scans
+def results(run, tiny_model, scans, tmp_path, monkeypatch):
+    """A folder with everything that is written about scans, none of it a scan."""
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (scans / "bad.xy").write_text("no scan")
+    (scans / "labels.csv").write_text("file,label,accepted,wavelength,kind\na.xy,HKUST-1,HKUST-1,1.541871,mof\nb.xy,ZIF-8,ZIF-8,1.541871,mof\n")
+    for form, words in (("table", []), ("table", ["--verbose"]), ("json", []), ("json", ["--verbose"]), ("csv", [])):
+        target = folder / f"identify-{form}{len(words)}.txt"
+        run("identify", scans / "a.xy", scans / "bad.xy", "--model", tiny_model, "-f", form, "-o", target, "-q", *words)
+    run("identify", scans / "bad.xy", "--model", tiny_model, "-f", "table", "-o", folder / "only-an-error.txt", "-q")
+    run("identify", scans / "a.xy", "--model", tiny_model, "--export", tmp_path / "export", "-q")
+    for path in (tmp_path / "export").glob("*.csv"):
+        shutil.copy(path, folder)
+    for form in ("table", "json"):
+        run("evaluate", scans / "labels.csv", "--model", tiny_model, "-f", form, "-o", folder / f"evaluate-{form}.txt", "-q")
+    shutil.copy(scans / "labels.csv", folder)
+    (tmp_path / "salt.cif").write_text(SALT)
+    (tmp_path / "rubbish.cif").write_text("no structure")
+    run("simulate", tmp_path / "salt.cif", tmp_path / "rubbish.cif", "-o", tmp_path / "x.h5", "--report", folder / "report.csv", "--jobs", 1, "-q")
+    _, info, _ = run("info", "--model", tiny_model, "--format", "json")
+    (folder / "info.txt").write_text(info)
+    answers = [json.loads(line) for line in (folder / "identify-json0.txt").read_text().splitlines()]
+    (folder / "as-a-list.txt").write_text(json.dumps(answers, indent=2))
+    (folder / "semicolons.csv").write_text((folder / "labels.csv").read_text().replace(",", ";"))
+    (folder / "powershell.txt").write_bytes((folder / "identify-csv0.txt").read_text().encode("utf-16"))
+    assert {path.suffix for path in folder.iterdir()} <= set(inputs.TEXT)
+    assert all(path.stat().st_size for path in folder.iterdir())
+    return folder
 
 
-def test_a_folder_gives_its_scans_alone(run, with_results, tiny_model):
-    code, out, _ = run("identify", with_results, "--model", tiny_model, "--format", "json")
-    assert code == 0
-    assert [json.loads(line)["file"] for line in out.splitlines()] == [str(with_results / name) for name in ("a.xy", "b.xy")]
+def test_in_a_folder_they_are_passed_over_whatever_their_names(results, scans):
+    assert taken(results) == []
+    for path in list(results.iterdir()):
+        path.rename(path.with_suffix(".xy"))
+    assert taken(results) == []
+    (scans / "labels.csv").rename(scans / "labels.txt")
+    shutil.copytree(results, scans / "results")
+    assert taken(scans, recursive=True) == ["a.xy", "b.xy", "bad.xy"]
 
 
-@pytest.mark.parametrize("name", ["results.csv", "results.txt", "table.dat", "labels.csv", "scores.txt", "a.peaks.csv", "a.lines.csv"])
-def test_one_that_is_named_is_refused(with_results, name):
-    with pytest.raises(xrdmatch.ReadError, match=rf"{name}: is a result or a table of xrdmatch, not a scan"):
-        xrdmatch.read(with_results / name)
+def test_named_they_are_told_as_what_they_are(results):
+    for path in results.iterdir():
+        with pytest.raises(ReadError) as caught:
+            formats.read(path)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ")
+        assert "not a scan" in message
+        assert "xrdmatch " in message.removeprefix(str(path))
+        assert len(message.splitlines()) == 1
 
 
-def test_what_xrdmatch_denoises_and_simulates_is_a_scan(run, scans, tmp_path):
+def test_a_named_one_costs_the_others_nothing(run, results, tiny_model, scans):
+    code, out, err = run("identify", scans / "a.xy", results / "identify-csv0.txt", "--model", tiny_model, "-f", "json", "-q")
+    assert code == 1
+    assert [json.loads(line)["verdict"] for line in out.splitlines()] == ["match", "error"]
+    assert "results of xrdmatch identify" in err
+
+
+def test_scans_that_xrdmatch_writes_are_scans(run, scans, tmp_path):
+    folder = tmp_path / "written"
+    folder.mkdir()
     for suffix in ("xy", "xye", "csv"):
-        out = tmp_path / f"clean.{suffix}"
-        assert run("denoise", scans / "a.xy", "-o", out)[0] == 0
-        assert not is_own_result(out.read_bytes())
-        assert xrdmatch.read(out).two_theta.size > 100
+        assert run("denoise", scans / "b.xy", "-o", folder / f"denoised.{suffix}", "--filter", "on", "-q")[0] == 0
+    (tmp_path / "salt.cif").write_text(SALT)
+    assert run("simulate", tmp_path / "salt.cif", "-o", folder / "simulated.xy")[0] == 0
+    assert run("simulate", tmp_path / "salt.cif", "-o", folder / "simulated.csv")[0] == 0
+    assert taken(folder) == ["denoised.csv", "denoised.xy", "denoised.xye", "simulated.csv", "simulated.xy"]
+    for path in folder.iterdir():
+        assert formats.read(path).two_theta.size > 100
 
 
 def test_the_tables_begin_as_they_are_told_by():
     for fields in (records.CSV_FIELDS, refinement_files.LINE_FIELDS, refinement_files.PEAK_FIELDS):
-        assert is_own_result((",".join(fields) + "\n").encode())
+        assert own_result(",".join(fields) + "\n")
+
+
+def test_the_log_of_a_training_is_none(tmp_path):
+    classifier = pytest.importorskip("xrdmatch.training.classifier", reason="needs the train extra")
+    row = {"epoch": 1, "loss": 2.0, "val_loss": 2.1, "val_top1": 0.1, "val_top5": 0.3, "patterns_per_second": 500.0, "seconds": 3.0}
+    classifier.write_log(tmp_path / "training.csv", [row])
+    assert taken(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["# file label\n", "Sample;Label\n", "two_theta_deg,height\n", "File: a\nLabel: b\n", "MATCH\n"])
+def test_headers_of_scans_are_not_mistaken(tmp_path, text):
+    path = tmp_path / "scan.csv"
+    path.write_text(text + "".join(f"{5 + 0.1 * i:.1f};{100 + i % 7}\n" for i in range(200)))
+    assert taken(tmp_path) == ["scan.csv"]
+    assert formats.read(path).two_theta.size == 200
+
+
+def test_a_file_that_cannot_be_opened_is_left_to_reading(tmp_path):
+    assert not formats.is_own_result(tmp_path / "absent.csv")

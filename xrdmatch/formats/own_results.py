@@ -1,30 +1,38 @@
-"""What xrdmatch itself writes beside scans, so that a folder's results are not taken for scans: told by how a file begins, whatever it is called.
+"""What xrdmatch itself writes as text, told from scans by how it begins, whatever its name is.
 
-Denoised scans and simulated patterns are scans.
+Results lie beside the scans that they are of, and many hold numbers: a list of peaks would pass for a scan. Denoised scans and simulated patterns are
+scans.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Bytes that are enough to tell.
-HEAD = 1000
-
-_BEGINNINGS = re.compile(
-    rb"""(?xi)\A(?:\xef\xbb\xbf)?(?:
-    file,verdict,reason                             # identify, CSV
-    | \{"file":\ "                                  # identify, JSON
-    | (?:MATCH|AMBIGUOUS|UNKNOWN|UNUSABLE|ERROR)\ \ # identify, table
-    | \{\s*"scores":                                # evaluate, JSON
-    | "?file"?[,;\t]"?label                         # the labels that evaluate reads
-    | phase,id,name,h,k,l,                          # identify --export, lines
-    | two_theta_deg,d_angstrom,                     # identify --export, peaks
-    | (?:epoch|step),                               # the log of a training
-    | what,name,reason                              # simulate --report
-    )"""
+_SCAN = "not a scan: give the scan itself"
+#: Columns of the tables and what they are; a table may have others, in any order.
+_TABLES = (
+    ({"file", "verdict", "reason"}, f"holds results of xrdmatch identify, {_SCAN}"),
+    ({"two_theta_deg", "d_angstrom", "height_percent"}, f"lists peaks that xrdmatch identify has exported, {_SCAN}"),
+    ({"two_theta_deg", "two_theta_scan_deg", "d_angstrom"}, f"lists lines that xrdmatch identify has exported, {_SCAN}"),
+    ({"file", "label"}, "is a table of labels, not a scan: xrdmatch evaluate takes it"),
+    ({"what", "name", "reason"}, f"is a report of xrdmatch simulate, {_SCAN}"),
+    ({"seconds", "loss"}, f"is the log of xrdmatch train, {_SCAN}"),
+)
+#: How the others begin: JSON, alone or in a list, and tables for people.
+_BEGINNINGS = (
+    (re.compile(r'\[?\s*\{\s*"file":.*"verdict":', re.DOTALL), f"holds results of xrdmatch identify, {_SCAN}"),
+    (re.compile(r"(MATCH|AMBIGUOUS|UNKNOWN|UNUSABLE|ERROR)(  .*)?\r?\n  \S"), f"holds results of xrdmatch identify, {_SCAN}"),
+    (re.compile(r'\{\s*"scores":|Kind +What +Right +Of +Share'), f"holds results of xrdmatch evaluate, {_SCAN}"),
+    (re.compile(r'\{\s*"xrdmatch":'), f"is what xrdmatch info says, {_SCAN}"),
 )
 
 
-def is_own_result(head: bytes) -> bool:
-    """Whether a file that begins with `head` is one of xrdmatch's results or tables."""
-    return _BEGINNINGS.match(head[:HEAD]) is not None
+def own_result(head: str) -> str:
+    """What a text is that begins with `head`, in words that go on after a file's name; empty where xrdmatch has not written it."""
+    head = head.lstrip("\ufeff \t\r\n")
+    first = head.partition("\n")[0].lower()
+    columns = {cell.strip(' "\r') for cell in re.split("[,;\t]", first)}
+    for names, words in _TABLES:
+        if names <= columns:
+            return words
+    return next((words for beginning, words in _BEGINNINGS if beginning.match(head)), "")
