@@ -32,7 +32,7 @@ def main() -> None:
     for path in parser.parse_args().libraries:
         before = path.stat().st_size
         whole = Library.load_whole(path)
-        with tempfile.TemporaryDirectory() as folder, atomic_files.whole(path) as part:
+        with tempfile.TemporaryDirectory() as folder, atomic_files.atomic_write(path) as part:
             copy = Path(folder) / "library.h5"
             whole[0].save(copy, *whole[1:])
             if found := differs(whole, Library.load_whole(copy)):

@@ -26,7 +26,7 @@ def parts(folder):
 
 def test_a_file_appears_when_the_block_ends(tmp_path):
     target = tmp_path / "out.txt"
-    with atomic_files.whole(target) as part:
+    with atomic_files.atomic_write(target) as part:
         part.write_text("new")
         assert not target.exists()
     assert target.read_text() == "new"
@@ -39,7 +39,7 @@ def test_what_fails_leaves_the_old_file(tmp_path, error):
     target.write_text("old")
 
     def fail():
-        with atomic_files.whole(target) as part:
+        with atomic_files.atomic_write(target) as part:
             part.write_text("ne")
             raise error
 
@@ -52,25 +52,25 @@ def test_what_fails_leaves_the_old_file(tmp_path, error):
 def test_a_link_is_followed_and_a_device_stays_one(tmp_path):
     real, link = tmp_path / "real.txt", tmp_path / "link.txt"
     link.symlink_to(real)
-    with atomic_files.whole(link) as part:
+    with atomic_files.atomic_write(link) as part:
         part.write_text("new")
     assert link.is_symlink()
     assert real.read_text() == "new"
     if os.name == "posix":
-        with atomic_files.whole(os.devnull) as part:
+        with atomic_files.atomic_write(os.devnull) as part:
             part.write_text("gone")
         assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
 def test_a_folder_or_a_missing_one_is_an_error(tmp_path):
     for place in (tmp_path, tmp_path / "absent" / "out.txt"):
-        with pytest.raises(OSError, match=r"folder|No such"), atomic_files.whole(place) as part:
+        with pytest.raises(OSError, match=r"folder|No such"), atomic_files.atomic_write(place) as part:
             part.write_text("")
 
 
 def test_the_longest_names_work(tmp_path):
     """250 characters leave no room for the usual name of a part file."""
-    with atomic_files.whole(tmp_path / ("a" * 250)) as part:
+    with atomic_files.atomic_write(tmp_path / ("a" * 250)) as part:
         part.write_text("x")
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("a" * 250, "x")]
 
@@ -84,7 +84,7 @@ def test_parts_of_killed_processes_go(tmp_path):
         (tmp_path / name).write_text("")
         os.utime(tmp_path / name, (when, when))
     (tmp_path / f".a.h5.copy.{gone.pid}.1f.part").write_text("of another file")
-    with atomic_files.whole(tmp_path / "a.h5") as part:
+    with atomic_files.atomic_write(tmp_path / "a.h5") as part:
         part.write_text("x")
     left = sorted(parts(tmp_path))
     assert left == sorted([f".a.h5.{gone.pid}.2f.part", f".a.h5.{os.getpid()}.3f.part", f".a.h5.copy.{gone.pid}.1f.part"])
@@ -104,7 +104,7 @@ from pathlib import Path
 from xrdmatch.system import atomic_files
 folder = Path(sys.argv[1])
 for _ in range(20):
-    with atomic_files.alone(folder):
+    with atomic_files.folder_lock(folder):
         value = int((folder / "count").read_text())
         time.sleep(0.001)
         (folder / "count").write_text(str(value + 1))
@@ -115,7 +115,7 @@ _HOLD = """
 import sys, time
 from pathlib import Path
 from xrdmatch.system import atomic_files
-with atomic_files.alone(Path(sys.argv[1])):
+with atomic_files.folder_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -131,19 +131,19 @@ def test_one_process_at_a_time(tmp_path):
 def test_busy_and_freed_when_the_holder_is_killed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", _HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline().strip() == b"held"
-        with pytest.raises(atomic_files.Busy), atomic_files.alone(tmp_path, wait=False):
+        with pytest.raises(atomic_files.Busy), atomic_files.folder_lock(tmp_path, wait=False):
             pass
         holder.kill()
         holder.wait()
-    with atomic_files.alone(tmp_path, wait=False):
+    with atomic_files.folder_lock(tmp_path, wait=False):
         pass
 
 
 def test_a_new_folder_that_nothing_came_of_goes(tmp_path):
-    with pytest.raises(ValueError, match="x"), atomic_files.alone(tmp_path / "new"):
+    with pytest.raises(ValueError, match="x"), atomic_files.folder_lock(tmp_path / "new"):
         raise ValueError("x")
     assert not (tmp_path / "new").exists()
-    with atomic_files.alone(tmp_path / "new"):
+    with atomic_files.folder_lock(tmp_path / "new"):
         (tmp_path / "new" / "a").write_text("")
     assert (tmp_path / "new" / "a").exists()
 

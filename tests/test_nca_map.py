@@ -87,13 +87,13 @@ class TestMap:
         rng = np.random.default_rng(0)
         unit = rng.normal(size=(60, 40))
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        right, total = nca_map.alone(unit, rng.integers(3, size=60))
+        right, total = nca_map.leave_one_out(unit, rng.integers(3, size=60))
         assert total == 60
         assert right < 35
 
     def test_lone_labels_do_not_count(self):
         unit = np.eye(4)[[0, 0, 1, 2]]
-        assert nca_map.alone(unit, np.array([0, 0, 1, 2])) == (2, 2)
+        assert nca_map.leave_one_out(unit, np.array([0, 0, 1, 2])) == (2, 2)
 
     def test_files_that_cannot_be_read_are_told(self, folder):
         (folder / "scans" / "ZIF-8" / "0.xy").write_text("rubbish")

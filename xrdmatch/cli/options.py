@@ -198,13 +198,8 @@ def output_stream(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    try:
-        with atomic_files.whole(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-    except BrokenPipeError:
-        raise  # of standard output or error, not of this file
-    except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({atomic_files.reason(error)}); choose another place") from error
+    with atomic_files.writing(path), atomic_files.atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import typer
 
 from xrdmatch.cli import inputs, options
 from xrdmatch.errors import XrdMatchError
-from xrdmatch.system.atomic_files import reason
+from xrdmatch.system.atomic_files import check_writable, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,11 +125,9 @@ def picture_target(path: Path, number: int) -> bool:
 
 def make_folder(path: Path) -> None:
     """A folder that can be written into. Raises XrdMatchError where there can be none."""
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({reason(error)}); choose another place") from error
-    check_file(path / "file")
+    check_writable(path / "file")
 
 
 class Plots:
@@ -173,7 +171,7 @@ class WebPage:
 
         if path.suffix.lower() not in SUFFIXES or path.is_dir():
             raise options.wrong("--html", f"{path}: expected a file ending in {' or '.join(SUFFIXES)}")
-        check_file(path)
+        check_writable(path)
         self.path, self.page = path, Page(number, path.stem)
 
     def put(self, result: Identification) -> None:
@@ -215,18 +213,6 @@ def check_apart(export: Path | None, folders: Sequence[str | Path | None], recur
         place, read = export.resolve(), Path(folder).resolve()
         if place == read or (recursive and read in place.parents):
             raise options.wrong("--export", f"{export} lies in {folder}, where its files would be taken for scans; choose a folder outside")
-
-
-def check_file(path: Path) -> None:
-    """Raise XrdMatchError unless a file can be written at `path`: before the work, not after it."""
-    import secrets
-
-    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({reason(error)}); choose another place") from error
 
 
 @dataclass(frozen=True)

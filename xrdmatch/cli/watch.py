@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from xrdmatch.cli import inputs
 from xrdmatch.errors import ReadError, UnfinishedError, XrdMatchError
+from xrdmatch.system.atomic_files import writing
 
 if TYPE_CHECKING:
     from xrdmatch.diffraction.pattern import Pattern
@@ -199,10 +200,8 @@ def stopped_by_signals(wanted: bool = True) -> Iterator[threading.Event]:
 @contextmanager
 def added_to(path: Path) -> Iterator[TextIO]:
     """A file at whose end results are added as they come: unlike other results it is there from the start, and what stood in it stays."""
-    try:
+    with writing(path):
         stream = path.open("a+", encoding="utf-8", newline="")
-    except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
     with stream:
         yield stream
 

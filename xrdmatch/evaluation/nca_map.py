@@ -82,10 +82,10 @@ def make_map(rows: list[dict[str, str]], folder: Path, given: Input = "recipe", 
     within = PCA(min(len(kept) - 1, unit.shape[1]), svd_solver="full").fit_transform(unit)
     numbers = np.unique(labels, return_inverse=True)[1]
     points = NeighborhoodComponentsAnalysis(n_components=2, init="pca", random_state=seed).fit_transform(within, numbers)
-    return Map([rows[i]["file"] for i in kept], labels, np.asarray(points, dtype=float), alone(unit, numbers), failed)
+    return Map([rows[i]["file"] for i in kept], labels, np.asarray(points, dtype=float), leave_one_out(unit, numbers), failed)
 
 
-def alone(unit: Floats, numbers: NDArray[np.int64]) -> tuple[int, int]:
+def leave_one_out(unit: Floats, numbers: NDArray[np.int64]) -> tuple[int, int]:
     """Of patterns (n, m) of unit length whose label another shares, how many have one of their own as nearest neighbour; and how many there are."""
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, -np.inf)

@@ -30,8 +30,5 @@ def write(pattern: Pattern, path: Path) -> None:
         time = pattern.meta.get("counting_time", 1.0) if pattern.meta.get("intensity_unit") == "cps" else 1.0
         columns.append(np.sqrt(np.maximum(pattern.intensity, 1.0 / time) / time))
     rows = (separator.join((f"{row[0]:.6f}", *(f"{value:.8g}" for value in row[1:]))) for row in zip(*columns, strict=True))
-    try:
-        with atomic_files.whole(path) as part:
-            part.write_text(header + "\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise XrdMatchError(f"{path}: cannot be written ({atomic_files.reason(error)}); choose another place") from None
+    with atomic_files.writing(path), atomic_files.atomic_write(path) as part:
+        part.write_text(header + "\n" + "\n".join(rows) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import mmap
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,12 +32,10 @@ MAPPED = sys.platform != "win32"
 def write(path: str | Path, datasets: Mapping[str, NDArray[Any]], provenance: dict[str, Any]) -> None:
     """Write a library file, whole or not at all. datasets: of the types in `dataset_table.TYPES`. Raises LibraryError where that is impossible."""
     image = _image(datasets, provenance)
-    try:
+    with atomic_files.writing(path, LibraryError, "the library"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_files.whole(path) as part:
+        with atomic_files.atomic_write(path) as part:
             part.write_bytes(image)
-    except OSError as error:
-        raise LibraryError(f"{path}: the library cannot be written ({atomic_files.reason(error)}); choose another place") from error
 
 
 def _image(datasets: Mapping[str, NDArray[Any]], provenance: dict[str, Any]) -> memoryview:
@@ -134,16 +131,9 @@ def own_dataset(file: Any, name: str, most: float = MAX_DATASET) -> Any:
 
 def check_writable(path: str | Path) -> None:
     """Raise LibraryError unless a file can be written at `path`: before the work, not after it."""
-    target = Path(path)
-    probe = target.with_name(f"{target.name}.{os.getpid()}.probe")
-    try:
-        if target.is_dir():
-            raise IsADirectoryError("there is a folder of that name")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise LibraryError(f"{target}: the library cannot be written ({atomic_files.reason(error)}); choose another place") from error
+    with atomic_files.writing(path, LibraryError, "the library"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    atomic_files.check_writable(path, LibraryError, "the library")
 
 
 def format_of(path: str | Path) -> str:

@@ -63,11 +63,8 @@ def add(sources: Iterable[str | Path], folder: Path, base: str | None = None, de
     entries = load_entries(sources, report.failed)
     if not entries:
         raise LibraryError("; ".join(reason for _, reason in report.failed[:3]) or "no structure files (.cif, POSCAR) found")
-    try:
-        with atomic_files.alone(folder):
-            _add(entries, folder, base, device, report)
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be written ({atomic_files.reason(error)}); choose another place") from error
+    with atomic_files.writing(folder, ModelError), atomic_files.folder_lock(folder):
+        _add(entries, folder, base, device, report)
     return report
 
 
@@ -100,5 +97,5 @@ def _copy(source: Path, folder: Path) -> None:
         return
     for path in files_of(source):
         if path.name in (NETWORK, CARD):
-            with atomic_files.whole(folder / path.name) as part:
+            with atomic_files.atomic_write(folder / path.name) as part:
                 shutil.copy(path, part)

@@ -203,12 +203,10 @@ def write_encoder(folder: Path, config: Mapping[str, Any], index: ReferenceIndex
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write config.json, whole or not at all; nothing where it says the same already. Raises ModelError where that is impossible."""
     place, text = folder / CONFIG, json.dumps(config, indent=1) + "\n"
-    try:
+    with atomic_files.writing(place, ModelError):
         if not place.is_file() or place.read_text(encoding="utf-8") != text:
-            with atomic_files.whole(place) as part:
+            with atomic_files.atomic_write(place) as part:
                 part.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ModelError(f"{place}: cannot be written ({atomic_files.reason(error)}); choose another place") from error
 
 
 @contextlib.contextmanager
@@ -219,19 +217,18 @@ def new_model(folder: Path) -> Iterator[Path]:
     """
     made = folder / ".new"
     try:
-        shutil.rmtree(made, ignore_errors=True)  # of a process that was killed
-        made.mkdir(parents=True)
-        yield made
-        with atomic_files.alone(folder):
-            # A folder without a configuration is no model, and nothing of the old model stays: it is never a mixture of two.
-            (folder / CONFIG).unlink(missing_ok=True)
-            for name in (VECTORS, CARD, NETWORK, LIBRARY, CONFIG):
-                if (made / name).is_file():
-                    (made / name).replace(folder / name)
-                else:
-                    (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise ModelError(f"{folder}: the model cannot be written ({atomic_files.reason(error)}); choose another place") from error
+        with atomic_files.writing(folder, ModelError, "the model"):
+            shutil.rmtree(made, ignore_errors=True)  # of a process that was killed
+            made.mkdir(parents=True)
+            yield made
+            with atomic_files.folder_lock(folder):
+                # A folder without a configuration is no model, and nothing of the old model stays: it is never a mixture of two.
+                (folder / CONFIG).unlink(missing_ok=True)
+                for name in (VECTORS, CARD, NETWORK, LIBRARY, CONFIG):
+                    if (made / name).is_file():
+                        (made / name).replace(folder / name)
+                    else:
+                        (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from xrdmatch.errors import XrdMatchError
-from xrdmatch.system.atomic_files import reason, whole
+from xrdmatch.system.atomic_files import atomic_write, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,8 +134,8 @@ class Book:
         need_matplotlib()
         self._pdf: Any = None
         self._open = contextlib.ExitStack()
-        with self._told():
-            self._part = self._open.enter_context(whole(self.path))
+        with writing(self.path):
+            self._part = self._open.enter_context(atomic_write(self.path))
             self._part.touch()  # before the work, not after it
 
     def add(self, figure: Figure) -> None:
@@ -143,7 +143,7 @@ class Book:
         if self.pages and self.suffix != ".pdf":
             raise XrdMatchError(f"{self.path}: a {self.suffix} holds one picture; write a .pdf, which holds a page for each, or name a folder")
         self.pages += 1
-        with self._told(), style():
+        with writing(self.path), style():
             if self.suffix == ".pdf":
                 from matplotlib.backends.backend_pdf import PdfPages
 
@@ -155,7 +155,7 @@ class Book:
 
     def close(self, keep: bool = True) -> None:
         """Put the file in its place, where it has a page and is to be kept; else nothing is left. A second call does nothing."""
-        with self._told(), contextlib.suppress(_Dropped), self._open:
+        with writing(self.path), contextlib.suppress(_Dropped), self._open:
             if self._pdf is not None:
                 with style():  # fonts are written last, as the settings of that moment say
                     self._pdf.close()
@@ -168,13 +168,6 @@ class Book:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.close(keep=kind is None)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise XrdMatchError(f"{self.path}: cannot be written ({reason(error)}); choose another place") from error
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -19,14 +19,13 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.errors import XrdMatchError
 from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay
 from xrdmatch.report.phrases import filter_text, formula_text, percent, sentence, wavelength_text
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
-from xrdmatch.system.atomic_files import reason, whole
+from xrdmatch.system.atomic_files import atomic_write, writing
 
 #: Endings of a page's name.
 SUFFIXES = (".html", ".htm")
@@ -81,11 +80,8 @@ class Page:
 
     def write(self, path: str | Path) -> None:
         """Write the page beside `path` and rename. Raises XrdMatchError where the place cannot be written."""
-        try:
-            with whole(path) as part:
-                part.write_text(self.text(), encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise XrdMatchError(f"{path}: cannot be written ({reason(error)}); choose another place") from error
+        with writing(path), atomic_write(path) as part:
+            part.write_text(self.text(), encoding="utf-8", newline="\n")
 
 
 def _asset(name: str) -> str:

@@ -21,7 +21,7 @@ from xrdmatch.report.calculated_pattern import COUNTS, Overlay, overlay
 from xrdmatch.search.indexed_lines import in_scan
 from xrdmatch.search.line_evidence import strong_lines
 from xrdmatch.search.result import Identification, Match
-from xrdmatch.system.atomic_files import reason, whole
+from xrdmatch.system.atomic_files import atomic_write, writing
 
 #: Peaks above this percentage of the strongest are listed, and lines above that one.
 PEAKS, LINES = 2.0, 0.1
@@ -65,11 +65,8 @@ def export(result: Identification, folder: Path, stem: str, shifted: bool = Fals
     written = []
     for name, text in files.items():
         written.append(folder / name)
-        try:
-            with whole(written[-1]) as part:
-                part.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise XrdMatchError(f"{written[-1]}: cannot be written ({reason(error)}); choose another place") from error
+        with writing(written[-1]), atomic_write(written[-1]) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
     return written
 
 

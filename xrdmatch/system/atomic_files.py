@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from xrdmatch.errors import XrdMatchError
+
 #: Seconds without a change after which the part file of a process that is gone is removed; processes of other machines cannot be seen, but write on.
 LEFT_BEHIND = 60.0
 #: Characters of the target's name in the name of its part file, so that a long name stays within what file systems allow.
@@ -17,7 +19,7 @@ _STEM = 100
 
 
 @contextlib.contextmanager
-def whole(target: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(target: str | os.PathLike[str]) -> Iterator[Path]:
     """A new name beside `target` to write to; it becomes `target` when the block ends well and goes when it does not.
 
     Whatever ends the process, `target` is the old file or the new one. A link is followed; a device or a pipe is written to as it is. Part files that
@@ -48,6 +50,28 @@ def sweep(place: Path) -> None:
             found = re.fullmatch(r"(\d+)\.[0-9a-f]+\.part", item.name.removeprefix(prefix)) if item.name.startswith(prefix) else None
             if found and time.time() - item.stat().st_mtime > LEFT_BEHIND and not _runs(int(found[1])):
                 os.unlink(item.path)
+
+
+@contextlib.contextmanager
+def writing(place: str | os.PathLike[str], kind: type[XrdMatchError] = XrdMatchError, what: str = "") -> Iterator[None]:
+    """Where the system refuses to write, raises an error of this `kind` that says so of `place`; `what` lies there, where that is not plain."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # of standard output or error, not of a file
+    except OSError as error:
+        raise kind(f"{os.fspath(place)}: {what and f'{what} '}cannot be written ({reason(error)}); choose another place") from error
+
+
+def check_writable(place: str | os.PathLike[str], kind: type[XrdMatchError] = XrdMatchError, what: str = "") -> None:
+    """Raises like `writing` unless a file can be written at `place`: before the work, not after it."""
+    target = Path(place)
+    with writing(place, kind, what):
+        if target.is_dir():
+            raise IsADirectoryError(21, "there is a folder of that name")
+        probe = target.with_name(f"{_prefix(target)}{os.getpid()}.{os.urandom(3).hex()}.part")
+        probe.touch()
+        probe.unlink()
 
 
 def closed(path: str | os.PathLike[str], error: OSError) -> str:
@@ -110,7 +134,7 @@ class Busy(Exception):
 
 
 @contextlib.contextmanager
-def alone(folder: Path, name: str = ".lock", wait: bool = True) -> Iterator[None]:
+def folder_lock(folder: Path, name: str = ".lock", wait: bool = True) -> Iterator[None]:
     """Holds the lock of a folder, which is made where it is missing; the system frees it whatever ends the process.
 
     wait: for another process to finish; without it raises Busy. Raises OSError where the folder cannot be written.

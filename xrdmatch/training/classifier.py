@@ -336,12 +336,10 @@ def training_alone(folder: Path, ranks: Ranks) -> Iterator[None]:
         yield
         return
     try:
-        with atomic_files.alone(folder, ".training.lock", wait=False):
+        with atomic_files.writing(folder, ModelError), atomic_files.folder_lock(folder, ".training.lock", wait=False):
             yield
     except atomic_files.Busy as error:
         raise ModelError(f"{folder}: another training runs in this folder; wait for it, or choose another folder") from error
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be written ({atomic_files.reason(error)}); choose another place") from error
 
 
 def ask_after(device: torch.device, ranks: Ranks) -> int:
@@ -371,12 +369,9 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """`atomic_files.whole` that raises ModelError where the place cannot be written."""
-    try:
-        with atomic_files.whole(path) as part:
-            yield part
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({atomic_files.reason(error)}); choose another place") from error
+    """`atomic_files.atomic_write` that raises ModelError where the place cannot be written."""
+    with atomic_files.writing(path, ModelError), atomic_files.atomic_write(path) as part:
+        yield part
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -231,11 +231,8 @@ def export_onnx(network: Network, path: str | Path, example: ArrayLike | None = 
             )
     finally:
         network.train(training)
-    try:
-        with atomic_files.whole(path) as part:
-            part.write_bytes(buffer.getbuffer())
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({atomic_files.reason(error)}); choose another place") from error
+    with atomic_files.writing(path, ModelError), atomic_files.atomic_write(path) as part:
+        part.write_bytes(buffer.getbuffer())
 
 
 def onnx_parity(network: Network, path: str | Path, patterns: ArrayLike) -> float:

@@ -228,9 +228,9 @@ def write_set(path: str | Path, rows: Iterable[Made], ids: Sequence[str], points
     """
     import h5py
 
-    try:
+    with atomic_files.writing(path, LibraryError, "the augmented set"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_files.whole(path) as part, part.open("w+b") as stream:
+        with atomic_files.atomic_write(path) as part, part.open("w+b") as stream:
             sink, total = atomic_files.Sink(stream), 0
             with h5py.File(sink, "w") as file:
                 x = file.create_dataset("x", (0, points), np.float16, maxshape=(None, points), chunks=(CHUNK_ROWS, points))
@@ -246,8 +246,6 @@ def write_set(path: str | Path, rows: Iterable[Made], ids: Sequence[str], points
                 file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "provenance": json.dumps(made)})
             sink.check()
             stream.flush()
-    except OSError as error:
-        raise LibraryError(f"{path}: the augmented set cannot be written ({atomic_files.reason(error)}); choose another place") from error
     return total
 
 
