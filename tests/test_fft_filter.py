@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from naive import dft_criterion, dft_filter, minimum_filter
+from naive import dft_criterion, dft_filter
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.preprocessing import fft_filter as d
@@ -206,14 +206,6 @@ def test_paper_filter_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="constant"):
         d.paper_criterion(np.zeros(2251))
     assert not d.paper_filter(np.zeros(2251)).any()
-
-
-@pytest.mark.parametrize("points", [3, 4, 7, 151, 5000])
-@pytest.mark.parametrize("size", [3, 10, 500])
-def test_opening_agrees_with_its_naive_twin(points, size):
-    values = np.random.default_rng(size).normal(size=size)
-    expected = -minimum_filter(-minimum_filter(values, points), points)
-    np.testing.assert_array_equal(d.opening(values, points), expected)
 
 
 def test_around_agrees_with_its_naive_twin():

@@ -2,13 +2,12 @@
 
 import json
 
-import naive
 import numpy as np
 import pytest
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.errors import ModelError
-from xrdmatch.preprocessing.recipe import Recipe, fill_outside, noise_sigma, opening, running_mean, smeared_noise
+from xrdmatch.preprocessing.recipe import Recipe, fill_outside, noise_sigma, smeared_noise
 
 GRID = Grid(5, 45, 0.04)
 RECIPES = {"search": Recipe(grid=GRID), "minmax": Recipe(kind="minmax", grid=GRID), "linear": Recipe(grid=GRID, power=1.0, gate=0.0)}
@@ -112,25 +111,6 @@ def test_noise_sigma_is_recovered_under_slopes_and_lines(sigma):
     mask[0] = False
     assert np.isfinite(noise_sigma(rows, mask)).all()
     assert noise_sigma(np.zeros((1, 100), np.float32))[0] == 0
-
-
-@pytest.mark.parametrize("window", [3, 5, 75, 151])
-def test_opening_is_that_of_a_naive_twin(window):
-    values = np.random.default_rng(3).random((3, 400)).astype(np.float32)
-    before = values.copy()
-    opened = opening(values, window)
-    for row in range(3):
-        np.testing.assert_array_equal(opened[row], naive.maximum_filter(naive.minimum_filter(values[row], window), window))
-    assert (opened <= values).all()
-    np.testing.assert_array_equal(opening(opened, window), opened)
-    np.testing.assert_array_equal(values, before)
-
-
-def test_running_mean_is_that_of_a_naive_twin():
-    values = np.random.default_rng(4).random((2, 50)).astype(np.float32)
-    padded = np.pad(values, [(0, 0), (2, 2)], mode="edge")
-    np.testing.assert_allclose(running_mean(values, 5), [[row[i : i + 5].mean() for i in range(50)] for row in padded], rtol=1e-5)
-    np.testing.assert_array_equal(running_mean(values, 1), values)
 
 
 def test_fill_outside_goes_on_with_the_first_and_last_value():

@@ -15,7 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.diffraction.lattice import lattice_directions
+from xrdmatch.diffraction.lattice import lattice_directions, strained
+from xrdmatch.diffraction.least_squares import damped_steps
 from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.diffraction.peak_shapes import draw
 from xrdmatch.diffraction.radiation import powder_lines, reciprocal_metric
@@ -23,7 +24,7 @@ from xrdmatch.library.common_names import stem
 from xrdmatch.library.composition import composition_without_h_o, compound, metals_of
 from xrdmatch.library.reference_library import Entry, Library
 from xrdmatch.library.text_column import TextColumn
-from xrdmatch.preprocessing.recipe import opening
+from xrdmatch.preprocessing.smoothing import opening
 
 #: Cosine from which two patterns count as one: of any two entries, and of two that are chemically one.
 SAME, KIN = 0.975, 0.93
@@ -35,6 +36,10 @@ FWHM, B, FLOOR, POWER = 0.2, 3.0, 0.003, 0.5
 WINDOW = 3.0
 #: Largest strain of a cell length, change of a cell angle (degrees) and zero shift (degrees).
 MAX_STRAIN, MAX_ANGLE, MAX_SHIFT = 0.01, 0.6, 0.06
+#: Damping of the steps that adjust a cell, see `damped_steps`.
+DAMPING = 1e-2
+#: Which of a strain's components are lengths.
+_LENGTHS = np.array([1.0] * 3 + [0.0] * 3)
 #: Isotropic strains that are tried before the rest of the cell is adjusted.
 _ISOTROPIC = np.linspace(-MAX_STRAIN, MAX_STRAIN, 9)
 #: Pairs are looked at when patterns blurred by about MAX_STRAIN have this cosine, and adjusted when the best isotropic strain gives that one.
@@ -81,13 +86,9 @@ def _isotropic(library: Library, target: Floats, rows: Rows) -> tuple[NDArray[np
     """Best cosine (k,) of the rows with the target over isotropic strains, and that strain (k,)."""
     scores = np.empty((len(_ISOTROPIC), len(rows)))
     for i, strain in enumerate(_ISOTROPIC):
-        scores[i] = signals(library, rows, _strained(library.cell[rows], strain)) @ target[0]
+        scores[i] = signals(library, rows, strained(library.cell[rows], strain * _LENGTHS)) @ target[0]
     best = scores.argmax(axis=0)
     return scores[best, np.arange(len(rows))], _ISOTROPIC[best]
-
-
-def _strained(cells: NDArray[np.float64], strain: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([cells[:, :3] * (1.0 + np.asarray(strain)), cells[:, 3:]], axis=1)
 
 
 def _directions(cell: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,19 +112,13 @@ def _adjusted(library: Library, leader: int, rows: Rows, strains: NDArray[np.flo
             if fwhm == FWHM and best[i] >= SAME:
                 continue
             basis = np.stack([*(_shifted(slope, shift[i]) for slope in slopes[i]), np.gradient(moved) / GRID.step * MAX_SHIFT])
-            step = _solve(basis, target - moved * float(moved @ target))
+            residual = target - moved * float(moved @ target)
+            step = damped_steps((basis @ basis.T).astype(float), (basis @ residual).astype(float), DAMPING, 1.0)
             change[i] = np.clip(change[i] + MAX_STRAIN * step[:-1], -MAX_STRAIN, MAX_STRAIN)
             shift[i] = float(np.clip(shift[i] - MAX_SHIFT * step[-1], -MAX_SHIFT, MAX_SHIFT))
     last = signals(library, rows, _changed(library, rows, ways, change))
     target = signals(library, np.array([leader]))[0]
     return np.array([max(best[i], float(_shifted(last[i], shift[i]) @ target)) for i in range(len(rows))])
-
-
-def _solve(basis: Floats, residual: Floats) -> NDArray[np.float64]:
-    """Damped least squares: steps (p,) that take the residual (m,) away along the basis (p, m), each limited to 1."""
-    normal = (basis @ basis.T).astype(float)
-    normal += np.eye(len(normal)) * (1e-2 * max(float(np.trace(normal)) / len(normal), 1e-12))
-    return np.asarray(np.clip(np.linalg.solve(normal, (basis @ residual).astype(float)), -1.0, 1.0))
 
 
 def _shifted(values: Floats, shift: float) -> Floats:
@@ -135,12 +130,8 @@ def _shifted(values: Floats, shift: float) -> Floats:
 
 
 def _changed(library: Library, rows: Rows, ways: list[NDArray[np.float64]], change: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    cells = library.cell[rows].copy()
-    for i, (way, amount) in enumerate(zip(ways, change, strict=True)):
-        moved = amount @ way
-        cells[i, :3] *= 1.0 + moved[:3]
-        cells[i, 3:] += moved[3:]
-    return cells
+    """Cells (k, 6) of the rows, changed along their ways."""
+    return strained(library.cell[rows], np.stack([amount @ way for way, amount in zip(ways, change, strict=True)]))
 
 
 def _with_slopes(
@@ -151,12 +142,7 @@ def _with_slopes(
     way = np.concatenate(ways)
     base = _changed(library, rows, ways, change)
     half = 0.125 * MAX_STRAIN
-    cells = []
-    for sign in (1.0, -1.0):
-        moved = base[owner].copy()
-        moved[:, :3] *= 1.0 + sign * half * way[:, :3]
-        moved[:, 3:] += sign * half * way[:, 3:]
-        cells.append(moved)
+    cells = [strained(base[owner], sign * half * way) for sign in (1.0, -1.0)]
     drawn = signals(library, np.concatenate([rows, rows[owner], rows[owner]]), np.concatenate([base, *cells]), fwhm)
     n, p = len(rows), len(owner)
     slopes = (drawn[n : n + p] - drawn[n + p :]) * np.float32(0.5 * MAX_STRAIN / half)
@@ -178,7 +164,7 @@ class _Pairs:
 
 def _all_signals(library: Library, fwhm: float, spread: float, strain: float = 0.0) -> Floats:
     parts = np.array_split(np.arange(len(library)), max(1, len(library) // 128))
-    return np.concatenate([signals(library, part, _strained(library.cell[part], strain), fwhm, spread) for part in parts])
+    return np.concatenate([signals(library, part, strained(library.cell[part], strain * _LENGTHS), fwhm, spread) for part in parts])
 
 
 def _pairs(library: Library, progress: Progress) -> _Pairs:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xrdmatch.diffraction.lattice import strained
 from xrdmatch.diffraction.pattern import read_only
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
 from xrdmatch.errors import LibraryError
@@ -152,8 +153,7 @@ class Library:
         """d-spacings (k,) in angstrom and intensities (k,) of entry `i`; `strain` (6,) changes the cell: relative for lengths, degrees for angles."""
         cell = self.cell[i]
         if strain is not None:
-            change = np.asarray(strain, dtype=float)
-            cell = np.concatenate([cell[:3] * (1.0 + change[:3]), cell[3:] + change[3:]])
+            cell = strained(cell, np.asarray(strain, dtype=float))
         part = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
         d = 1.0 / np.sqrt(inverse_d_squared(self.hkl[part], reciprocal_metric(cell)))
         return d, self.intensity[part].astype(float)

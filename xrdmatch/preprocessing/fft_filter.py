@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.quantiles import median, percentile
 from xrdmatch.notes import Note, note
+from xrdmatch.preprocessing.smoothing import opening, running_mean
 
 FloatArray = NDArray[np.float64]
 Mode = Literal["auto", "paper", "on", "off"]
@@ -131,33 +132,9 @@ def noise_sigma(intensity: ArrayLike) -> float:
     return float(quiet.mean() / QUIET_MEAN)
 
 
-def opening(values: FloatArray, points: int) -> FloatArray:
-    """Morphological opening of `values` (n,) with a flat window of `points`: whatever is narrower than the window goes, the background stays."""
-    return -_running_minimum(-_running_minimum(values, points), points)
-
-
-def _running_minimum(values: FloatArray, points: int) -> FloatArray:
-    """Minimum over a centred window (van Herk 1992: two running minima over blocks, 3 comparisons per point whatever the window)."""
-    points = min(points | 1, 2 * values.size - 1)
-    half = points // 2
-    padded = np.concatenate([np.full(half, np.inf), values, np.full(half + points, np.inf)])
-    blocks = padded[: padded.size // points * points].reshape(-1, points)
-    forward = np.minimum.accumulate(blocks, axis=1).ravel()
-    backward = np.minimum.accumulate(blocks[:, ::-1], axis=1)[:, ::-1].ravel()
-    return np.minimum(backward[: values.size], forward[points - 1 : points - 1 + values.size])
-
-
-def _running_mean(values: FloatArray, points: int) -> FloatArray:
-    """Mean over a centred odd window (n,); the ends are reflected."""
-    if points < 2:
-        return values
-    half = points // 2
-    return np.convolve(np.pad(values, half, mode="reflect"), np.full(points, 1.0 / points), "valid")
-
-
 def _above_background(values: FloatArray, sigma: float, points: int) -> FloatArray:
     """`values` (n,) less their opening, which in noise lies some `sigma` below the background's mean; that much is put back."""
-    lines = values - opening(values, points)
+    lines = values - opening(values, points | 1)
     return lines - min(float(median(lines)), OPENING_BIAS * sigma)
 
 
@@ -186,7 +163,7 @@ def line_width(intensity: ArrayLike, sigma: float, step: float) -> float:
     points = max(3, round(BACKGROUND_SPAN / step))
     best, width, window = 0.0, max(2.0, DEFAULT_FWHM / step), 1
     while window == 1 or (window * step <= SMOOTH_SPAN and window < counts.size // 4):
-        smooth = _running_mean(counts, window)
+        smooth = running_mean(counts, window)
         lines = _above_background(smooth, sigma / np.sqrt(window), points)
         # Counting noise grows with the root of the count: a line that doubles the background has 1.4 times its noise.
         level = float(median(smooth))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.radiation import CU_K_ALPHA
 from xrdmatch.preprocessing.fft_filter import Filtered, Mode, denoise, line_width, noise_sigma
-from xrdmatch.preprocessing.recipe import Recipe, continued, smeared_noise
+from xrdmatch.preprocessing.recipe import Recipe, smeared_noise
+from xrdmatch.preprocessing.smoothing import continued
 
 #: Grid and treatment of the comparison with reflections: finer than the encoder's, since here positions decide. The background's window and the gate
 #: are those of the plain search-match that named most measured minerals.

@@ -18,6 +18,7 @@ from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.quantiles import median, percentile
 from xrdmatch.errors import ModelError
 from xrdmatch.preprocessing import fft_filter
+from xrdmatch.preprocessing.smoothing import opening, running_mean
 
 Floats = NDArray[np.float32]
 
@@ -156,62 +157,3 @@ def _bends(pattern: Pattern, width: float) -> Floats:
     size, longer = divmod(bends.size, BLOCKS)  # blocks of two lengths, as np.array_split makes them
     edge = longer * (size + 1)
     return np.concatenate([median(part) for part in (bends[:edge].reshape(longer, size + 1), bends[edge:].reshape(-1, size))])
-
-
-def running_mean(values: Floats, points: int) -> Floats:
-    """Mean over an odd number of `points` along the last axis; the ends are continued by their last value."""
-    if points <= 1:
-        return values
-    padded = continued(values, points // 2)
-    total = padded[..., : values.shape[-1]].astype(np.float32)
-    for shift in range(1, points):
-        total += padded[..., shift : shift + values.shape[-1]]
-    total /= np.float32(points)
-    return total
-
-
-def opening(values: Floats, window: int) -> Floats:
-    """Morphological opening along the last axis: the largest curve below `values` without peaks narrower than `window` (odd) points."""
-    half, points = window // 2, values.shape[-1]
-    padded = continued(values, half)
-    return opened(padded.reshape(-1, points + 2 * half), half, window).reshape(padded.shape)[..., half : half + points]
-
-
-def opened(padded: Floats, margin: int, window: int) -> Floats:
-    """The opening of rows (k, n) that are continued by `margin` points at either end, at least half the `window` (odd). The margins of the result
-    mean nothing.
-
-    All rows are worked on as one long row, which takes half the time; where a window reaches into the next row there is margin.
-    """
-    half, points = window // 2, padded.shape[1]
-    spare = np.empty((2, padded.size), padded.dtype)
-    lowest, free = _sliding(padded.reshape(-1), window, np.minimum, spare[0], spare[1])
-    rows = lowest.reshape(padded.shape)
-    rows[:, margin - half : margin] = rows[:, margin, None]
-    rows[:, points - margin : points - margin + half] = rows[:, points - margin - 1, None]
-    return _sliding(lowest, window, np.maximum, free, lowest)[0].reshape(padded.shape)
-
-
-def _sliding(values: Floats, window: int, pick: np.ufunc, one: Floats, two: Floats) -> tuple[Floats, Floats]:
-    """Sliding minimum or maximum (n,) over a centred window in log2(window) passes: a window of 2k is picked from two windows of k.
-
-    The passes write into `one` and `two` by turns. Returns the result and the free one; what lies within half a window of the ends means nothing.
-    """
-    span, size = 1, values.size
-    while span < window:
-        shift = min(span, window - span)
-        span, size = span + shift, size - shift
-        first = window // 2 if span == window else 0
-        pick(values[:size], values[shift : shift + size], out=one[first : first + size])
-        values, one, two = one, two, one
-    return values, one
-
-
-def continued(values: Floats, points: int) -> Floats:
-    """Rows (..., m) with `points` more at either end, which repeat the end's value: what np.pad does slowly."""
-    size = values.shape[-1]
-    padded = np.empty((*values.shape[:-1], size + 2 * points), dtype=values.dtype)
-    padded[..., points : points + size] = values
-    padded[..., :points] = values[..., :1]
-    padded[..., points + size :] = values[..., -1:]
-    return padded

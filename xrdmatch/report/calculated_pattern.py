@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.peak_shapes import draw
 from xrdmatch.diffraction.quantiles import median
-from xrdmatch.preprocessing.fft_filter import noise_sigma, opening
+from xrdmatch.preprocessing.fft_filter import noise_sigma
+from xrdmatch.preprocessing.smoothing import opening, running_mean
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
 
@@ -81,7 +82,7 @@ def overlay(result: Identification) -> Overlay | None:
 def background(scan: Pattern) -> Floats:
     """A smooth background (n,) in counts: the scan's lower edge, raised by what noise lowers it."""
     points = max(1, round(SMOOTH / scan.step)) | 1
-    smooth = _mean(scan.intensity, points)
+    smooth = running_mean(scan.intensity, points)
     base = lower_edge(smooth, scan.step)
     above = smooth - base
     return np.asarray(base + min(max(float(median(above)), 0.0), BIAS * noise_sigma(scan.intensity) / np.sqrt(points)))
@@ -97,13 +98,7 @@ def lower_edge(values: Floats, step: float) -> Floats:
     edge = values.copy()
     for half in range(min(max(1, wide // 2), (values.size - 1) // 2), 0, -1):
         edge[half:-half] = np.minimum(edge[half:-half], 0.5 * (edge[2 * half :] + edge[: -2 * half]))
-    return np.asarray(np.maximum(_mean(opening(values, wide), wide), edge))
-
-
-def _mean(values: Floats, points: int) -> Floats:
-    points = min(points, values.size - 1 + values.size % 2)  # odd, and no longer than the scan
-    half = points // 2
-    return np.convolve(np.pad(values, half, mode="edge"), np.full(points, 1.0 / points), "valid") if points > 1 else values
+    return np.asarray(np.maximum(running_mean(opening(values, wide), wide), edge))
 
 
 def profile(lines: Indexed, scan: Pattern) -> Floats:

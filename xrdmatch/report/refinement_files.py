@@ -17,6 +17,7 @@ from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import d_spacing
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.preprocessing.smoothing import running_mean
 from xrdmatch.report.calculated_pattern import COUNTS, Overlay, overlay
 from xrdmatch.search.indexed_lines import in_scan
 from xrdmatch.search.line_evidence import strong_lines
@@ -108,8 +109,7 @@ def find_peaks(scan: Pattern, view: Overlay, phases: Sequence[Match] = ()) -> li
     ready = prepare_scan(scan, filter_mode="off").comparison
     near = in_scan(np.array([angle for angle, _ in strong_lines(ready, PEAKS)], dtype=float), scan.wavelength or ready.grid.wavelength)
     points = max(1, round(0.25 * ready.fwhm / scan.step)) | 1
-    half = points // 2
-    smooth = np.convolve(np.pad(scan.intensity, half, mode="edge"), np.full(points, 1.0 / points), "valid")
+    smooth = running_mean(scan.intensity, points)
     peaks = []
     for angle in near:
         inside = np.flatnonzero(np.abs(scan.two_theta - angle) <= max(0.5 * ready.fwhm, 2 * scan.step))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.lattice import lattice_directions
+from xrdmatch.diffraction.least_squares import damped_steps
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
 from xrdmatch.search.candidates import FIT_FIELDS, START_B, Candidates, Floats
@@ -34,6 +35,8 @@ MAX_STRAIN, MAX_ANGLE, REFINED_FWHM, REFINED_B = 0.04, 2.5, (0.04, 1.5), (-10.0,
 POLISHING_ROUNDS = 3
 #: Size of the step that slopes are taken with, in usual changes; and the longest step of a round.
 _SLOPE, _LONGEST_STEP = 0.15, 3.0
+#: For what nothing depends on, see `damped_steps`.
+_DAMPING = 1e-9
 
 #: Rows of a candidate among those whose scalar products a step needs: the scan's signal, its own, the slope of a zero shift, then its own slopes.
 _SCAN, _OWN, _SHIFT, _SLOPES = 0, 1, 2, 3
@@ -238,7 +241,5 @@ def _solved(products: Floats, size: Floats, cost: Floats) -> Floats:
     normal[:, :n, :n] = (products[:, _SHIFT:, _SHIFT:] - own[:, :, None] * own[:, None, :]) * np.maximum(cosine, 0.1)[:, :, None]
     weight = cost * (2.0 / (1.0 + size**2))
     slope[:, 1:] -= weight * size
-    diagonal = np.einsum("kii->ki", normal)  # a view
-    diagonal[:, 1:] += weight
-    diagonal += 1e-9 * np.maximum(diagonal.sum(axis=1, keepdims=True), 1e-12)
-    return np.asarray(np.clip(np.linalg.solve(normal, slope[:, :, None])[:, 1:, 0], -_LONGEST_STEP, _LONGEST_STEP))
+    np.einsum("kii->ki", normal)[:, 1:] += weight  # the diagonal, a view
+    return damped_steps(normal, slope, _DAMPING, _LONGEST_STEP)[:, 1:]

@@ -16,7 +16,7 @@ from xrdmatch.diffraction.peak_shapes import draw_rows
 from xrdmatch.diffraction.radiation import inverse_d_squared_of_cells, powder_lines, reciprocal_components
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, unit_length
-from xrdmatch.preprocessing.recipe import opening
+from xrdmatch.preprocessing.smoothing import opening
 from xrdmatch.search.candidates import Candidates, Floats
 
 #: Candidates drawn at a time: their signals stay in the processor's cache.

@@ -12,7 +12,7 @@ from xrdmatch.library.reference_library import Library
 from xrdmatch.notes import Note, note
 from xrdmatch.preprocessing.fft_filter import around
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
-from xrdmatch.preprocessing.recipe import opening, running_mean
+from xrdmatch.preprocessing.smoothing import opening, running_mean
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.line_evidence import strong_lines
 

@@ -352,7 +352,7 @@ def _continued(values: Tensor, points: int) -> Tensor:
 
 
 def _sliding(values: Tensor, window: int, pick: type[torch.minimum]) -> Tensor:
-    """As `recipe._sliding`."""
+    """As `smoothing._sliding`."""
     result, span = _continued(values, window // 2), 1
     while span < window:
         shift = min(span, window - span)

@@ -1,0 +1,19 @@
+"""Steps of damped least squares, for cells that are fitted to patterns."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def damped_steps(normal: Floats, slope: Floats, damping: float, longest: float) -> Floats:
+    """Steps (..., p) that solve normal (..., p, p) @ step = slope (..., p), each limited to `longest` either way.
+
+    damping: share of the mean of the diagonal that is added to it (Levenberg 1944), so that parameters which nothing depends on stay.
+    """
+    parameters = slope.shape[-1]
+    mean = np.trace(normal, axis1=-2, axis2=-1) / parameters
+    damped = normal + np.eye(parameters) * (damping * np.maximum(mean, 1e-12))[..., None, None]
+    return np.asarray(np.clip(np.linalg.solve(damped, slope[..., None])[..., 0], -longest, longest))
