@@ -23,8 +23,9 @@ def test_opening_is_that_of_a_naive_twin(window, size, kind):
     np.testing.assert_array_equal(values, before)
 
 
-def test_running_mean_is_that_of_a_naive_twin():
+@pytest.mark.parametrize("reflect", [False, True])
+def test_running_mean_is_that_of_a_naive_twin(reflect):
     values = np.random.default_rng(4).random((2, 50)).astype(np.float32)
-    padded = np.pad(values, [(0, 0), (2, 2)], mode="edge")
-    np.testing.assert_allclose(running_mean(values, 5), [[row[i : i + 5].mean() for i in range(50)] for row in padded], rtol=1e-5)
+    padded = np.pad(values, [(0, 0), (2, 2)], mode="reflect" if reflect else "edge")
+    np.testing.assert_allclose(running_mean(values, 5, reflect), [[row[i : i + 5].mean() for i in range(50)] for row in padded], rtol=1e-5)
     np.testing.assert_array_equal(running_mean(values, 1), values)

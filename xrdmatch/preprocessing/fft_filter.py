@@ -163,7 +163,7 @@ def line_width(intensity: ArrayLike, sigma: float, step: float) -> float:
     points = max(3, round(BACKGROUND_SPAN / step))
     best, width, window = 0.0, max(2.0, DEFAULT_FWHM / step), 1
     while window == 1 or (window * step <= SMOOTH_SPAN and window < counts.size // 4):
-        smooth = running_mean(counts, window)
+        smooth = running_mean(counts, window, reflect=True)
         lines = _above_background(smooth, sigma / np.sqrt(window), points)
         # Counting noise grows with the root of the count: a line that doubles the background has 1.4 times its noise.
         level = float(median(smooth))

@@ -1,4 +1,4 @@
-"""Running means and openings, along the last axis of rows (..., m) of floats of any size; the ends are continued by their last value."""
+"""Running means and openings, along the last axis of rows (..., m) of floats of any size; ends are continued by their last value, or reflected."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 Float = TypeVar("Float", bound=np.floating[Any])
 
 
-def running_mean(values: NDArray[Float], points: int) -> NDArray[Float]:
+def running_mean(values: NDArray[Float], points: int, reflect: bool = False) -> NDArray[Float]:
     """Mean over an odd number of `points` along the last axis."""
     if points <= 1:
         return values
-    padded = continued(values, points // 2)
+    padded = reflected(values, points // 2) if reflect else continued(values, points // 2)
     total = padded[..., : values.shape[-1]].copy()
     for shift in range(1, points):
         total += padded[..., shift : shift + values.shape[-1]]
@@ -67,3 +67,8 @@ def continued(values: NDArray[Float], points: int) -> NDArray[Float]:
     padded[..., :points] = values[..., :1]
     padded[..., points + size :] = values[..., -1:]
     return padded
+
+
+def reflected(values: NDArray[Float], points: int) -> NDArray[Float]:
+    """Rows (..., m) with `points` more at either end, which mirror what lies beside it; noise at the ends stays as it is within."""
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(points, points)], mode="reflect")
