@@ -186,6 +186,20 @@ def test_python_examples_run(tmp_path):
             assert done.returncode == 0, f"{page.name}\n{block.text}\n{done.stderr}"
 
 
+def test_python_examples_have_the_types_that_mypy_knows(tmp_path):
+    """As somebody has it who writes such code with `mypy --strict`; what other libraries say of their types is not ours."""
+    pytest.importorskip("mypy", reason="needs the lint extra")
+    for page in PAGES:
+        for number, block in enumerate(blocks(page)):
+            if block.kind == "python":
+                (tmp_path / f"{page.stem.replace('-', '_')}_{number}.py").write_text(block.text)
+    files = sorted(str(path) for path in tmp_path.glob("*.py"))
+    assert len(files) >= 3
+    command = [sys.executable, "-m", "mypy", "--strict", "--disable-error-code", "import-untyped", "--config-file", os.devnull, *files]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "MYPYPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_every_block_is_of_a_known_kind():
     for page in PAGES:
         for block in blocks(page):
