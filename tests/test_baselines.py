@@ -264,7 +264,7 @@ class TestCommand:
         monkeypatch.setitem(sys.modules, "sklearn", None)
         code, _, err = run(*self.asked(labels, tiny_model, "bayes"))
         assert code == 1
-        assert "pip install 'xrdmatch[baselines]'" in err
+        assert 'pip install scikit-learn, or in your copy of xrdmatch: pip install ".[baselines]"' in err
 
 
 def test_a_scan_outside_the_grid_is_an_error_of_its_file(library, tmp_path):

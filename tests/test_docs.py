@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,22 @@ def test_every_block_is_of_a_known_kind():
         for block in blocks(page):
             assert block.kind in ("console", "bash", "python", "text", ""), f"{page.name}: ```{block.kind}"
             assert block.kind == "console" or "$ xrdmatch" not in block.text, f"{page.name}: commands belong into a console block"
+
+
+def test_what_is_to_be_installed_can_be():
+    """No index of packages has xrdmatch: its extras can be named in a copy of the repository alone, and what they consist of anywhere."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    told = re.compile(r"""pip install (?:-e )?["']\.\[([\w,-]+)\]""")
+    named = [name for page in PAGES for found in told.findall(page.read_text(encoding="utf-8")) for name in found.split(",")]
+    assert set(named) <= set(extras)
+    assert len(named) >= 5
+    sources = [*PAGES, *(ROOT / "xrdmatch").rglob("*.py")]
+    assert [path.name for path in sources if re.search(r"xrdmatch\[[a-z]", path.read_text(encoding="utf-8"))] == []
+    hints = [re.findall(r"""how_to_install\(['"](.+?)['"], ["'](\w+)["']\)""", path.read_text(encoding="utf-8")) for path in sources]
+    for packages, extra in [hint for hints_of_one in hints for hint in hints_of_one]:
+        parts = {re.split("[>=<~]", requirement)[0] for requirement in extras[extra]}
+        assert set(packages.replace('"', "").split()) == parts, f"the extra {extra} consists of {parts}"
+    assert {extra for found in hints for _, extra in found} == {"train", "cuda", "baselines", "plot", "watch", "cluster"}
 
 
 def test_readme_begins_with_the_two_set_up_commands():

@@ -185,7 +185,7 @@ def test_without_matplotlib_the_message_says_what_to_install(monkeypatch, answer
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(XrdMatchError, match=r'pip install "xrdmatch\[plot\]"'):
+    with pytest.raises(XrdMatchError, match=r'pip install matplotlib, .*: pip install "\.\[plot\]"'):
         figures.identification_figure(answer)
 
 

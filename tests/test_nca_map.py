@@ -148,4 +148,4 @@ class TestCommand:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "sklearn", None)
         code, _, err = run("map", folder / "labels.csv", "-o", folder / "a.png")
-        assert (code, "pip install 'xrdmatch[baselines]'" in err) == (1, True)
+        assert (code, 'pip install scikit-learn, or in your copy of xrdmatch: pip install ".[baselines]"' in err) == (1, True)

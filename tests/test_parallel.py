@@ -102,7 +102,7 @@ def test_the_threads_of_the_environment_come_back(monkeypatch):
 
 def test_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(XrdMatchError, match=r"distributed.*pip install 'xrdmatch\[cluster\]'"):
+    with pytest.raises(XrdMatchError, match=r'distributed.*pip install distributed, .*: pip install "\.\[cluster\]"'):
         list(ordered(refuses, range(2), Workers(2, "local")))
 
 

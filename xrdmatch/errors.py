@@ -27,3 +27,8 @@ class LibraryError(XrdMatchError):
 
 class ModelError(XrdMatchError):
     """A model folder is missing, damaged or cannot run on the device asked for."""
+
+
+def how_to_install(packages: str, extra: str) -> str:
+    """The commands that bring what an extra of xrdmatch consists of. The extra itself can be named only where xrdmatch lies, in a copy of it."""
+    return f'pip install {packages}, or in your copy of xrdmatch: pip install ".[{extra}]"'

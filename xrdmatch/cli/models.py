@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xrdmatch.cli import options, outputs
-from xrdmatch.errors import LibraryError, ModelError
+from xrdmatch.errors import LibraryError, ModelError, how_to_install
 
 if TYPE_CHECKING:
     from xrdmatch.evaluation.baselines import Compared
@@ -94,7 +94,7 @@ def train(
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "onnx"):
             raise
-        raise ModelError(f"training needs {error.name}, which is not installed: pip install 'xrdmatch[train]'") from error
+        raise ModelError(f"training needs {error.name}, which is not installed: {how_to_install('torch onnx', 'train')}") from error
 
 
 def _network_for(source: Path, asked: Network | None) -> Network:

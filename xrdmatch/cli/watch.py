@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from xrdmatch.cli import inputs
-from xrdmatch.errors import ReadError, UnfinishedError, XrdMatchError
+from xrdmatch.errors import ReadError, UnfinishedError, XrdMatchError, how_to_install
 from xrdmatch.system.atomic_files import writing
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("watchfiles") is None:
-            raise XrdMatchError("--watch needs watchfiles, which is not installed: pip install 'xrdmatch[watch]'")
+            raise XrdMatchError(f"--watch needs watchfiles, which is not installed: {how_to_install('watchfiles', 'watch')}")
         if not self.folder.is_dir():
             raise XrdMatchError(f"{self.folder}: expected a folder to watch, but this is none")
         self._known = dict(self._listed())

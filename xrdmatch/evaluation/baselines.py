@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xrdmatch import formats
 from xrdmatch.diffraction.pattern import Grid
-from xrdmatch.errors import LibraryError, ReadError, XrdMatchError
+from xrdmatch.errors import LibraryError, ReadError, XrdMatchError, how_to_install
 from xrdmatch.evaluation.labelled_scans import Evaluation, Row, covering_rows, judge, read_labels
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID, Mode
@@ -202,7 +202,9 @@ def _require_sklearn() -> None:
     try:
         import sklearn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise XrdMatchError("the classical baselines need scikit-learn, which is not installed: pip install 'xrdmatch[baselines]'") from error
+        raise XrdMatchError(
+            f"classical baselines need scikit-learn, which is not installed: {how_to_install('scikit-learn', 'baselines')}"
+        ) from error
 
 
 def _from_set(path: str | Path, library: Library, seed: int) -> Training:

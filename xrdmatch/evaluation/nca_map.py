@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.errors import LibraryError, XrdMatchError
+from xrdmatch.errors import LibraryError, XrdMatchError, how_to_install
 from xrdmatch.evaluation.baselines import read_queries
 from xrdmatch.evaluation.labelled_scans import read_labels
 from xrdmatch.preprocessing.fft_filter import Mode
@@ -68,7 +68,7 @@ def make_map(rows: list[dict[str, str]], folder: Path, given: Input = "recipe", 
         from sklearn.decomposition import PCA
         from sklearn.neighbors import NeighborhoodComponentsAnalysis
     except ModuleNotFoundError as error:
-        raise XrdMatchError("a map needs scikit-learn, which is not installed: pip install 'xrdmatch[baselines]'") from error
+        raise XrdMatchError(f"a map needs scikit-learn, which is not installed: {how_to_install('scikit-learn', 'baselines')}") from error
     queries = read_queries(rows, folder, filter_mode)
     kept = [i for i in range(len(rows)) if i not in queries.errors]
     labels = [rows[i]["label"] for i in kept]

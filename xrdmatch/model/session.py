@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xrdmatch.errors import ModelError
+from xrdmatch.errors import ModelError, how_to_install
 from xrdmatch.model.onnx_fields import external_data
 from xrdmatch.system import atomic_files
 from xrdmatch.system.parallel import usable_cores
@@ -112,7 +112,8 @@ def _on_cuda(path: Path, data: bytes, threads: int | None) -> tuple[Session | No
     try:
         session = _start(path, data, [(CUDA, _CUDA_OPTIONS), CPU], threads)
         if session.provider != CUDA:
-            return None, "onnxruntime could not start its CUDA provider; install xrdmatch[cuda], which brings CUDA and cuDNN"
+            why_not = "onnxruntime could not start its CUDA provider, which needs CUDA and cuDNN: "
+            return None, why_not + how_to_install('"onnxruntime-gpu[cuda,cudnn]"', "cuda")
         session.probe()
     except ModelError as error:
         return None, str(error).removeprefix(f"{path}: ")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from xrdmatch.errors import XrdMatchError
+from xrdmatch.errors import XrdMatchError, how_to_install
 from xrdmatch.system.atomic_files import atomic_write, writing
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ TEXT, DPI = 7.0, 300
 #: Okabe and Ito's colours (https://jfly.uni-koeln.de/color).
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 
-MISSING_LIBRARY = 'figures need matplotlib, which is not installed: pip install "xrdmatch[plot]"'
+MISSING_LIBRARY = f"figures need matplotlib, which is not installed: {how_to_install('matplotlib', 'plot')}"
 _MM = 1.0 / 25.4
 _RC = {
     "font.size": TEXT,

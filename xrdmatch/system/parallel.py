@@ -18,7 +18,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xrdmatch.errors import XrdMatchError
+from xrdmatch.errors import XrdMatchError, how_to_install
 from xrdmatch.system.interrupts import interrupt_held
 from xrdmatch.version import __version__
 
@@ -120,7 +120,7 @@ class _Dask:
         try:
             from distributed import Client, LocalCluster
         except ModuleNotFoundError as error:
-            raise XrdMatchError(f"--scheduler needs {error.name}, which is not installed: pip install 'xrdmatch[cluster]'") from error
+            raise XrdMatchError(f"--scheduler needs {error.name}, which is not installed: {how_to_install('distributed', 'cluster')}") from error
         self.address = self.workers.scheduler
         with contextlib.ExitStack() as opened:
             opened.enter_context(_quiet("distributed", "distributed.client", "tornado", "asyncio"))
