@@ -14,6 +14,7 @@ import pytest
 
 from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.errors import LibraryError, ModelError
+from xrdmatch.formats.own_results import own_result
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.training.effects_numpy import Hardness
@@ -157,6 +158,7 @@ class TestTraining:
         assert [row["step"] for row in rows] == ["6"]
         assert {"seconds", "loss", "recall@1", "recall@200"} <= set(rows[0])
         assert rows[0]["recall@200"] == "1.0"
+        assert own_result((tmp_path / "out" / "training.csv").read_bytes())
         assert seen[-1]["step"] == 6
 
     def test_a_new_run_starts_a_new_log(self, six, tmp_path):

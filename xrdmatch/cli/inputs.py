@@ -120,21 +120,19 @@ def _number(status: os.stat_result) -> tuple[int, int]:
 
 
 def is_measured(path: Path) -> bool:
-    """Whether a folder's file is taken for a scan: by its ending, a .cif by its powder tags, and text unless xrdmatch itself has written it."""
+    """Whether a folder's file is taken for a scan: by its ending, and a .cif by its powder tags; but not what xrdmatch itself has written there."""
+    from xrdmatch.formats.own_results import HEAD, own_result
+
     name = path.name.lower()
     for packed in PACKED:
         name = name.removesuffix(packed)
-    if name.endswith(".cif"):
-        try:
-            with path.open("rb") as stream:
-                return b"_pd_" in stream.read(1 << 20)
-        except OSError:
-            return False
-    if path.name.lower().endswith(TEXT):
-        from xrdmatch.formats import is_own_result
-
-        return not is_own_result(path)
-    return name.endswith(SUFFIXES)
+    if not name.endswith((*SUFFIXES, ".cif")):
+        return False
+    try:
+        with path.open("rb") as stream:
+            return b"_pd_" in stream.read(1 << 20) if name.endswith(".cif") else not own_result(stream.read(HEAD))
+    except OSError:
+        return not name.endswith(".cif")  # reading it will say what is wrong
 
 
 def read(path: str, range_index: int | None = None) -> Pattern:

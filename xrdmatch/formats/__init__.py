@@ -25,12 +25,10 @@ from xrdmatch.formats.ranges import to_pattern
 from xrdmatch.formats.scan import Scan, decode
 from xrdmatch.notes import note
 
-__all__ = ["is_own_result", "parse", "read", "write"]
+__all__ = ["parse", "read", "write"]
 
 #: Bytes of a file as it lies on the disk.
 MAX_FILE = 256_000_000
-#: Bytes at the beginning of a text that it is recognised by.
-HEAD = 20_000
 #: Seconds since the last change of a file within which more may come.
 RECENT = 2.0
 #: Characters of a message about a file, its name not counted.
@@ -105,15 +103,6 @@ def _brief(message: str) -> str:
     return message if len(message) <= _MESSAGE else f"{message[: _MESSAGE // 2]} ... {message[-_MESSAGE // 2 :]}"
 
 
-def is_own_result(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is text that xrdmatch has written and that is no scan, such as results; False where it cannot be read."""
-    try:
-        with open(path, "rb") as stream:
-            return bool(own_result(decode(stream.read(HEAD))))
-    except (OSError, ReadError):
-        return False
-
-
 def write(pattern: Pattern, path: str | os.PathLike[str]) -> None:
     """Writes a pattern as .xy, .xye or .csv, whole or not at all. Raises XrdMatchError for another suffix or a place that cannot be written."""
     from xrdmatch.formats import export
@@ -133,6 +122,8 @@ def _scans(data: bytes, nested: bool = False) -> list[Scan]:
         return _scans(containers.only_member(data), nested=True)
     if not data.strip(b"\0 \t\r\n"):
         raise UnfinishedError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
+    if told := own_result(data):
+        raise ReadError(told)
     return _pick(data)(data)
 
 
@@ -157,9 +148,7 @@ def _pick(data: bytes) -> Callable[[bytes], list[Scan]]:
 
 
 def _pick_text(data: bytes) -> Callable[[bytes], list[Scan]]:
-    head = decode(data[:HEAD]).lstrip("\ufeff \t\r\n")
-    if ours := own_result(head):
-        raise ReadError(ours)
+    head = decode(data[:20_000]).lstrip("\ufeff \t\r\n")
     folded = head.lower()
     if folded.startswith("<"):
         if "xrdmeasurement" in folded[:2000]:
