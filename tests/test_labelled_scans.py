@@ -109,6 +109,25 @@ class TestLabels:
         path.write_text("\n".join(separator.join(line) for line in lines) + "\n")
         assert read_labels(path) == [{"file": "a.xy", "label": "ZIF-8", "accepted": "ZIF-8;ZIF-67", "wavelength": "1.5406"}]
 
+    def test_as_excel_saves_its_own(self, tmp_path):
+        """A line that states the separator, names in capitals, columns and rows that are empty, a code page, UTF-16."""
+        text = "sep=;\r\nFile;Label;Kind;Wavelength;;\r\nprobe ä.xy;ZIF-8;MOF;1,5406;;\r\n;;;;;\r\n;;\r\nleer.xy;;Blank;;;\r\n"
+        path = tmp_path / "labels.csv"
+        for encoding in ("utf-8-sig", "cp1252", "utf-16"):
+            path.write_bytes(text.encode(encoding))
+            first, second = read_labels(path)
+            assert first == {"file": "probe ä.xy", "label": "ZIF-8", "kind": "MOF", "wavelength": "1.5406"}
+            assert judge(found("ZIF-8"), second).ranks == ()
+        path.write_text("sep=;\nfile;label\n\nb.xy;?\n")
+        with pytest.raises(LibraryError, match="line 4"):
+            read_labels(path)
+
+    def test_a_row_with_too_much_in_it(self, tmp_path):
+        path = tmp_path / "labels.csv"
+        path.write_text("file,label\na.xy,MIL-53, wet\n")
+        with pytest.raises(LibraryError, match="line 2: has more columns than the first line; put quotes"):
+            read_labels(path)
+
     def test_a_label_that_names_nothing_is_not_scored(self, tmp_path):
         path = tmp_path / "labels.csv"
         path.write_text("file,label\na.xy,?\n")
@@ -141,7 +160,7 @@ class TestJudge:
         assert judge(found("MIL-88B"), labels).ranks == (1, 0)
         assert judge(found(verdict="unusable"), labels).ranks == (0, 0)
 
-    @pytest.mark.parametrize("kind", ["unknown", "blank"])
+    @pytest.mark.parametrize("kind", ["unknown", "blank", "Blank "])
     def test_nothing_may_be_named(self, kind):
         for accepted in ("", None, ";"):
             assert judge(found("ZIF-8"), {"file": "a.xy", "label": "ZIF-8", "accepted": accepted, "kind": kind}).ranks == ()

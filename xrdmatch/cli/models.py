@@ -234,6 +234,9 @@ def evaluate(
 ) -> None:
     """Accuracy on labelled patterns, each figure with its Wilson 95 % interval.
 
+    The columns file and label are enough: an answer is right where it names the label, however that is spelled (ZIF-8, zif 8). Where accepted has an
+    expression, that counts instead; several, separated by ;, are the phases of a mixture. Of the kinds unknown and blank nothing may be named.
+
     --baselines adds the classical models of Wang et al. 2020 (they need the baselines extra) and plain search-match. They learn from --training;
     without it from patterns made of 1,012 structures of the model's library.
     """

@@ -2,12 +2,14 @@
 
 labels.csv has the columns file and label, and may have accepted (regular expressions over ids and names, one a phase, separated by ;), wavelength
 (angstrom) and kind (mof, mineral, mixture, unknown, blank). Where nothing is accepted the label itself counts, however it is spelled; for the kinds
-unknown and blank nothing may be named. Columns are separated by commas, semicolons or tabs, as the first line has them.
+unknown and blank nothing may be named. Spreadsheets save such a table in many ways: columns are separated by commas, semicolons or tabs, as the first
+line has them, decimals may have a comma where columns have none, and the text may be UTF-8, UTF-16 or of a code page.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from xrdmatch import formats
 from xrdmatch.errors import LibraryError, ReadError
+from xrdmatch.formats.scan import decode
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import Mode
 from xrdmatch.search.identify import Identifier
@@ -108,39 +111,49 @@ _SEPARATORS = ",;\t"
 
 
 def read_labels(path: Path) -> list[dict[str, str]]:
-    """Rows of labels.csv, their wavelength with a decimal point. Raises LibraryError where it is not one."""
+    """Rows of labels.csv, their wavelength with a decimal point; rows without anything are passed over. Raises LibraryError where it is not one."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            head = file.readline()
-            separator = max(_SEPARATORS, key=head.count)
-            columns = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
-            reader = csv.DictReader(file, columns, delimiter=separator)
-            numbered = [(reader.line_num + 1, row) for row in reader]
+        columns, numbered, separator = _table(decode(path.read_bytes()))
     except OSError as error:
         raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read ({atomic_files.reason(error)})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except ReadError as error:
+        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read: it is not a text") from error
+    except csv.Error as error:
         raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read as one ({error})") from error
     missing = {"file", "label"} - set(columns)
     if missing:
         raise LibraryError(f"{path}: expected the columns file, label, accepted; {', '.join(sorted(missing))} not found")
     rows = []
-    for line, row in numbered:
+    for line, cells in numbered:
+        row = {name: cell for name, cell in zip(columns, cells, strict=False) if name}
         if row.get("wavelength") and separator != ",":
             row["wavelength"] = row["wavelength"].replace(",", ".")
-        wrong = _fault(row)
+        too_many = any(cells[len(columns) :])
+        wrong = f"has more columns than the first line; put quotes around a text with {separator!r} in it" if too_many else _fault(row)
         if wrong:
             raise LibraryError(f"{path}, line {line}: {wrong}")
         rows.append(row)
     return rows
 
 
+def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """Names of the columns, in small letters; line and cells of every row that holds something; and what separates columns."""
+    lines = list(io.StringIO(text, newline=""))
+    stated = re.fullmatch(r"sep=(.)\s*", lines[0]) if lines else None  # a first line that Excel writes and reads
+    start = 1 if stated else 0
+    head = lines[start] if len(lines) > start else ""
+    separator = stated[1] if stated else max(_SEPARATORS, key=head.count)
+    reader = csv.reader(lines[start:], delimiter=separator)
+    columns = [name.strip().lower() for name in next(reader, [])]
+    numbered = [(start + reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    return columns, numbered, separator
+
+
 def _fault(row: dict[str, str]) -> str:
     """What is wrong with a row of labels.csv, or an empty string."""
-    if None in row:
-        return "has more columns than the first line; put quotes around a text that holds the separator"
-    if not row["file"] or row["label"] is None:
+    if not row.get("file") or "label" not in row:
         return "expected a file and a label"
-    if not expected(row) and kind_of(row) not in NOTHING:
+    if not expected(row) and not _of_nothing(row):
         return f"its label {row['label']!r} names nothing, and nothing is accepted; give a label, or the kind unknown or blank"
     try:
         re.compile(row.get("accepted") or "")
@@ -158,10 +171,14 @@ def kind_of(row: Mapping[str, str]) -> str:
     return (row.get("kind") or "").strip() or "pattern"
 
 
+def _of_nothing(row: Mapping[str, str]) -> bool:
+    return kind_of(row).lower() in NOTHING
+
+
 def expected(row: Mapping[str, str]) -> list[str]:
     """Regular expressions for the phases of a labelled scan, one a phase: what is accepted, else its label; none where nothing is to be named."""
     accepted = [part for part in (row.get("accepted") or "").split(";") if part]
-    if accepted or kind_of(row) in NOTHING:
+    if accepted or _of_nothing(row):
         return accepted
     words = re.findall(r"[^\W\d_]+|\d+", row.get("label") or "")
     # However it is spelled: ZIF-8, zif 8 and ZIF8, but not ZIF-80.

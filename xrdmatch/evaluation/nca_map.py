@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.errors import LibraryError, XrdMatchError, how_to_install
 from xrdmatch.evaluation.baselines import read_queries
-from xrdmatch.evaluation.labelled_scans import read_labels
+from xrdmatch.evaluation.labelled_scans import kind_of, read_labels
 from xrdmatch.preprocessing.fft_filter import Mode
 
 Input = Literal["recipe", "minmax"]
@@ -52,7 +52,7 @@ def labelled(source: Path, files: Sequence[Path] = (), kinds: Sequence[str] = ()
             label = within.parts[0] if len(within.parts) > 1 else NUMBERED.sub("", path.stem) or path.stem
             rows.append({"file": str(within), "label": label})
     else:
-        rows = [row for row in read_labels(source) if not kinds or (row.get("kind") or "pattern") in kinds]
+        rows = [row for row in read_labels(source) if not kinds or kind_of(row) in kinds]
     if not rows:
         wanted = f" of the kind {' or '.join(kinds)}" if kinds else ""
         raise LibraryError(f"{source}: expected scans{wanted}, found none")
