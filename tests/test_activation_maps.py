@@ -201,7 +201,7 @@ class TestCommand:
 
     def test_wrong_use(self, run, scans, tiny_model, tmp_path):
         asked = ("explain", scans / "a.xy", "--model", tiny_model)
-        assert run(*asked, "-o", tmp_path / "a.jpg")[0] == 1
+        assert run(*asked, "-o", tmp_path / "a.jpg")[0] == 2
         assert run("explain", scans, "--model", tiny_model, "-o", tmp_path / "a.png")[0] == 2
         code, _, err = run("explain", scans / "gone.xy", "--model", tiny_model, "-o", tmp_path / "a.png")
         assert (code, "gone.xy" in err) == (1, True)

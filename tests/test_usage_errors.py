@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import cifs
 import pytest
 
 CLI = Path(__file__).parents[1] / "xrdmatch" / "cli"
@@ -28,16 +29,22 @@ WRONG = {
     "--baselines": ["evaluate", "labels.csv", "--baselines", "magic"],
     "--lr": ["train", "a.h5", "-o", "b", "--lr", "-1"],
     "--validation": ["train", "a.h5", "-o", "b", "--validation", "2"],
+    "--watch": ["identify", "SCAN", "--watch", "gone"],
+    "-o of explain": ["explain", "SCAN", "-o", "a.txt"],
+    "-o of map": ["map", "SCAN", "-o", "a.txt"],
+    "-o of train": ["train", "SCAN", "-o", "SCAN"],
+    "--model": ["add", "SCAN", "--model", "SCAN"],
     "--noise": ["augment", "a.h5", "-o", "b.h5", "--method", "shuffle"],
 }
 
 
 @pytest.mark.parametrize("option", WRONG)
 def test_the_option_is_named(run, scans, option):
+    name = "--output" if option.startswith("-o of") else option
     code, out, err = run(*(scans / "a.xy" if word == "SCAN" else word for word in WRONG[option]))
     assert (code, out) == (2, "")
     said = " ".join(err.replace("│", " ").split())
-    assert f"Invalid value for {option}" in said.replace("'", "").replace(f"{option} / ", f"{option} ")
+    assert f"Invalid value for {name}" in said.replace("'", "").replace(f"{name} / ", f"{name} ")
 
 
 def test_all_of_them_are_made_by_the_function_that_names_the_option():
@@ -57,10 +64,45 @@ def test_a_file_where_a_command_is_expected(run, scans):
     assert "is not a command. To identify it: xrdmatch identify" in said
 
 
-def test_a_missing_file_is_told_once(run, tiny_model):
-    code, out, err = run("identify", "gone.xy", "--model", tiny_model)
+MISSING = (
+    ["identify", "GONE", "--model", "MODEL"],
+    ["identify", "GONE", "--model", "MODEL", "--verbose", "--quiet"],
+    ["denoise", "GONE", "-o", "out.xy"],
+    ["explain", "GONE", "-o", "out.png", "--model", "MODEL"],
+    ["map", "GONE", "-o", "out.png"],
+    ["evaluate", "GONE", "--model", "MODEL"],
+    ["evaluate", "LABELS", "--model", "MODEL", "--join", "GONE"],
+    ["augment", "GONE", "-o", "out.h5", "--method", "physics"],
+    ["augment", "LIBRARY", "-o", "out.h5", "--method", "physics", "--ids", "GONE"],
+    ["augment", "LIBRARY", "-o", "out.h5", "--noise", "GONE"],
+    ["train", "GONE", "-o", "out"],
+    ["simulate", "GONE", "-o", "out.h5"],
+    ["simulate", "LABELS", "-o", "out.h5", "--doi", "GONE"],
+    ["add", "GONE", "--model", "out"],
+)
+
+
+@pytest.mark.parametrize("words", MISSING, ids=lambda words: " ".join(word for word in words if word.islower()))
+def test_a_missing_file_is_told_once(run, tiny_model, scans, tmp_path, words):
+    (tmp_path / "labels.csv").write_text(f"file,label\n{scans / 'a.xy'},HKUST-1\n")
+    gone, place = tmp_path / "gone.file", {"MODEL": tiny_model, "LIBRARY": tiny_model / "library.h5", "LABELS": tmp_path / "labels.csv"}
+    code, out, err = run(*(gone if word == "GONE" else tmp_path / word if word.startswith("out") else place.get(word, word) for word in words))
     assert code == 1
-    assert (out + err).count("gone.xy") == 1
+    assert (out + err).count("gone.file") == 1
+    assert "Errno" not in err
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_results_hold_a_missing_file_once_and_standard_error_once_more(run, tiny_model):
+    code, out, err = run("identify", "gone.xy", "--model", tiny_model, "--format", "csv")
+    assert code == 1
+    assert (len(out.splitlines()), err.count("gone.xy")) == (2, 1)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(run, tmp_path):
+    (tmp_path / "salt.cif").write_text(cifs.cif(["Na1 Na 0 0 0", "Cl1 Cl 0.5 0.5 0.5"]))
+    code, _, err = run("simulate", tmp_path / "salt.cif", "-o", tmp_path / "x.h5", "--report", tmp_path / "gone" / "r.csv", "--jobs", 1)
+    assert (code, "cannot be written" in err, (tmp_path / "x.h5").exists()) == (1, True, False)
 
 
 @pytest.mark.parametrize(("name", "first"), [("out.csv", "file,verdict,"), ("out.json", "{"), ("out.jsonl", "{"), ("out.txt", "MATCH")])

@@ -96,6 +96,8 @@ def identify(
         raise options.wrong("PATH", "standard input (-) can be read only once")
     if scheduler is not None and inputs.STDIN in paths:
         raise options.wrong("--scheduler", "other machines cannot read standard input (-); give files")
+    if watch is not None and not watch.is_dir():
+        raise options.wrong("--watch", f"{watch} is not a folder")
     wanted, unwanted = options.symbols("--elements", elements), options.symbols("--exclude", exclude) or ()
     messages, form = options.Messages(quiet), format or options.by_ending(output, Format, Format.table)
     files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))

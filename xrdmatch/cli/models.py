@@ -76,6 +76,8 @@ def train(
         raise options.wrong("--validation", f"expected a share between 0 and 1, got {validation:g}")
     if not 0.0 <= lr < math.inf:
         raise options.wrong("--lr", f"expected a number from 0, got {lr:g}")
+    if out.is_file():
+        raise options.wrong("--output", f"{out} is a file; give a folder")
     if resume and overwrite:
         raise options.wrong("--overwrite", "starts anew, --resume goes on: give one of them")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started; the others train and say nothing
@@ -196,6 +198,8 @@ def add(
     from xrdmatch.model.add import add as add_structures
 
     messages = options.Messages(quiet)
+    if model.is_file():
+        raise options.wrong("--model", f"{model} is a file; give a folder")
     done = add_structures(sources, model, base, device.value)
     messages.note(f"{model}: {len(done.ids)} structures added; use it with --model {model}")
     messages.listed("join a family that powder diffraction cannot tell them from", [(name, f"{name}: {family}") for name, family in done.alike])

@@ -106,6 +106,14 @@ class Sinks:
             self.messages.error(str(inputs.defect(path, error)))
 
 
+def check_picture(option: str, path: Path) -> None:
+    """A usage error of `option` where `path` has no ending of a picture."""
+    from xrdmatch.report.figure_style import SUFFIXES
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise options.wrong(option, f"{path}: expected a picture ending in {' '.join(SUFFIXES)}")
+
+
 def picture_target(path: Path, number: int) -> bool:
     """Whether `path`, the value of --plot, is one picture (else a folder for several), checked against the number of scans and what can be drawn."""
     from xrdmatch.report.figure_style import SUFFIXES, need_matplotlib

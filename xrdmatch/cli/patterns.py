@@ -12,6 +12,7 @@ import typer
 
 from xrdmatch.cli import inputs, options, outputs
 from xrdmatch.errors import LibraryError, XrdMatchError
+from xrdmatch.system import atomic_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -247,7 +248,7 @@ def _rows(library: Library, path: Path, limit: int | None, ids: Path | None, see
         try:
             wanted = ids.read_text(encoding="utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise LibraryError(f"{ids}: expected a text file with one id a line, but it cannot be read: {error}") from error
+            raise LibraryError(f"{ids}: expected a text file with one id a line, but it cannot be read ({atomic_files.reason(error)})") from error
         index = library.index()
         unknown = [name for name in wanted if name not in index]
         if unknown:

@@ -40,13 +40,13 @@ def explain(
     """
     from xrdmatch.evaluation.activation_maps import explain as find
     from xrdmatch.report.activation_figure import explanation_figure
-    from xrdmatch.report.figure_style import check_suffix, need_matplotlib, save
+    from xrdmatch.report.figure_style import need_matplotlib, save
     from xrdmatch.report.phrases import sentence
     from xrdmatch.search.identify import Identifier
     from xrdmatch.search.options import SearchOptions
 
     messages = options.Messages(quiet)
-    check_suffix(out)
+    outputs.check_picture("--output", out)
     need_matplotlib()
     files = list(inputs.expand([path]))
     if len(files) != 1:
@@ -80,11 +80,11 @@ def map_scans(
     Needs the plot and baselines extras.
     """
     from xrdmatch.evaluation.nca_map import labelled, make_map
-    from xrdmatch.report.figure_style import check_suffix, need_matplotlib, save
+    from xrdmatch.report.figure_style import need_matplotlib, save
     from xrdmatch.report.map_figure import map_figure
 
     messages = options.Messages(quiet)
-    check_suffix(out)
+    outputs.check_picture("--output", out)
     need_matplotlib()
     files = [Path(name) for name, absent in inputs.expand([str(source)], True) if not absent] if source.is_dir() else []
     rows, folder = labelled(source, files, kind or [])

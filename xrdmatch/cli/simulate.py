@@ -119,14 +119,18 @@ def _library(
     report: Path | None,
 ) -> None:
     from xrdmatch.library.build import build
+    from xrdmatch.library.common_names import core_dois
     from xrdmatch.system.parallel import usable_cores
 
+    known = core_dois(doi)  # before the work, as all that may be amiss
+    if report is not None and not report.exists():
+        outputs.check_file(report)
     with options.progress(messages, "simulating", None, "structures") as bar:
         stop = _count_behind(sources, bar) if messages.live else threading.Event()
 
         def finish(library: Library) -> Library:
             stop.set()
-            return _finish(library, bar, names, families, doi)
+            return _finish(library, bar, names, families, known)
 
         try:
             library, done = build(sources, out, jobs or usable_cores(), resume, bar.advance, finish=finish, scheduler=scheduler)
@@ -161,11 +165,10 @@ def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
     return stop
 
 
-def _finish(library: Library, bar: Any, names: bool, families: bool, doi: list[Path]) -> Library:
-    """The library with names, DOIs and families, where asked for."""
-    from xrdmatch.library.common_names import core_dois, with_names
+def _finish(library: Library, bar: Any, names: bool, families: bool, known: dict[str, str]) -> Library:
+    """The library with names, DOIs and families, where asked for. known: DOIs by id."""
+    from xrdmatch.library.common_names import with_names
 
-    known = core_dois(doi)
     if names:
         library = with_names(library, known)
     elif known:

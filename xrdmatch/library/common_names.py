@@ -16,6 +16,7 @@ from pathlib import Path
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.reference_library import Library
 from xrdmatch.library.text_column import TextColumn
+from xrdmatch.system import atomic_files
 
 #: What CoRE MOF appends to a structure's name: how solvent and disorder were treated.
 _SUFFIX = re.compile(r"_(?:clean|freeONLY|charged|manual|SL|ion|neutral|uncharged|auto|part|min|5b|h|b|clean5b)$")
@@ -64,7 +65,8 @@ def core_dois(paths: Iterable[str | Path]) -> dict[str, str]:
                     if doi.startswith("10.") and row.get("filename"):
                         found[row["filename"]] = doi
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise LibraryError(f"{path}: expected a table with the columns filename and DOI_public: {error}") from error
+            why = atomic_files.reason(error)
+            raise LibraryError(f"{path}: expected a table with the columns filename and DOI_public, but it cannot be read ({why})") from error
     return found
 
 

@@ -178,7 +178,7 @@ def read_index(folder: Path, with_vectors: bool = True) -> ReferenceIndex:
             # Mapped first: a header that promises more than the file holds is refused before any memory is taken.
             vectors = np.load(place, mmap_mode="r", allow_pickle=False).astype(np.float32)
         except (OSError, ValueError) as error:
-            raise ModelError(f"{place}: expected the library's vectors, but they cannot be read: {error}") from error
+            raise ModelError(f"{place}: expected the library's vectors, but they cannot be read ({atomic_files.reason(error)})") from error
     try:
         if lines is not None and (lines.ndim != 3 or len(lines) != 2):
             raise ModelError(f"lines of shape {lines.shape}; train or add again")

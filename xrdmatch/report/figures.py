@@ -29,6 +29,7 @@ from xrdmatch.report.figure_style import (
 )
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
+from xrdmatch.system.atomic_files import reason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -300,4 +301,4 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
         with Path(path).open(encoding="utf-8", newline="") as file:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError) as error:
-        raise XrdMatchError(f"{path}: expected a training log (training.csv), but it cannot be read: {error}") from error
+        raise XrdMatchError(f"{path}: expected a training log (training.csv), but it cannot be read ({reason(error)})") from error

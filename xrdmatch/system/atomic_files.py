@@ -79,11 +79,11 @@ def closed(path: str | os.PathLike[str], error: OSError) -> str:
     return f"{os.fspath(path)}: cannot be opened ({reason(error)}); check its permissions"
 
 
-def reason(error: OSError) -> str:
-    """What stands in the way of a file, in a few words: `No space left on device`."""
+def reason(error: Exception) -> str:
+    """What stands in the way of a file, in a few words and without its name: `No space left on device`."""
     # HDF5 puts the system's words into a long sentence of its own.
     within = re.search(r"error message = '([^']+)'", str(error))
-    return within[1] if within else error.strerror or str(error)
+    return within[1] if within else getattr(error, "strerror", None) or str(error)
 
 
 class Sink:
