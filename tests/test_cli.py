@@ -110,7 +110,7 @@ def test_table_in_a_pipe_is_plain(run, tiny_model, scans, monkeypatch):
     assert "C₁₈H₆Cu₃O₁₂" in out
     assert "assumed" in out
     assert not any(mark in out for mark in "\x1b─│█")
-    assert max(map(len, out.splitlines()[1:])) <= 80
+    assert max(len(line) for line in out.splitlines() if str(scans) not in line) <= 80
     assert all(line == line.rstrip() for line in out.splitlines())
 
 

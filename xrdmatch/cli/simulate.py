@@ -120,11 +120,12 @@ def _library(
 ) -> None:
     from xrdmatch.library.build import build
     from xrdmatch.library.common_names import core_dois
+    from xrdmatch.system.atomic_files import check_writable
     from xrdmatch.system.parallel import usable_cores
 
     known = core_dois(doi)  # before the work, as all that may be amiss
     if report is not None and not report.exists():
-        outputs.check_file(report)
+        check_writable(report)
     with options.progress(messages, "simulating", None, "structures") as bar:
         stop = _count_behind(sources, bar) if messages.live else threading.Event()
 
