@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from conftest import SET_POINTS as POINTS  # noqa: E402
 from conftest import SET_ROWS as ROWS  # noqa: E402
 
 from xrdmatch.errors import LibraryError, ModelError  # noqa: E402
+from xrdmatch.model.folder import Model  # noqa: E402
 from xrdmatch.model.session import open_session  # noqa: E402
 from xrdmatch.training import classifier, networks, training_set  # noqa: E402
 from xrdmatch.training.distributed import Ranks  # noqa: E402
@@ -183,7 +185,7 @@ def test_same_seed_same_weights_other_seed_other_split(source, straight, tmp_pat
 def test_checkpoints_are_guarded(source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path, progress=stop_after(2))
-    with pytest.raises(ModelError, match="unfinished training already; give --resume"):
+    with pytest.raises(ModelError, match=r"holds an unfinished training already; give --resume .* --overwrite .* another folder"):
         run(source, tmp_path)
     with pytest.raises(ModelError, match="batch 32, now it is 16"):
         run(source, tmp_path, batch=16, resume=True)
@@ -191,9 +193,31 @@ def test_checkpoints_are_guarded(source, tmp_path):
     write_set(other, [(np.zeros((40, POINTS), np.float32), np.zeros(40, np.int32))], list("abcd"), POINTS, {"grid": GRID})
     with pytest.raises(ModelError, match="another augmented set"):
         run(other, tmp_path, resume=True)
+    torch.save({"encoder": {}, "step": 3}, tmp_path / classifier.CHECKPOINT)
+    with pytest.raises(ModelError, match="no training of wang2020"):
+        run(source, tmp_path, resume=True)
     (tmp_path / classifier.CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(ModelError, match="damaged"):
         run(source, tmp_path, resume=True)
+    assert run(source, tmp_path, overwrite=True).epochs == 2
+
+
+def test_a_model_is_replaced_only_where_that_is_asked_for(source, straight, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(straight[0], folder)
+    (folder / "README.md").write_text("the card of the model that was there")
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")}
+    with pytest.raises(ModelError, match=r"holds a model already; give --resume .* --overwrite .* another folder"):
+        run(source, folder, seed=1)
+    (folder / classifier.CHECKPOINT).rename(tmp_path / "elsewhere")
+    for resume in (False, True):  # nothing to go on with: resuming would replace it as well
+        with pytest.raises(ModelError, match=r"holds a model already; give --overwrite"):
+            run(source, folder, seed=1, resume=resume)
+    (tmp_path / "elsewhere").rename(folder / classifier.CHECKPOINT)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")} == before
+    run(source, folder, seed=1, overwrite=True)
+    assert Model.load(folder, "cpu").config["provenance"]["settings"]["seed"] == 1
+    assert not (folder / "README.md").exists()
 
 
 def test_a_failing_parity_fails_the_training(source, tmp_path, monkeypatch):

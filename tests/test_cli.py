@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -529,6 +530,19 @@ def test_augment_takes_the_ids_of_a_file(run, tiny_model, scans, tmp_path):
 def test_train_takes_no_numbers_that_mean_nothing(run, tiny_model, tmp_path, option, value):
     code, _, err = run("train", tiny_model / "library.h5", "-o", tmp_path / "m", option, value)
     assert (code, option in err) == (2, True)
+
+
+def test_train_refuses_a_folder_that_holds_a_model(run, tiny_model, tmp_path):
+    """Before the work, and as it was."""
+    pytest.importorskip("torch", reason="needs the train extra")
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_model, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for words in ((), ("--resume",)):
+        code, out, err = run("train", tiny_model / "library.h5", "-o", folder, *words)
+        assert (code, out, err) == (1, "", f"error: {folder}: holds a model already; give --overwrite to replace it, or another folder\n")
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")} == before
+    assert run("train", tiny_model / "library.h5", "-o", folder, "--resume", "--overwrite")[0] == 2
 
 
 def test_train_says_what_fits_a_file(run, tiny_model, scans, tmp_path):

@@ -238,6 +238,11 @@ class TestTraining:
         self.train(six, tmp_path)
         with pytest.raises(ModelError, match="another library"):
             self.train(six.subset([0, 1, 2]), tmp_path, resume=True)
+        with pytest.raises(ModelError, match=r"begun with batch \d+, not \d+; .* --overwrite"):
+            self.train(six, tmp_path, replace(SETTINGS, batch=SETTINGS.batch + 1), resume=True)
+        torch.save({"fingerprint": "a", "epoch": 1}, tmp_path / "checkpoint.pt")
+        with pytest.raises(ModelError, match="another library or other settings"):
+            self.train(six, tmp_path, resume=True)
         (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
         with pytest.raises(ModelError, match="damaged"):
             self.train(six, tmp_path, resume=True)

@@ -71,13 +71,13 @@ from xrdmatch.errors import ReadError
 formats.parse(b"5 1\\n6 2\\n7 3\\n", "warm")
 data = sys.stdin.buffer.read()
 unit = 1024 if sys.platform.startswith("linux") else 1024 ** 2
-before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, time.perf_counter()
+before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, time.process_time()
 try:
     formats.parse(data, "f")
     outcome = "Pattern"
 except ReadError as error:
     outcome = str(error)
-print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - before, outcome)
+print(time.process_time() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - before, outcome)
 """
 
 

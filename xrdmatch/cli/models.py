@@ -70,7 +70,8 @@ def train(
 ) -> None:
     """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020.
 
-    Ctrl-C saves a checkpoint; --resume goes on from it. Needs the train extra. Under torchrun several processes or GPUs share the work.
+    Ctrl-C saves a checkpoint; --resume goes on from it. A folder that holds a model, or another training, is left as it is unless --overwrite says to
+    replace it. Needs the train extra. Under torchrun several processes or GPUs share the work.
     """
     if not 0.0 < validation < 1.0:
         raise options.wrong("--validation", f"expected a share between 0 and 1, got {validation:g}")

@@ -275,6 +275,8 @@ class Run:
     def restore(self, path: Path) -> None:
         """Go back to a checkpoint. Raises ModelError where it is another data set's, or other settings'."""
         content = load_checkpoint(path)
+        if "fingerprint" not in content:
+            raise ModelError(f"{path}: this is no training of {self.settings.network}; give another folder, or start anew with --overwrite")
         if content["fingerprint"] != self.fingerprint:
             raise ModelError(f"{path}: made with another augmented set; give the same one, or start anew with --overwrite")
         for name, value in asdict(self.settings).items():
