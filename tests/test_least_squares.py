@@ -19,7 +19,7 @@ def test_without_damping_it_is_the_solution():
 def test_steps_are_limited_and_damping_shortens_them():
     normal, slope = np.diag([1.0, 1.0]), np.array([10.0, -0.5])
     np.testing.assert_allclose(damped_steps(normal, slope, 1e-9, 3.0), [3.0, -0.5], atol=1e-6)
-    np.testing.assert_allclose(damped_steps(normal, slope, 1.0, 9.0), [5.0, -0.25])
+    np.testing.assert_allclose(damped_steps(normal, slope, 0.5, 9.0), [5.0, -0.25])
 
 
 def test_what_nothing_depends_on_stays():

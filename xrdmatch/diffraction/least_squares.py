@@ -11,9 +11,8 @@ Floats = NDArray[np.float64]
 def damped_steps(normal: Floats, slope: Floats, damping: float, longest: float) -> Floats:
     """Steps (..., p) that solve normal (..., p, p) @ step = slope (..., p), each limited to `longest` either way.
 
-    damping: share of the mean of the diagonal that is added to it (Levenberg 1944), so that parameters which nothing depends on stay.
+    damping: share of the diagonal's sum that is added to each of it (Levenberg 1944), so that parameters which nothing depends on stay.
     """
-    parameters = slope.shape[-1]
-    mean = np.trace(normal, axis1=-2, axis2=-1) / parameters
-    damped = normal + np.eye(parameters) * (damping * np.maximum(mean, 1e-12))[..., None, None]
+    total = np.trace(normal, axis1=-2, axis2=-1)
+    damped = normal + np.eye(slope.shape[-1]) * (damping * np.maximum(total, 1e-12))[..., None, None]
     return np.asarray(np.clip(np.linalg.solve(damped, slope[..., None])[..., 0], -longest, longest))

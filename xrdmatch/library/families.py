@@ -113,7 +113,7 @@ def _adjusted(library: Library, leader: int, rows: Rows, strains: NDArray[np.flo
                 continue
             basis = np.stack([*(_shifted(slope, shift[i]) for slope in slopes[i]), np.gradient(moved) / GRID.step * MAX_SHIFT])
             residual = target - moved * float(moved @ target)
-            step = damped_steps((basis @ basis.T).astype(float), (basis @ residual).astype(float), DAMPING, 1.0)
+            step = damped_steps((basis @ basis.T).astype(float), (basis @ residual).astype(float), DAMPING / len(basis), 1.0)
             change[i] = np.clip(change[i] + MAX_STRAIN * step[:-1], -MAX_STRAIN, MAX_STRAIN)
             shift[i] = float(np.clip(shift[i] - MAX_SHIFT * step[-1], -MAX_SHIFT, MAX_SHIFT))
     last = signals(library, rows, _changed(library, rows, ways, change))
