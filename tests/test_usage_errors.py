@@ -112,6 +112,13 @@ def test_the_ending_of_the_output_is_its_form(run, scans, tiny_model, tmp_path, 
     assert (tmp_path / name).read_text(encoding="utf-8").startswith(first)
 
 
+def test_the_ending_says_the_form_of_an_evaluation_too(run, scans, tiny_model, tmp_path):
+    (scans / "labels.csv").write_text("file,label\na.xy,HKUST-1\n")
+    for name, first in (("out.json", "{"), ("out.txt", "Kind")):
+        assert run("evaluate", scans / "labels.csv", "--model", tiny_model, "-o", tmp_path / name)[0] == 0
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith(first)
+
+
 def test_what_is_asked_for_goes_before_the_ending(run, scans, tiny_model, tmp_path):
     run("identify", scans / "b.xy", "--model", tiny_model, "-o", tmp_path / "out.csv", "--format", "json")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("{")
