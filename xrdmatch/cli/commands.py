@@ -34,24 +34,24 @@ class Command:
 #: In the order of the list.
 COMMANDS = (
     Command("identify", "identify:identify", START, "Name the framework in raw powder scans: a ranked list with a verdict."),
-    Command("simulate", "simulate:simulate", START, "Crystal structures into a reference library, or one structure into a pattern."),
+    Command("simulate", "simulate:simulate", START, "Turn crystal structures into a reference library, or one structure into a pattern."),
     Command("train", "models:train", START, "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020."),
-    Command("denoise", "patterns:denoise", MORE, "Take the noise out of measured scans with the FFT filter."),
+    Command("denoise", "patterns:denoise", MORE, "Remove noise from measured scans with the FFT filter."),
     Command(
         "augment",
         "patterns:augment",
         MORE,
-        "Training patterns from a library, for train --network wang2020: measured noise shuffled (Wang et al. 2020), or what happens to real scans.",
+        "Make training patterns for train --network wang2020: with shuffled measured noise (Wang et al. 2020), or as a diffractometer records them.",
     ),
-    Command("evaluate", "models:evaluate", MORE, "Accuracy on labelled patterns, each figure with its Wilson 95 % interval."),
+    Command("evaluate", "models:evaluate", MORE, "Measure accuracy on scans you have labelled, with Wilson 95 % intervals."),
     Command(
         "explain",
         "pictures:explain",
         MORE,
-        "Draw what the network looked at: class activation maps over the scan, with the match's reflections indexed.",
+        "Show what the network looked at: class activation maps over the scan, with the match's reflections indexed.",
     ),
-    Command("add", "models:add", MORE, "Put your own structures into a model, in seconds and without training."),
-    Command("info", "info:info", MORE, "Version, model, library and the execution provider that would run: paste it into a bug report."),
+    Command("add", "models:add", MORE, "Add your own structures to a model, in seconds and without training."),
+    Command("info", "info:info", MORE, "Show version, model, library and the device that would be used: paste it into a bug report."),
     Command("map", "pictures:map_scans", MORE, "Draw a map of labelled scans by neighbourhood component analysis (figure 4 of Wang et al. 2020)."),
 )
 

@@ -42,26 +42,26 @@ def identify(
     format: Annotated[
         Format | None,
         typer.Option(
-            "--format", "-f", help="json: one object a line and file. csv: one row a match. By default by the ending of --output, else table."
+            "--format", "-f", help="json: one line per file. csv: one row per match. By default the ending of --output decides, otherwise table."
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
-    top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="How many matches at most.")] = 5,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; members.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results to this file, complete or not at all.")] = None,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="List at most this many matches.")] = 5,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; family members.")] = False,
     filter_mode: options.FilterOption = options.Filter.auto,
     recursive: options.RecursiveOption = False,
     watch: Annotated[
         Path | None,
-        typer.Option("--watch", metavar="DIR", help="Then identify what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
+        typer.Option("--watch", metavar="DIR", help="Keep identifying what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
     ] = None,
     settle: Annotated[
-        float, typer.Option("--settle", min=0.1, help="Seconds without change after which a file is complete.", rich_help_panel=WATCH)
+        float, typer.Option("--settle", min=0.1, help="A file is complete after this many seconds without change.", rich_help_panel=WATCH)
     ] = 2.0,
     range_index: options.RangeOption = None,
     elements: Annotated[
-        str | None, typer.Option("--elements", metavar="Zn,C,N,O", help="Name only structures of these elements; hydrogen is always let in.")
+        str | None, typer.Option("--elements", metavar="Zn,C,N,O", help="Consider only structures of these elements; hydrogen is always allowed.")
     ] = None,
-    exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Name no structure with one of these elements.")] = None,
+    exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Rule out structures with any of these elements.")] = None,
     plot: outputs.PlotOption = None,
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
     plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
@@ -72,14 +72,15 @@ def identify(
     device: options.DeviceOption = options.Device.auto,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Parallel workers, from 24 files on; by default the cores this process may use, 16 at most."),
+        typer.Option("--jobs", "-j", min=1, help="Parallel workers, used from 24 files on; by default one per available core, at most 16."),
     ] = None,
     scheduler: options.SchedulerOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
     """Name the framework in raw powder scans: a ranked list with a verdict.
 
-    Formats are recognised by content (Bruker, PANalytical, Rigaku, STOE, text and more). A folder gives the files with a known ending.
+    File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more). From a folder, files with a known ending are
+    read.
     Exit code 1 where a file could not be read; the others are still identified.
     """
     with no_garbage():

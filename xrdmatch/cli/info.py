@@ -30,7 +30,7 @@ def info(
     device: options.DeviceOption = options.Device.auto,
     format: Annotated[Format, typer.Option("--format", "-f", help="json is one object.")] = Format.text,
 ) -> None:
-    """Version, model, library and the execution provider that would run: paste it into a bug report."""
+    """Show version, model, library and the device that would be used: paste it into a bug report."""
     from xrdmatch.report.records import to_json
 
     facts = collect(model, device.value)

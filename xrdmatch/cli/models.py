@@ -43,23 +43,24 @@ def train(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each).")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")],
     network: Annotated[Network | None, typer.Option("--network", help="By default what fits the source.", show_default=False)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint, if there is one.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the folder's checkpoint, if there is one.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model, or the unfinished training, that the folder holds.")] = False,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns a step. By default 128 for wang2020, 256 for the encoder.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns per step. By default 128 for wang2020, 256 for the encoder.")] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, rich_help_panel=CLASSIFIER, help="Passes over the set.")] = 50,
     lr: Annotated[float, typer.Option("--lr", rich_help_panel=CLASSIFIER, help="Learning rate of Adam.")] = 1e-3,
-    validation: Annotated[float, typer.Option("--validation", rich_help_panel=CLASSIFIER, help="Share of patterns held back.")] = 0.2,
+    validation: Annotated[float, typer.Option("--validation", rich_help_panel=CLASSIFIER, help="Share of patterns held back for validation.")] = 0.2,
     precision: Annotated[
         Precision | None,
         typer.Option(
             "--precision",
             rich_help_panel=CLASSIFIER,
-            help="bfloat16, the default on a GPU, is faster where there are units for it.",
+            help="bfloat16, the default on a GPU, is faster where the hardware supports it.",
             show_default=False,
         ),
     ] = None,
     library: Annotated[
-        Path | None, typer.Option("--library", metavar="LIB.h5", rich_help_panel=CLASSIFIER, help="The labels' structures; identify needs them.")
+        Path | None,
+        typer.Option("--library", metavar="LIB.h5", rich_help_panel=CLASSIFIER, help="The structures behind the labels; identify needs them."),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, rich_help_panel=ENCODER, help="Training steps.")] = 9000,
     seed: options.SeedOption = 0,
@@ -70,8 +71,8 @@ def train(
 ) -> None:
     """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020.
 
-    Ctrl-C saves a checkpoint; --resume goes on from it. A folder that holds a model, or another training, is left as it is unless --overwrite says to
-    replace it. Needs the train extra. Under torchrun several processes or GPUs share the work.
+    Ctrl-C saves a checkpoint; --resume continues from it. A folder that holds a model, or another training, is left alone unless you give
+    --overwrite. Needs the train extra. Under torchrun several processes or GPUs share the work.
     """
     if not 0.0 < validation < 1.0:
         raise options.wrong("--validation", f"expected a share between 0 and 1, got {validation:g}")
@@ -188,14 +189,14 @@ def _encoder(source: Path, out: Path, messages: options.Messages, *, steps: int,
 
 def add(
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives.")],
-    model: Annotated[Path, typer.Option("--model", "-m", metavar="DIR", help="Your model folder; made where it does not exist.")],
+    model: Annotated[Path, typer.Option("--model", "-m", metavar="DIR", help="Your model folder; created if it does not exist.")],
     base: Annotated[
-        str | None, typer.Option("--from", metavar="NAME|DIR", help="What a new folder is a copy of; the shipped model by default.")
+        str | None, typer.Option("--from", metavar="NAME|DIR", help="Model to copy into a new folder; the shipped one by default.")
     ] = None,
     device: options.DeviceOption = options.Device.auto,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Put your own structures into a model, in seconds and without training."""
+    """Add your own structures to a model, in seconds and without training."""
     from xrdmatch.model.add import add as add_structures
 
     messages = options.Messages(quiet)
@@ -219,25 +220,25 @@ class EvaluationFormat(StrEnum):
 def evaluate(
     labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Columns file and label; accepted (regular expression), wavelength, kind.")],
     model: options.ModelOption = None,
-    join: Annotated[list[Path] | None, typer.Option("--join", metavar="SOURCE", help="Structures that join the library for this run only.")] = None,
+    join: Annotated[list[Path] | None, typer.Option("--join", metavar="SOURCE", help="Structures added to the library for this run only.")] = None,
     filter_mode: options.FilterOption = options.Filter.auto,
     baselines: Annotated[
         str | None,
-        typer.Option("--baselines", metavar="all|NAME,...", help="Others beside it: bayes knn logistic forest svm cosine recipe."),
+        typer.Option("--baselines", metavar="all|NAME,...", help="Compare with other methods: bayes knn logistic forest svm cosine recipe."),
     ] = None,
     training: Annotated[
-        Path | None, typer.Option("--training", metavar="SET.h5", help="What the classical baselines learn from, made by augment.")
+        Path | None, typer.Option("--training", metavar="SET.h5", help="Training patterns for the classical baselines, made by augment.")
     ] = None,
     seed: options.SeedOption = 0,
     format: Annotated[
         EvaluationFormat | None,
-        typer.Option("--format", "-f", help="json: one object with scores and files. By default by the ending of --output, else table."),
+        typer.Option("--format", "-f", help="json: one object with scores and files. By default the ending of --output decides, otherwise table."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results here, whole or not at all.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results to this file, complete or not at all.")] = None,
     device: options.DeviceOption = options.Device.auto,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Accuracy on labelled patterns, each figure with its Wilson 95 % interval.
+    """Measure accuracy on scans you have labelled, with Wilson 95 % intervals.
 
     The columns file and label are enough: an answer is right where it names the label, however that is spelled (ZIF-8, zif 8). Where accepted has an
     expression, that counts instead; several, separated by ;, are the phases of a mixture. Of the kinds unknown and blank nothing may be named.

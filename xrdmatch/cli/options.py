@@ -117,24 +117,26 @@ ModelOption = Annotated[
 WAVELENGTH = "Cu|CuKa1|ANGSTROM"
 WavelengthOption = Annotated[
     float | None,
-    typer.Option("--wavelength", "-w", metavar=WAVELENGTH, parser=wavelength, help="Overrides the file's; without either Cu is assumed."),
+    typer.Option(
+        "--wavelength", "-w", metavar=WAVELENGTH, parser=wavelength, help="Overrides the file's wavelength. Cu is assumed if neither gives one."
+    ),
 ]
-DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes an NVIDIA GPU where one runs; cuda fails where none does.")]
-JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Parallel workers; by default the cores this process may use.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto uses an NVIDIA GPU if there is a working one; cuda fails without.")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Parallel workers; by default one per available core.")]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
         metavar="tcp://HOST:PORT|local",
         parser=_scheduler,
-        help="Work on a Dask cluster (extra cluster): that of a scheduler, or a local one of --jobs processes.",
+        help="Run on a Dask cluster (extra cluster): a scheduler's address, or local for --jobs processes here.",
     ),
 ]
-ThreadsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads of the CPU; by default the cores this process may use.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings; errors and the exit code stay.")]
-FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter: auto where noise calls for it, paper by the rule of Wang et al. 2020.")]
-RangeOption = Annotated[int | None, typer.Option("--range-index", min=1, help="Which range of a file that holds several, from 1.")]
-RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders as well.")]
+ThreadsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="CPU threads; by default one per available core.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress, notes and warnings; errors are still shown.")]
+FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter. auto: only for noisy scans. paper: by the rule of Wang et al. 2020.")]
+RangeOption = Annotated[int | None, typer.Option("--range-index", min=1, help="Which range to read if the file holds several, from 1.")]
+RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Include subfolders.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 
 

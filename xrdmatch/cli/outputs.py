@@ -49,23 +49,31 @@ class PlotFormat(StrEnum):
 
 PlotOption = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE|DIR", rich_help_panel=PANEL, help="Draw it: .pdf .svg .png, or a folder for a picture a scan (extra plot)."),
+    typer.Option(
+        "--plot",
+        metavar="FILE|DIR",
+        rich_help_panel=PANEL,
+        help="Draw the result: .pdf .svg .png, or a folder for one picture per scan (extra plot).",
+    ),
 ]
-PlotSizeOption = Annotated[PlotSize, typer.Option("--plot-size", rich_help_panel=PANEL, help="As wide as one column of a journal, or as two.")]
-PlotScaleOption = Annotated[PlotScale, typer.Option("--plot-scale", rich_help_panel=PANEL, help="sqrt lifts weak lines.")]
-PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", rich_help_panel=PANEL, help="Of the pictures in a folder.")]
+PlotSizeOption = Annotated[PlotSize, typer.Option("--plot-size", rich_help_panel=PANEL, help="Width of one journal column, or of two.")]
+PlotScaleOption = Annotated[PlotScale, typer.Option("--plot-scale", rich_help_panel=PANEL, help="sqrt makes weak lines visible.")]
+PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", rich_help_panel=PANEL, help="Format of the pictures in a folder.")]
 
 
 HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="A page of all scans to look through in a browser, offline.")
+    Path | None,
+    typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="Write one page with all scans, to look through in a browser, offline."),
 ]
 
 
 ExportOption = Annotated[
     Path | None,
-    typer.Option("--export", metavar="DIR", rich_help_panel=PANEL, help="Files to refine with: cell, indexed lines, peaks, .xye."),
+    typer.Option("--export", metavar="DIR", rich_help_panel=PANEL, help="Write files for a refinement: cell, indexed lines, peaks, .xye."),
 ]
-ShiftedOption = Annotated[bool, typer.Option("--export-shifted", rich_help_panel=PANEL, help="Take the zero shift found off the exported angles.")]
+ShiftedOption = Annotated[
+    bool, typer.Option("--export-shifted", rich_help_panel=PANEL, help="Subtract the zero shift found from the exported angles.")
+]
 
 
 class Sink(Protocol):

@@ -61,7 +61,7 @@ def denoise(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as '*.raw', or - for standard input.")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A file (.xy .xye .csv), or a folder for several.")],
     filter_mode: options.FilterOption = options.Filter.auto,
-    suffix: Annotated[Suffix, typer.Option("--suffix", help="How files in a folder are written.")] = Suffix.xy,
+    suffix: Annotated[Suffix, typer.Option("--suffix", help="Format of the files in a folder.")] = Suffix.xy,
     plot: outputs.PlotOption = None,
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
     plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
@@ -71,9 +71,9 @@ def denoise(
     range_index: options.RangeOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Take the noise out of measured scans with the FFT filter.
+    """Remove noise from measured scans with the FFT filter.
 
-    Whether each scan was filtered, and why, goes to standard error. A scan that needs no filter is written as it is.
+    Whether each scan was filtered, and why, goes to standard error. A scan that needs no filtering is written unchanged.
     """
     from xrdmatch.report.phrases import sentence
 
@@ -144,19 +144,19 @@ def augment(
         Method,
         typer.Option("--method", help="shuffle: shuffled noise under the 401 largest points; physics: what a diffractometer does; mix: half each."),
     ] = Method.shuffle,
-    copies: Annotated[int, typer.Option("--copies", min=1, help="Patterns of each structure, divided over the noise sources.")] = 72,
+    copies: Annotated[int, typer.Option("--copies", min=1, help="Patterns per structure, divided among the noise sources.")] = 72,
     strength: Annotated[
         float | None, typer.Option("--strength", min=0.0, help="Scale each source's largest noise to this share of the strongest line (for blanks).")
     ] = None,
-    level: Annotated[Level, typer.Option("--level", help="physics: how far its effects go.")] = Level.middle,
+    level: Annotated[Level, typer.Option("--level", help="physics: how strong the effects are.")] = Level.middle,
     blank: Annotated[
-        list[str] | None, typer.Option("--blank", metavar="PATH", help="physics: scan of an empty holder that some patterns lie on; may be repeated.")
+        list[str] | None, typer.Option("--blank", metavar="PATH", help="physics: scan of an empty holder, put under some patterns; may be repeated.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take only so many structures, drawn by the seed.")] = None,
-    ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id a line.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take only this many structures, drawn at random by the seed.")] = None,
+    ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id per line.")] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure a family, those that these labels accept first."),
+        typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure per family, starting with those that these labels accept."),
     ] = None,
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="shuffle: width of the simulated lines in degrees.")] = 0.1,
     seed: options.SeedOption = 0,
@@ -164,7 +164,7 @@ def augment(
     scheduler: options.SchedulerOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Training patterns from a library, for train --network wang2020: measured noise shuffled (Wang et al. 2020), or what happens to real scans."""
+    """Make training patterns for train --network wang2020: with shuffled measured noise (Wang et al. 2020), or as a diffractometer records them."""
     from xrdmatch.library.reference_library import Library
     from xrdmatch.system.parallel import Workers, usable_cores
 

@@ -33,7 +33,7 @@ def explain(
     device: options.DeviceOption = options.Device.auto,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Draw what the network looked at: class activation maps over the scan, with the match's reflections indexed.
+    """Show what the network looked at: class activation maps over the scan, with the match's reflections indexed.
 
     Grad-CAM shows what speaks for this match; the activation map of Wang et al. (2020) shows where the network is active whatever the answer.
     Needs the plot extra.
@@ -67,8 +67,8 @@ def explain(
 def map_scans(
     source: Annotated[Path, typer.Argument(metavar="LABELS.csv|DIR", help="A table with columns file and label, or a folder of scans.")],
     out: PictureOption,
-    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only rows of this kind, such as mof; may be repeated.")] = None,
-    given: Annotated[Input, typer.Option("--input", help="recipe: background and noise taken off; minmax: as in Wang et al. 2020.")] = Input.recipe,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Use only rows of this kind, such as mof; may be repeated.")] = None,
+    given: Annotated[Input, typer.Option("--input", help="recipe: background and noise removed; minmax: as in Wang et al. 2020.")] = Input.recipe,
     filter_mode: options.FilterOption = options.Filter.auto,
     plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
     seed: options.SeedOption = 0,

@@ -25,14 +25,14 @@ def simulate(
     context: typer.Context,
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives (.zip .tar .tar.gz .tar.xz).")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A library (.h5), or one structure's pattern (.xy .xye .csv).")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT.partial, left by an interrupted run.", rich_help_panel=LIBRARY)] = False,
-    names: Annotated[bool, typer.Option("--names/--no-names", help="Add the names people use.", rich_help_panel=LIBRARY)] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT.partial, left by an interrupted run.", rich_help_panel=LIBRARY)] = False,
+    names: Annotated[bool, typer.Option("--names/--no-names", help="Add common names, such as HKUST-1.", rich_help_panel=LIBRARY)] = True,
     families: Annotated[
-        bool, typer.Option("--families/--no-families", help="Group what powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
+        bool, typer.Option("--families/--no-families", help="Group structures that powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
     ] = True,
-    doi: Annotated[list[Path] | None, typer.Option("--doi", metavar="CSV", help="Tables of CoRE MOF with DOIs.", rich_help_panel=LIBRARY)] = None,
+    doi: Annotated[list[Path] | None, typer.Option("--doi", metavar="CSV", help="CoRE MOF tables with DOIs.", rich_help_panel=LIBRARY)] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Every repair, duplicate and failure, as CSV.", rich_help_panel=LIBRARY)
+        Path | None, typer.Option("--report", metavar="FILE", help="List every repair, duplicate and failure, as CSV.", rich_help_panel=LIBRARY)
     ] = None,
     start: Annotated[float, typer.Option("--start", help="First 2theta in degrees.", rich_help_panel=PATTERN)] = 5.0,
     stop: Annotated[float, typer.Option("--stop", help="Last 2theta in degrees.", rich_help_panel=PATTERN)] = 50.0,
@@ -43,19 +43,20 @@ def simulate(
         typer.Option("--wavelength", "-w", metavar=options.WAVELENGTH, parser=options.wavelength, help="Cu by default.", rich_help_panel=PATTERN),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it with its lines: .pdf .svg .png (extra plot).", rich_help_panel=PATTERN)
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the pattern with its lines: .pdf .svg .png (extra plot).", rich_help_panel=PATTERN),
     ] = None,
     plot_size: Annotated[
-        outputs.PlotSize, typer.Option("--plot-size", help="As wide as one column of a journal, or as two.", rich_help_panel=PATTERN)
+        outputs.PlotSize, typer.Option("--plot-size", help="Width of one journal column, or of two.", rich_help_panel=PATTERN)
     ] = outputs.PlotSize.double,
-    plot_scale: Annotated[outputs.PlotScale, typer.Option("--plot-scale", help="sqrt lifts weak lines.", rich_help_panel=PATTERN)] = (
+    plot_scale: Annotated[outputs.PlotScale, typer.Option("--plot-scale", help="sqrt makes weak lines visible.", rich_help_panel=PATTERN)] = (
         outputs.PlotScale.linear
     ),
     jobs: options.JobsOption = None,
     scheduler: options.SchedulerOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Crystal structures into a reference library, or one structure into a pattern.
+    """Turn crystal structures into a reference library, or one structure into a pattern.
 
     A structure that cannot be loaded is listed and left out; the library is written all the same, and the exit code is 1.
     """

@@ -53,7 +53,7 @@ HEADING = {"single": 46, "double": 96}
 def identification_figure(result: Identification, size: Size = "double", scale: Scale = "linear", heading: bool = True) -> Figure:
     """The scan, the calculated pattern of the best match, the candidates' lines with hkl, the difference, missing and extra lines.
 
-    size: the width of one journal column or of two. scale: sqrt lifts weak lines. heading: the file's name and the verdict on top.
+    size: the width of one journal column or of two. scale: sqrt makes weak lines visible. heading: the file's name and the verdict on top.
     Raises XrdMatchError where matplotlib is absent or the answer has no scan.
     """
     view = overlay(result)
