@@ -153,6 +153,8 @@ def cases(folder: Path) -> list[Case]:
     ]
     for case in made:
         case.again = [*case.command, "--resume"] if case.name.startswith(("simulate", "train")) else case.command
+        if case.name == "train encoder":  # over the model that is there
+            case.command = [*case.command, "--overwrite"]
     return made
 
 
@@ -227,7 +229,8 @@ def trial(case: Case, how: signal.Signals, moment: float, second: float | None) 
         broken.append("the old file is gone")
     if case.name.startswith("add") and met == "new":
         return met, broken  # the ids are in the library: adding again is refused, and rightly
-    again = subprocess.run(case.again, capture_output=True, text=True, check=False)
+    begun = not case.name.startswith("train") or (case.target / "checkpoint.pt").is_file()  # else there is nothing to go on with
+    again = subprocess.run(case.again if begun else case.command, capture_output=True, text=True, check=False)
     if again.returncode:
         broken.append(f"the next run ends with {again.returncode}: {again.stderr[-500:]}")
     elif (made := case.whole(case.target)) != case.result:
