@@ -1,11 +1,13 @@
 """How many scans a second `xrdmatch identify` names in a folder, reading included, and where the time goes.
 
     python benchmarks/throughput.py [SCANS] [--files 300] [--jobs 1 2] [--device cpu]
+    python benchmarks/throughput.py [SCANS] --against ../other-checkout [--runs 5] [--jobs 2]
 
 SCANS is a folder of .xy files, taken as they are. Where it holds none, scans are simulated into it from the shipped library as `augment --method
 physics` does it (2251 points from 5 to 50 degrees, level middle), as columns of text; without it they are removed in the end. Each run is a whole
 process, start included; files per second of wall time count what else runs on the machine, the processor time hardly does.
 The second table is one process over some of the files: processor time a file, by part.
+With --against another checkout and this one take the same scans by turns, each with its own shipped model: every ratio, and their medians.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +56,51 @@ def make(folder: Path, number: int, seed: int) -> None:
             os.utime(name, (OLD, OLD))
 
 
-def whole(folder: Path, number: int, jobs: int, device: str) -> None:
-    """One process over the folder, and a line of what it took."""
+@dataclass(frozen=True)
+class Run:
+    """What one process over a folder took: seconds, processor seconds of it and its workers, and its answers. largest: KB, of all runs so far."""
+
+    wall: float
+    cpu: float
+    largest: int
+    answers: list[dict[str, Any]]
+
+
+def run(folder: Path, jobs: int, device: str, root: Path = ROOT) -> Run:
+    """`xrdmatch identify` of the checkout at `root` over the folder."""
     before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "answers.jsonl"
-        command = [sys.executable, "-m", "xrdmatch", "identify", str(folder), "-f", "json", "-o", str(out), "-q"]
-        subprocess.run([*command, "--jobs", str(jobs), "--device", device], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        command = [sys.executable, "-m", "xrdmatch", "identify", str(folder.resolve()), "-f", "json", "-o", str(out), "-q"]
+        subprocess.run([*command, "--jobs", str(jobs), "--device", device], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
         answers = [json.loads(line) for line in out.read_text().splitlines()]
     wall, after = time.perf_counter() - clock, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    providers = "+".join(sorted({answer["provider"] for answer in answers}))
-    # ru_maxrss is the largest of all processes so far, in KB on Linux
-    print(f"{jobs:4d} {number / wall:8.1f} {wall:8.1f} {1e3 * cpu / number:13.1f} {after.ru_maxrss / 1e3:12.0f}   {providers}")
-    assert len(answers) == number
-    print("      " + ", ".join(f"{count} {verdict}" for verdict, count in Counter(answer["verdict"] for answer in answers).most_common()))
+    return Run(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss, answers)
+
+
+def whole(folder: Path, number: int, jobs: int, device: str) -> None:
+    """One process over the folder, and a line of what it took."""
+    one = run(folder, jobs, device)
+    assert len(one.answers) == number
+    providers = "+".join(sorted({answer["provider"] for answer in one.answers}))
+    print(f"{jobs:4d} {number / one.wall:8.1f} {one.wall:8.1f} {1e3 * one.cpu / number:13.1f} {one.largest / 1e3:12.0f}   {providers}")
+    print("      " + ", ".join(f"{count} {verdict}" for verdict, count in Counter(answer["verdict"] for answer in one.answers).most_common()))
+
+
+def turns(folder: Path, jobs: int, device: str, other: Path, runs: int) -> None:
+    """The checkout `other` and this one over the folder, by turns."""
+    print(f"{other} and this checkout by turns, {jobs} jobs")
+    print("   seconds: other    this   ratio   processor seconds: other    this   ratio   verdicts that differ")
+    ratios = []
+    for _ in range(runs):
+        before, now = run(folder, jobs, device, other), run(folder, jobs, device)
+        verdicts = ({answer["file"]: answer["verdict"] for answer in one.answers} for one in (before, now))
+        differ = sum(1 for pair in zip(*(sorted(found.items()) for found in verdicts), strict=True) if pair[0] != pair[1])
+        ratios.append((before.wall / now.wall, before.cpu / now.cpu))
+        wall, cpu = (f"{old:7.1f} {new:7.1f} {old / new:7.2f}" for old, new in ((before.wall, now.wall), (before.cpu, now.cpu)))
+        print(f"          {wall}                      {cpu}   {differ}", flush=True)
+    wall, cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
+    print(f"medians of {runs} ratios: {wall:.2f} in seconds, {cpu:.2f} in processor seconds")
 
 
 def parts(files: list[Path], device: Any) -> None:
@@ -75,10 +109,10 @@ def parts(files: list[Path], device: Any) -> None:
     running: list[str] = []
 
     def timed(name: str, function: Callable[..., Any], within: str = "") -> Callable[..., Any]:
-        """The function, timed where it is called `within` that part, or by no part at all."""
+        """The function, timed where it is called `within` that part, or by no part at all; in all modules that have it."""
         spent.setdefault(name, 0.0)
 
-        def run(*given: Any, **named: Any) -> Any:
+        def timer(*given: Any, **named: Any) -> Any:
             if running[-1:] != ([within] if within else []):
                 return function(*given, **named)
             running.append(name)
@@ -88,25 +122,30 @@ def parts(files: list[Path], device: Any) -> None:
             running.pop()
             return result
 
-        return run
+        for module in [module for key, module in sys.modules.items() if key.startswith("xrdmatch")]:
+            for key in [key for key, value in vars(module).items() if value is function]:
+                setattr(module, key, timer)
+        return timer
 
-    from xrdmatch.search import identify, pipeline
+    from xrdmatch.preprocessing.prepared_scan import prepare_scan
+    from xrdmatch.search import cell_refinement, line_evidence, matches, pipeline, second_phase
+    from xrdmatch.search.identify import Identifier
     from xrdmatch.search.options import SearchOptions
     from xrdmatch.search.retrieval import EncoderRetriever
 
     options = SearchOptions(detail=False)
-    identifier = identify.Identifier(Model.load(None, device, threads=1))
+    identifier = Identifier(Model.load(None, device, threads=1))
     identifier.identify(formats.read(files[0]), options)  # what is loaded when first used
     read = timed("read the file", formats.read)
-    identify.prepare_scan = timed("filter, noise, background", identify.prepare_scan)
-    identify.rank = timed("first phase", identify.rank)
+    timed("filter, noise, background", prepare_scan)
+    timed("a second phase", second_phase.find_second_phase)
+    timed("first phase", pipeline.rank)
     EncoderRetriever.retrieve = timed("  of it recall", EncoderRetriever.retrieve, "first phase")
-    pipeline.best_of_families = timed("  of it comparing the recalled", pipeline.best_of_families, "first phase")
-    pipeline.refine_cells = timed("  of it refining the best", pipeline.refine_cells, "first phase")
-    pipeline.line_evidence = timed("  of it the evidence", pipeline.line_evidence, "first phase")
-    identify.find_second_phase = timed("a second phase", identify.find_second_phase)
-    identify.compare_and_refine = timed("the first without the second", identify.compare_and_refine)
-    identify.listed_matches = timed("the matches as they are listed", identify.listed_matches)
+    timed("  of it comparing the recalled", pipeline.best_of_families, "first phase")
+    timed("  of it refining the best", cell_refinement.refine_and_draw, "first phase")
+    timed("  of it the evidence", line_evidence.line_evidence, "first phase")
+    timed("the first without the second", pipeline.compare_and_refine)
+    timed("the matches as they are listed", matches.listed_matches)
     start = time.process_time()
     for file in files:
         identifier.identify(read(file), options)
@@ -123,6 +162,8 @@ def main() -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
     parser.add_argument("--sample", type=int, default=60, help="files of the table by part")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, to compare with by turns")
+    parser.add_argument("--runs", type=int, default=5, help="turns of --against")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = given.scans or Path(made)
@@ -130,6 +171,9 @@ def main() -> None:
         if not any(folder.glob("*.xy")):
             make(folder, given.files, given.seed)
         names = sorted(folder.glob("*.xy"))
+        if given.against is not None:
+            turns(folder, given.jobs[-1], given.device, given.against.resolve(), given.runs)
+            return
         print("jobs  files/s   wall s  cpu ms a file  largest MB   ran on")
         for jobs in given.jobs:
             whole(folder, len(names), jobs, given.device)
