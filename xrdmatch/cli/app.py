@@ -39,8 +39,14 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """A scan where a command is expected is what people try first."""
-        if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):
-            ctx.fail(f"{args[0]!r} is not a command. To identify it: xrdmatch identify {shlex.join(args)}")
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.commands, 1)
+            advice = f"Did you mean {near[0]}?" if near else "All commands: xrdmatch --help"
+            if os.path.exists(args[0]):
+                advice = f"To identify it: xrdmatch identify {shlex.join(args)}"
+            ctx.fail(f"{args[0]!r} is not a command. {advice}")
         return super().resolve_command(ctx, args)
 
     def get_params(self, ctx: Any) -> Any:
