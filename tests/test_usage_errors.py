@@ -64,7 +64,7 @@ def test_a_file_where_a_command_is_expected(run, scans):
     assert "is not a command. To identify it: xrdmatch identify" in said
 
 
-@pytest.mark.parametrize(("word", "advice"), [("identfy", "Did you mean identify?"), ("absent.raw", "All commands: xrdmatch --help")])
+@pytest.mark.parametrize(("word", "advice"), [("identfy", "Did you mean 'identify'?"), ("absent.raw", "All commands: xrdmatch --help")])
 def test_a_word_that_is_no_command(run, word, advice):
     code, _, err = run(word)
     assert code == 2

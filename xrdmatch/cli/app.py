@@ -43,7 +43,7 @@ class _Commands(TyperGroup):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], self.commands, 1)
-            advice = f"Did you mean {near[0]}?" if near else "All commands: xrdmatch --help"
+            advice = f"Did you mean '{near[0]}'?" if near else "All commands: xrdmatch --help"
             if os.path.exists(args[0]):
                 advice = f"To identify it: xrdmatch identify {shlex.join(args)}"
             ctx.fail(f"{args[0]!r} is not a command. {advice}")
