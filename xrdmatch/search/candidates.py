@@ -56,6 +56,20 @@ class Evidence:
 
 
 @dataclass(frozen=True, eq=False)
+class States:
+    """What a candidate's signal depends on, of k of them: the fields of `Candidates` with these names."""
+
+    rows: NDArray[np.int64]
+    strain: Floats
+    fwhm: Floats
+    debye_waller: Floats
+
+    def part(self, part: slice) -> States:
+        """Some of them."""
+        return States(self.rows[part], self.strain[part], self.fwhm[part], self.debye_waller[part])
+
+
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """k candidates. Made by `Candidates.of`; each step of the search fills in what it finds.
 

@@ -7,8 +7,8 @@ growing: small strains are the rule (temperature, guests), large ones the breath
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from xrdmatch.diffraction.lattice import lattice_directions
 from xrdmatch.diffraction.least_squares import damped_steps
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
-from xrdmatch.search.candidates import FIT_FIELDS, START_B, Candidates, Floats
-from xrdmatch.search.comparison import blurred, candidate_signals, compare
+from xrdmatch.search.candidates import FIT_FIELDS, START_B, Candidates, Floats, States
+from xrdmatch.search.comparison import blurred, candidate_signals, compare, draw_signals, similarity
 
 #: Widths in degrees by which the first rounds are blurred; then sharp rounds, which also refine line width and B.
 BLURS, SHARP_ROUNDS = (0.4, 0.15), 2
@@ -38,34 +38,45 @@ _SLOPE, _LONGEST_STEP = 0.15, 3.0
 #: For what nothing depends on, see `damped_steps`.
 _DAMPING = 1e-9
 
-#: Rows of a candidate among those whose scalar products a step needs: the scan's signal, its own, the slope of a zero shift, then its own slopes.
-_SCAN, _OWN, _SHIFT, _SLOPES = 0, 1, 2, 3
+#: What a step needs the scalar products of: slopes along the six modes that a cell may have, of width, of B and of a zero shift, the candidate's
+#: own signal and the scan's. In a candidate's rows of a table, what it lacks is left out, and the last three are counted from the end.
+_WIDTH, _B, _SHIFT, _OWN, _SCAN = 6, 7, 8, 9, 10
+_END = 3
 
 _USUAL = np.array([USUAL_STRAIN] * 3 + [USUAL_ANGLE] * 3)
 _LIMITS = np.array([MAX_STRAIN] * 3 + [MAX_ANGLE] * 3)
 
 
-def strain_modes(library: Library, rows: NDArray[np.int64]) -> list[Floats]:
-    """Of each row the changes (p, 6) of its cell that keep its lattice's symmetry."""
-    return [lattice_directions(cell) for cell in library.cell[rows]]
+@dataclass(frozen=True, eq=False)
+class StrainModes:
+    """The changes of k cells that keep their lattices' symmetry. counts: (k,) how many each cell has, at least 1. changes: (k, 6, 6) rows of 0 and 1
+    over a, b, c, alpha, beta, gamma that go together, filled up with zeros.
+    """
+
+    counts: NDArray[np.int64]
+    changes: Floats
+
+    def take(self, order: NDArray[np.int64]) -> StrainModes:
+        return StrainModes(self.counts[order], self.changes[order])
 
 
-def strain_penalty(strain: Floats, modes: Sequence[Floats]) -> Floats:
-    """How far each cell (k, 6) is strained: sum of ln(1 + x^2) over its lattice's own changes, x in usual strains; 0 at rest."""
-    return np.asarray(np.log1p(_amounts(strain, _padded(modes)) ** 2).sum(axis=1))
-
-
-def _padded(modes: Sequence[Floats]) -> Floats:
-    """The changes that each lattice allows (k, 6, 6), filled up with zeros, so that all candidates are worked on at once."""
-    changes = np.zeros((len(modes), 6, 6))
+def strain_modes(library: Library, rows: NDArray[np.int64]) -> StrainModes:
+    """Of each row of the library the changes of its cell that keep its lattice's symmetry."""
+    changes = np.zeros((len(rows), 6, 6))
+    modes = [lattice_directions(cell) for cell in library.cell[rows]]
     for own, mode in zip(changes, modes, strict=True):
         own[: len(mode)] = mode
-    return changes
+    return StrainModes(np.array([len(mode) for mode in modes], dtype=np.int64), changes)
 
 
-def _amounts(strain: Floats, changes: Floats) -> Floats:
-    """Size (k, 6) of the `changes` (k, 6, 6) that make up each strain (k, 6), in usual changes."""
-    return np.asarray((changes @ (strain / _USUAL)[:, :, None])[:, :, 0] / np.maximum(changes.sum(axis=2), 1.0))
+def strain_penalty(strain: Floats, modes: StrainModes) -> Floats:
+    """How far each cell (k, 6) is strained: sum of ln(1 + x^2) over its lattice's own changes, x in usual strains; 0 at rest."""
+    return np.asarray(np.log1p(_amounts(strain, modes) ** 2).sum(axis=1))
+
+
+def _amounts(strain: Floats, modes: StrainModes) -> Floats:
+    """Size (k, 6) of the changes that make up each strain (k, 6), in usual changes."""
+    return np.asarray((modes.changes @ (strain / _USUAL)[:, :, None])[:, :, 0] / np.maximum(modes.changes.sum(axis=2), 1.0))
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class RefinementOptions:
 _DEFAULTS = RefinementOptions()
 
 
-def _worth(candidates: Candidates, modes: Sequence[Floats], cost: float) -> Floats:
+def _worth(candidates: Candidates, modes: StrainModes, cost: float) -> Floats:
     """Similarity (k,) less what the strain costs."""
     return np.asarray(candidates.similarity - cost * strain_penalty(candidates.strain, modes))
 
@@ -102,17 +113,17 @@ def refine_and_draw(
     for blur in BLURS:
         moved = _step(library, moved, _Target(blurred(scan, blur), blur, cost), modes)
     both = _drawn(library, candidates.joined(moved), scan)
-    now = both.take(np.arange(len(modes), 2 * len(modes)))
-    best = _better(both.take(np.arange(len(modes))), now, modes, cost)
+    now = both.take(np.arange(len(candidates), 2 * len(candidates)))
+    best = _better(both.take(np.arange(len(candidates))), now, modes, cost)
     worth = _worth(best.candidates, modes, cost)
     order = np.argsort(-worth, kind="stable")
     kept = int((worth >= worth.max() - options.max_blurred_gap).sum())
     ahead, behind = order[:kept], best.take(order[kept:])
-    best, now, near = best.take(ahead), now.take(ahead), [modes[i] for i in ahead]
+    best, now, near = best.take(ahead), now.take(ahead), modes.take(ahead)
     for _ in range(SHARP_ROUNDS):
         now = _drawn(library, _step(library, now.candidates, _Target(scan, cost=cost), near, now.signals), scan)
         best = _better(best, now, near, cost)
-    best, modes = best.joined(behind), [modes[i] for i in order]
+    best, modes = best.joined(behind), modes.take(order)
     penalty = strain_penalty(best.candidates.strain, modes)
     final = np.argsort(cost * penalty - best.candidates.similarity, kind="stable")
     return replace(best.candidates, strain_penalty=penalty).take(final), best.signals[final]
@@ -147,7 +158,7 @@ def _drawn(library: Library, candidates: Candidates, scan: ComparisonSignal) -> 
     return _Drawn(compare(candidates, signals, scan), signals)
 
 
-def _better(old: _Drawn, new: _Drawn, modes: Sequence[Floats], cost: float) -> _Drawn:
+def _better(old: _Drawn, new: _Drawn, modes: StrainModes, cost: float) -> _Drawn:
     """Of each candidate the state that is worth more."""
     better = _worth(new.candidates, modes, cost) > _worth(old.candidates, modes, cost)
     return _Drawn(old.candidates.where(better, new.candidates, FIT_FIELDS), np.where(better[:, None], new.signals, old.signals))
@@ -162,84 +173,117 @@ class _Target:
     cost: float = STRAIN_COST
 
 
-def _step(library: Library, candidates: Candidates, target: _Target, modes: Sequence[Floats], base: NDArray[np.float32] | None = None) -> Candidates:
+def _step(library: Library, candidates: Candidates, target: _Target, modes: StrainModes, base: NDArray[np.float32] | None = None) -> Candidates:
     """One least-squares step of every candidate. base: their signals in the target, where they have been drawn and their shift was found by them."""
-    scan, sharp, changes = target.scan, target.blur == 0.0, _padded(modes)
-    start = replace(candidates, fwhm=np.hypot(candidates.fwhm, target.blur))
-    states, owner, place = _states(start, modes, sharp, base is None)
-    drawn = candidate_signals(library, states, scan)
+    scan, sharp = target.scan, target.blur == 0.0
+    layout = _layout(modes.counts.tobytes(), sharp, base is None)
+    end = layout.first[1:]
+    table = np.empty((end[-1], scan.grid.size), dtype=np.float32)
+    draw_signals(library, _states(candidates, np.hypot(candidates.fwhm, target.blur), modes, layout), scan, table, layout.place)
+    shift = candidates.shift
     if base is None:  # drawn together with its slopes: one call costs less than two
-        base = drawn[place == _OWN]
-        start = compare(start, base, scan)
-    products = _products(base, drawn, owner, place, scan.shifted_to(start.shift))
-    # In the order of the slopes: width and B, which only sharp rounds change, then the cell.
-    soft = [np.log(candidates.fwhm / scan.fwhm) / USUAL_WIDENING, (candidates.debye_waller - START_B) / USUAL_B] if sharp else []
-    size = np.concatenate([*(one[:, None] for one in soft), _amounts(candidates.strain, changes)], axis=1)
-    step = _solved(products, size, np.array([WIDTH_COST] * len(soft) + [target.cost] * 6))
-    strain = candidates.strain + (step[:, -6:, None] * changes).sum(axis=1) * _USUAL
-    candidates = replace(candidates, strain=np.clip(strain, -_LIMITS, _LIMITS))
-    if not sharp:
-        return candidates
-    fwhm = np.clip(candidates.fwhm * np.exp(USUAL_WIDENING * step[:, 0]), *REFINED_FWHM)
-    return replace(candidates, fwhm=fwhm, debye_waller=np.clip(candidates.debye_waller + USUAL_B * step[:, 1], *REFINED_B))
-
-
-def _states(start: Candidates, modes: Sequence[Floats], sharp: bool, base: bool) -> tuple[Candidates, NDArray[np.int64], NDArray[np.int64]]:
-    """What is drawn for a step: each candidate itself where `base` says so, nudged in width and in B where the round is `sharp`, and along each mode.
-
-    Returns the states, whose each is (s,), and its row among its candidate's rows (s,).
-    """
-    counts = np.array([base + 2 * sharp + len(mode) for mode in modes])
-    first = np.cumsum(counts) - counts
-    owner = np.repeat(np.arange(len(modes)), counts)
-    place = np.arange(owner.size) - first[owner] + _SLOPES - base
-    strain, fwhm, b = start.strain[owner], start.fwhm[owner], start.debye_waller[owner]
-    strain[place >= _SLOPES + 2 * sharp] += _SLOPE * np.concatenate(modes) * _USUAL
-    if base:
-        place[first] = _OWN
+        _, shift = similarity(table[end - 2], scan)
+    else:
+        table[end - 2] = base
+    table[end - 1] = scan.shifted_to(shift)
+    products = layout.spread(step_products(table, layout.first))
+    size, cost = np.zeros((len(candidates), _SHIFT)), np.array([target.cost] * 6 + [WIDTH_COST] * 2)
+    size[:, :_WIDTH] = _amounts(candidates.strain, modes)
     if sharp:
-        fwhm[first + base] *= np.exp(USUAL_WIDENING * _SLOPE)
-        b[first + base + 1] += USUAL_B * _SLOPE
-    return replace(start.take(owner), strain=strain, fwhm=fwhm, debye_waller=b), owner, place
+        size[:, _WIDTH], size[:, _B] = np.log(candidates.fwhm / scan.fwhm) / USUAL_WIDENING, (candidates.debye_waller - START_B) / USUAL_B
+    step = _solved(products, size, cost, layout.there)
+    strain = candidates.strain + (step[:, :_WIDTH, None] * modes.changes).sum(axis=1) * _USUAL
+    moved = {"strain": np.clip(strain, -_LIMITS, _LIMITS)}
+    if sharp:
+        moved["fwhm"] = np.clip(candidates.fwhm * np.exp(USUAL_WIDENING * step[:, _WIDTH]), *REFINED_FWHM)
+        moved["debye_waller"] = np.clip(candidates.debye_waller + USUAL_B * step[:, _B], *REFINED_B)
+    return replace(candidates, **moved)
 
 
-def _products(
-    base: NDArray[np.float32], drawn: NDArray[np.float32], owner: NDArray[np.int64], place: NDArray[np.int64], signals: NDArray[np.float32]
-) -> Floats:
-    """Of each candidate all scalar products (k, q, q) of the scan's signal, its own at unit length, the slope of a zero shift and its slopes.
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """What is drawn for a step of k candidates, s states, and where it goes in a table.
 
-    base, signals: (k, m). drawn: (s, m), the states of the candidates `owner` (s,) that belong in the rows `place` (s,); they are spent here.
-    Beyond a candidate's own rows all is zero.
+    first: (k + 1,) the row where each candidate begins, and the end. there: (k, 11) what each candidate has of all that there are products of.
+    place, owner: (s,) the row of each state, and whose it is. strained, widened, b_changed: (s,) which states are nudged so.
     """
-    length = np.maximum(np.sqrt(np.vecdot(base, base)), np.float32(1e-9))
-    unit, nudged = base / length[:, None], place >= _SLOPES
-    rows = np.full(len(base), _SLOPES)
-    np.maximum.at(rows, owner, place + 1)
-    first = np.cumsum(rows) - rows
-    table = np.empty((int(rows.sum()), base.shape[1]), dtype=np.float32)
-    table[first[owner] + place] = drawn
-    table[first], table[first + _OWN], table[first + _SHIFT] = signals, unit, np.gradient(unit, axis=1)
-    slopes = (first[owner] + place)[nudged]
-    table[slopes] -= base[owner[nudged]]
-    table[slopes] /= (np.float32(_SLOPE) * length)[owner[nudged], None]
-    products = np.zeros((len(base), int(rows.max()), int(rows.max())))
-    for own, start, size in zip(products, first.tolist(), rows.tolist(), strict=True):
-        part = table[start : start + size]
-        own[:size, :size] = part @ part.T
+
+    first: NDArray[np.int64]
+    there: NDArray[np.bool_]
+    place: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    strained: NDArray[np.bool_]
+    widened: NDArray[np.bool_]
+    b_changed: NDArray[np.bool_]
+
+    def spread(self, products: Floats) -> Floats:
+        """Products (k, q, q) of each candidate's rows, where they belong among all that there are (k, 11, 11); zero where it has none."""
+        both = self.there[:, :, None] & self.there[:, None, :]
+        at = np.where(self.there, self.there.cumsum(axis=1) - 1, 0)
+        return np.where(both, products[np.arange(len(at))[:, None, None], at[:, :, None], at[:, None, :]], 0.0)
+
+
+@lru_cache(maxsize=16)  # a scan's rounds have the same in turn
+def _layout(counts: bytes, sharp: bool, base: bool) -> _Layout:
+    """Each candidate is nudged along each of its modes, whose number is in `counts`, in width and in B where the round is `sharp`; and it is drawn as
+    it is where `base` says so.
+    """
+    modes = np.frombuffer(counts, dtype=np.int64)
+    slopes = modes + 2 * sharp
+    first = np.concatenate([[0], np.cumsum(slopes + _END)])
+    owner = np.repeat(np.arange(modes.size), slopes + base)
+    number = np.arange(owner.size) - np.repeat(np.cumsum(slopes + base) - slopes - base, slopes + base)
+    own = number == slopes[owner]
+    place = first[owner] + number + own  # its own row is behind that of a zero shift
+    soft = (number - modes[owner], ~own)
+    there = np.arange(_SCAN + 1) < modes[:, None]
+    there[:, _WIDTH : _B + 1], there[:, _SHIFT:] = sharp, True
+    return _Layout(first, there, place, owner, soft[0] < 0, (soft[0] == 0) & soft[1], (soft[0] == 1) & soft[1])
+
+
+def _states(candidates: Candidates, fwhm: Floats, modes: StrainModes, layout: _Layout) -> States:
+    """The states of a step of candidates as wide as `fwhm` (k,)."""
+    owner = layout.owner
+    strain, width, b = candidates.strain[owner], fwhm[owner], candidates.debye_waller[owner]
+    strain[layout.strained] += _SLOPE * modes.changes[np.arange(6) < modes.counts[:, None]] * _USUAL
+    width[layout.widened] *= np.exp(USUAL_WIDENING * _SLOPE)
+    b[layout.b_changed] += USUAL_B * _SLOPE
+    return States(candidates.rows[owner], strain, width, b)
+
+
+def step_products(table: NDArray[np.float32], first: NDArray[np.int64]) -> Floats:
+    """Of each candidate all scalar products (k, q, q) of its slopes, that of a zero shift, its own signal at unit length and the scan's.
+
+    table: (rows, m), of one candidate after the other its nudged states, a row to fill in, its own signal and the scan's, which all are spent here.
+    first: (k + 1,) the row where each candidate begins, and the end. Beyond a candidate's own rows all is zero.
+    """
+    rows = np.diff(first)
+    products = np.zeros((rows.size, int(rows.max()), int(rows.max())))
+    for own, begin, end in zip(products, first[:-1].tolist(), first[1:].tolist(), strict=True):
+        slopes, shift, signal = table[begin : end - 3], table[end - 3], table[end - 2]
+        length = max(np.sqrt(np.vecdot(signal, signal)), np.float32(1e-9))
+        slopes -= signal
+        slopes /= np.float32(_SLOPE) * length
+        signal /= length
+        shift[0], shift[-1] = signal[1] - signal[0], signal[-1] - signal[-2]
+        np.subtract(signal[2:], signal[:-2], out=shift[1:-1])
+        shift[1:-1] /= np.float32(2.0)
+        part = table[begin:end]
+        own[: end - begin, : end - begin] = part @ part.T
     return products
 
 
-def _solved(products: Floats, size: Floats, cost: Floats) -> Floats:
-    """Step (k, p) in usual changes; the zero shift is solved for as well, and left to the next search. products: of `_products`; size (k, p): of the
-    candidates' changes so far; cost (p,): of each.
+def _solved(products: Floats, size: Floats, cost: Floats, there: NDArray[np.bool_]) -> Floats:
+    """Step (k, p) in usual changes; the zero shift is solved for as well, and left to the next search.
+
+    products: (k, p + 3, p + 3), of the slopes along all changes and a zero shift, the candidate and the scan. size: (k, p) of the candidates' changes
+    so far. cost: (p,) of each. there: (k, p + 3) which of them a candidate has.
     """
-    own, cosine = products[:, _OWN, _SHIFT:], products[:, _SCAN, _OWN, None]  # a signal's length does not count: what of a slope lies along it is out
-    k, n = own.shape
-    slope = np.zeros((k, 1 + size.shape[1]))
-    normal = np.zeros((k, slope.shape[1], slope.shape[1]))
-    slope[:, :n] = products[:, _SCAN, _SHIFT:] - cosine * own
-    normal[:, :n, :n] = (products[:, _SHIFT:, _SHIFT:] - own[:, :, None] * own[:, None, :]) * np.maximum(cosine, 0.1)[:, :, None]
+    p = cost.size
+    own, cosine = products[:, : p + 1, _OWN], products[:, _OWN, _SCAN, None]  # a signal's length does not count: what of a slope lies along it is out
+    normal = (products[:, : p + 1, : p + 1] - own[:, :, None] * own[:, None, :]) * np.maximum(cosine, 0.1)[:, :, None]
+    slope = products[:, : p + 1, _SCAN] - cosine * own
     weight = cost * (2.0 / (1.0 + size**2))
-    slope[:, 1:] -= weight * size
-    np.einsum("kii->ki", normal)[:, 1:] += weight  # the diagonal, a view
-    return damped_steps(normal, slope, _DAMPING, _LONGEST_STEP)[:, 1:]
+    slope[:, :p] -= weight * size
+    np.einsum("kii->ki", normal)[:, :p] += np.where(there[:, :p], weight, 0.0)  # the diagonal, a view
+    return damped_steps(normal, slope, _DAMPING, _LONGEST_STEP)[:, :p]

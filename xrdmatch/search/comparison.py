@@ -17,22 +17,30 @@ from xrdmatch.diffraction.radiation import inverse_d_squared_of_cells, powder_li
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, unit_length
 from xrdmatch.preprocessing.smoothing import opening
-from xrdmatch.search.candidates import Candidates, Floats
+from xrdmatch.search.candidates import Candidates, Floats, States
 
 #: Candidates drawn at a time: their signals stay in the processor's cache.
 CHUNK = 64
 
 
-def candidate_signals(library: Library, candidates: Candidates, scan: ComparisonSignal) -> NDArray[np.float32]:
+def candidate_signals(library: Library, candidates: Candidates | States, scan: ComparisonSignal) -> NDArray[np.float32]:
     """Signals (k, m) of candidates as the scan would show them: in its range, above its detection limit, to the power of its recipe."""
-    signals = np.empty((len(candidates), scan.grid.size), dtype=np.float32)
-    for first in range(0, len(candidates), CHUNK):
-        part = np.arange(first, min(first + CHUNK, len(candidates)))
-        signals[part] = _drawn(library, candidates.take(part), scan)
+    signals = np.empty((candidates.rows.size, scan.grid.size), dtype=np.float32)
+    draw_signals(library, candidates, scan, signals, np.arange(candidates.rows.size))
     return signals
 
 
-def _drawn(library: Library, candidates: Candidates, scan: ComparisonSignal) -> NDArray[np.float32]:
+def draw_signals(
+    library: Library, candidates: Candidates | States, scan: ComparisonSignal, signals: NDArray[np.float32], places: NDArray[np.int64]
+) -> None:
+    """The same, into the rows `places` (k,) of `signals` (n, m)."""
+    states = States(candidates.rows, candidates.strain, candidates.fwhm, candidates.debye_waller)
+    for first in range(0, states.rows.size, CHUNK):
+        part = slice(first, first + CHUNK)
+        signals[places[part]] = _drawn(library, states.part(part), scan)
+
+
+def _drawn(library: Library, candidates: States, scan: ComparisonSignal) -> NDArray[np.float32]:
     grid, rows = scan.grid, candidates.rows
     # Single precision places a line to 0.001 degrees, far inside a step of the grid, in half the time.
     at, counts = library.stacked_lines(rows)
