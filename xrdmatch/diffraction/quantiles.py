@@ -16,8 +16,12 @@ def median(values: NDArray[Any]) -> NDArray[Any]:
     size = values.shape[-1]
     if size == 0:
         return np.full(values.shape[:-1], np.nan)
-    low, high = (size - 1) // 2, size // 2
-    return np.asarray(np.partition(values, (low, high), axis=-1)[..., low : high + 1].mean(axis=-1))
+    half = size // 2
+    parted = np.partition(values, half, axis=-1)
+    middle = parted[..., half]
+    if size % 2 == 0:
+        middle = (parted[..., :half].max(axis=-1) + middle) / values.dtype.type(2)
+    return np.asarray(middle, dtype=np.result_type(values.dtype, np.float32))
 
 
 def percentile(values: NDArray[np.floating[Any]], percent: float) -> float:
