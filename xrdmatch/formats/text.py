@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.radiation import WAVELENGTH_RANGE
 from xrdmatch.errors import ReadError, UnfinishedError
-from xrdmatch.formats.columns import Block, blocks, dialect
+from xrdmatch.formats.columns import Block, blocks, dialect, only_blanks
 from xrdmatch.formats.scan import (
     MAX_LINE,
     MAX_POINTS,
@@ -49,7 +49,7 @@ def read(data: bytes) -> list[Scan]:
         if scans:
             return scans
     numeric = (line[:MAX_LINE] for line in lines(text) if _NUMERIC.match(line))
-    split = dialect(list(islice(numeric, _SAMPLE)))
+    split = dialect([] if only_blanks(text) else list(islice(numeric, _SAMPLE)))
     found = blocks(text, split)
     if not found:
         raise ReadError(_no_columns(text))
