@@ -54,8 +54,9 @@ class ComparisonSignal:
     def shifted_signals(self) -> NDArray[np.float32]:
         """(shifts, m): the signal moved by every shift that is looked for, to the left first."""
         reach = round(MAX_SHIFT / self.grid.step)
-        padded = np.concatenate([np.zeros(reach, np.float32), self.signal, np.zeros(reach, np.float32)])
-        return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, self.signal.size))
+        padded = np.zeros(self.signal.size + 2 * reach, np.float32)
+        padded[reach : reach + self.signal.size] = self.signal
+        return np.lib.stride_tricks.as_strided(padded, (2 * reach + 1, self.signal.size), 2 * padded.strides).copy()
 
     def shifted_to(self, shift: NDArray[np.float64]) -> NDArray[np.float32]:
         """(k, m): the signal as candidates see it that lie `shift` (k,) degrees off."""

@@ -83,17 +83,17 @@ def _listed(
     """Of each candidate the strong lines that the scan shows, and those that it does not. signals (k, m): the candidates', which lie `shift` (k,)
     degrees off.
     """
-    power = MISSING_RATIO**scan.recipe.power
+    share = MISSING_RATIO**scan.recipe.power
     highest = {reach: _highest(scan.signal, reach) for reach in {lines.reach for lines in candidates}}
     found = []
     for lines, signal, off in zip(candidates, signals, shift.tolist(), strict=True):
-        strong = lines.heights > STRONG
+        strong = np.flatnonzero(lines.heights > STRONG)
         at = lines.index[strong]
-        shows = highest[lines.reach][at] > power * expected_signal(signal, off, scan)[at]
+        shows = highest[lines.reach][at] > share * expected_signal(signal, off, scan, at)
+        columns = (*lines.hkl[strong].T.tolist(), lines.angles[strong].round(3).tolist(), lines.heights[strong].round(1).tolist())
         both: dict[bool, list[HklLine]] = {True: [], False: []}
-        columns = (values[strong].tolist() for values in (lines.hkl, lines.angles, lines.heights))
-        for (h, k, m), angle, height, shown in zip(*columns, shows.tolist(), strict=True):
-            both[shown].append((h, k, m, round(angle, 3), round(height, 1)))
+        for line, shown in zip(zip(*columns, strict=True), shows.tolist(), strict=True):
+            both[shown].append(line)
         found.append((both[True], both[False]))
     return found
 
@@ -115,11 +115,13 @@ def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks:
     return np.asarray(np.where(near[:, at], np.log(found / chance), np.log((1.0 - found) / (1.0 - chance))).sum(axis=1))
 
 
-def expected_signal(profile: NDArray[np.float32], shift: float, scan: ComparisonSignal) -> NDArray[np.float32]:
-    """The candidate's signal (m,) where the scan has it, on the scan's scale by least squares."""
-    moved = shifted(profile, round(shift / scan.grid.step))
+def expected_signal(
+    signal: NDArray[np.float32], shift: float, scan: ComparisonSignal, at: NDArray[np.int64] | slice = slice(None)
+) -> NDArray[np.float32]:
+    """A candidate's signal (m,) where the scan has it, on the scan's scale by least squares; at some of the grid's points, or at all."""
+    moved = shifted(signal, round(shift / scan.grid.step))
     square = float(moved @ moved)
-    return moved * np.float32(float(moved @ scan.signal) / square if square > 0 else 0.0)
+    return moved[at] * np.float32(float(moved @ scan.signal) / square if square > 0 else 0.0)
 
 
 def residual(scan: ComparisonSignal, expected: NDArray[np.float32]) -> ComparisonSignal:
@@ -164,10 +166,10 @@ def _covered(candidates: Sequence[Lines], size: int, least: float, reach: Sequen
     counts = [index.size for index in high]
     index, width = np.concatenate(high), np.repeat(reach, counts)
     row = np.repeat(np.arange(len(candidates)) * (size + 1), counts)
-    lines_here = np.zeros((len(candidates), size + 1), dtype=np.int32)  # by how many more lines reach a point than the one before
-    np.add.at(lines_here.reshape(-1), row + np.maximum(index - width, 0), 1)
-    np.add.at(lines_here.reshape(-1), row + np.minimum(index + width + 1, size), -1)
-    return np.asarray(lines_here.cumsum(axis=1, dtype=np.int32)[:, :size] > 0)
+    number = len(candidates) * (size + 1)
+    begins = np.bincount(row + np.maximum(index - width, 0), minlength=number)
+    begins -= np.bincount(row + np.minimum(index + width + 1, size), minlength=number)
+    return np.asarray((begins.cumsum() > 0).reshape(-1, size + 1)[:, :size])  # how many lines have begun and not ended
 
 
 def _so_far(flags: NDArray[np.bool_]) -> NDArray[np.int32]:

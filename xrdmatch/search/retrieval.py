@@ -149,7 +149,8 @@ def promising(
 
 def _joined(rows: NDArray[np.int64], more: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each of the rows once."""
-    return np.concatenate([rows, more[~np.isin(more, rows, kind="table")]])
+    known = set(rows.tolist())
+    return np.concatenate([rows, np.array([row for row in more.tolist() if row not in known], dtype=np.int64)])
 
 
 def largest(values: NDArray[np.float32], number: int) -> NDArray[np.int64]:
