@@ -79,8 +79,7 @@ def identify(
 ) -> None:
     """Name the framework in raw powder scans: a ranked list with a verdict.
 
-    File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more). From a folder, files with a known ending are
-    read.
+    File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more). In a folder, files with a known ending are read.
     Exit code 1 where a file could not be read; the others are still identified.
     """
     with no_garbage():

@@ -45,12 +45,6 @@ def name_of(identifier: str) -> tuple[str, str] | None:
     return table.get(identifier) or table.get(stem(identifier))
 
 
-def doi_of(identifier: str) -> str:
-    """DOI of an entry's id as far as the table of names knows it, else an empty text."""
-    found = name_of(identifier)
-    return found[1] if found else ""
-
-
 def core_dois(paths: Iterable[str | Path]) -> dict[str, str]:
     """DOI by id from the tables CoRE MOF ships beside its structures (columns filename and DOI_public; a table without them gives nothing).
 

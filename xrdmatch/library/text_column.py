@@ -81,10 +81,6 @@ class TextColumn:
         """This column followed by another."""
         return TextColumn(np.concatenate([self.stored, other.stored]))
 
-    def containing(self, text: str) -> NDArray[np.bool_]:
-        """(n,) which texts hold `text`."""
-        return np.asarray(np.strings.find(self.stored, text.encode()) >= 0)
-
 
 def _decoded(stored: NDArray[np.bytes_]) -> NDArray[np.str_]:
     """np.strings.decode takes ten times as long for what is mostly plain ASCII."""

@@ -33,8 +33,7 @@ class ComparisonSignal:
     """A scan's lines on `recipe.grid`, at the grid's wavelength.
 
     lines: (m,) counts above background and noise. signal: (m,) their power, of unit length. mask: (m,) measured range. detection_limit: relative to
-    the strongest line. fwhm: line width in degrees. noise_quiet: noise in counts after the recipe's running mean, of the scan's quietest stretches;
-    noise_typical: the same of its typical ones.
+    the strongest line. fwhm: line width in degrees. noise_typical: noise in counts after the recipe's running mean, in the scan's typical stretches.
     """
 
     lines: NDArray[np.float32]
@@ -42,7 +41,6 @@ class ComparisonSignal:
     mask: NDArray[np.bool_]
     detection_limit: float
     fwhm: float
-    noise_quiet: float
     noise_typical: float
     recipe: Recipe = COMPARISON
 
@@ -129,7 +127,7 @@ def comparison_signal(pattern: Pattern, sigma: float, noise_gain: float, recipe:
     limit = recipe.gate * quiet / top if top > 0 else 1.0
     fwhm = float(np.clip(line_width(pattern.intensity, noise_sigma(pattern.intensity), pattern.step) * pattern.step, *FWHM_RANGE))
     typical = max(quiet, smeared_noise(pattern, recipe.smooth, 50.0))
-    return ComparisonSignal(lines, unit_length(lines**recipe.power), mask, min(limit, MAX_DETECTION_LIMIT), fwhm, quiet, typical, recipe)
+    return ComparisonSignal(lines, unit_length(lines**recipe.power), mask, min(limit, MAX_DETECTION_LIMIT), fwhm, typical, recipe)
 
 
 def unit_length(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -235,10 +235,10 @@ def _layout(counts: bytes, sharp: bool, base: bool) -> _Layout:
     number = np.arange(owner.size) - np.repeat(np.cumsum(slopes + base) - slopes - base, slopes + base)
     own = number == slopes[owner]
     place = first[owner] + number + own  # its own row is behind that of a zero shift
-    soft = (number - modes[owner], ~own)
+    beyond = np.where(own, -1, number - modes[owner])  # 0: width, 1: B
     there = np.arange(_SCAN + 1) < modes[:, None]
     there[:, _WIDTH : _B + 1], there[:, _SHIFT:] = sharp, True
-    return _Layout(first, there, place, owner, soft[0] < 0, (soft[0] == 0) & soft[1], (soft[0] == 1) & soft[1])
+    return _Layout(first, there, place, owner, number < modes[owner], beyond == 0, beyond == 1)
 
 
 def _states(candidates: Candidates, fwhm: Floats, modes: StrainModes, layout: _Layout) -> States:
