@@ -54,7 +54,7 @@ UPWARD = {
 }
 
 #: What the readers of the formats share; they never import one another.
-SHARED_BY_FORMATS = {"scan", "columns", "ranges", "containers", "export", "__init__"}
+SHARED_BY_FORMATS = {"scan", "columns", "ranges", "registry", "containers", "export", "__init__"}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -24,28 +24,6 @@ if TYPE_CHECKING:
     from xrdmatch.diffraction.pattern import Pattern
 
 STDIN = "-"
-#: Endings that a folder's files are taken by; a file that is named is read whatever it ends in.
-TEXT = (
-    ".xy",
-    ".xye",
-    ".xyd",
-    ".xdd",
-    ".dat",
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".prn",
-    ".chi",
-    ".asc",
-    ".fxye",
-    ".fxy",
-    ".esd",
-    ".std",
-    ".gsa",
-    ".gss",
-    ".gda",
-)
-SUFFIXES = (*TEXT, ".raw", ".brml", ".uxd", ".xrdml", ".udf", ".rd", ".sd", ".ras", ".rasx")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 
 #: Files by device and number, whatever they are called.
@@ -66,7 +44,7 @@ def expand(given: Iterable[str], recursive: bool = False, omit: Files = frozense
             yield from ((str(folder), f"{folder}: this folder cannot be opened ({why}); check its permissions") for folder, why in closed)
             if not found and not closed:
                 deeper = "" if recursive else "; --recursive looks into subfolders"
-                yield name, f"{name}: no measured files in this folder (looked for {' '.join(SUFFIXES)}{deeper})"
+                yield name, f"{name}: no measured files in this folder (looked for {' '.join(_suffixes())}{deeper})"
         elif glob.has_magic(name) and not os.path.lexists(name):
             fitting = sorted(glob.glob(name, recursive=True))
             yield from expand(fitting, recursive, omit)
@@ -74,6 +52,12 @@ def expand(given: Iterable[str], recursive: bool = False, omit: Files = frozense
                 yield name, f"{name}: no file fits this pattern"
         else:
             yield name, _absent(name)
+
+
+def _suffixes() -> tuple[str, ...]:
+    from xrdmatch.formats.registry import SUFFIXES
+
+    return SUFFIXES
 
 
 def _absent(name: str) -> str:
@@ -126,7 +110,7 @@ def is_measured(path: Path) -> bool:
     name = path.name.lower()
     for packed in PACKED:
         name = name.removesuffix(packed)
-    if not name.endswith((*SUFFIXES, ".cif")):
+    if not name.endswith((*_suffixes(), ".cif")):
         return False
     try:
         with path.open("rb") as stream:

@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +19,8 @@ from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats import containers
 from xrdmatch.formats.own_results import own_result
 from xrdmatch.formats.ranges import to_pattern
-from xrdmatch.formats.scan import Scan, decode
+from xrdmatch.formats.registry import COLUMNS, Head, recognised
+from xrdmatch.formats.scan import Scan
 from xrdmatch.notes import note
 
 __all__ = ["parse", "read", "write"]
@@ -37,23 +35,6 @@ _MESSAGE = 1000
 _OPEN_ENDED = ("text columns", "Bruker UXD", "powder CIF", "GSAS FX")
 #: What damaged input makes a reader raise. Anything else is a bug of ours and shows as one.
 _DAMAGE = (ValueError, IndexError, KeyError, ArithmeticError, EOFError, RecursionError, struct.error)
-
-_NOT_PATTERNS = (
-    (b"%PDF", "a PDF document"),
-    (b"\x89PNG", "an image"),
-    (b"\xff\xd8\xff", "an image"),
-    (b"GIF8", "an image"),
-    (b"BM", "an image"),
-    (b"II*\0", "an image"),
-    (b"MM\0*", "an image"),
-    (b"\x89HDF", "an HDF5 file (a library or an augmented set)"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
-    (b"\xd0\xcf\x11\xe0", "an old Office document"),
-    (b"{\\rtf", "a formatted document"),
-    (b"7z\xbc\xaf", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
-)
 
 
 def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pattern:
@@ -111,64 +92,16 @@ def write(pattern: Pattern, path: str | os.PathLike[str]) -> None:
 
 
 def _scans(data: bytes, nested: bool = False) -> list[Scan]:
+    """The scans in the bytes of a file, taken out of what they are packed in."""
     data, members = containers.unpack(data)
-    if members is not None:
-        if containers.is_brml(members):
-            return _reader("brml")(data)
-        if containers.is_rasx(members):
-            return _reader("rigaku", "read_rasx")(data)
+    if not data.strip(b"\0 \t\r\n"):
+        raise UnfinishedError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
+    if members is None and (told := own_result(data)):
+        raise ReadError(told)
+    head = Head(data, members)
+    known = recognised(head)
+    if known is None and members is not None:
         if nested:
             raise ReadError("is an archive within an archive: unpack it and give the files")
         return _scans(containers.only_member(data), nested=True)
-    if not data.strip(b"\0 \t\r\n"):
-        raise UnfinishedError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
-    if told := own_result(data):
-        raise ReadError(told)
-    return _pick(data)(data)
-
-
-def _reader(module: str, function: str = "read") -> Callable[[bytes], list[Scan]]:
-    # Imported when needed: the readers of XML and zip cost start-up time that most files do not need.
-    reader: Callable[[bytes], list[Scan]] = getattr(import_module(f"xrdmatch.formats.{module}"), function)
-    return reader
-
-
-def _pick(data: bytes) -> Callable[[bytes], list[Scan]]:
-    """The reader for these bytes, by their first ones."""
-    if data.startswith((b"RAW4.00\0", b"RAW1.01\0", b"RAW2", b"RAW ")):
-        return _reader("bruker")
-    if data.startswith(b"RAW_1.0"):
-        return _reader("stoe")
-    if data.startswith((b"V3RD", b"V5RD")):
-        return _reader("philips", "read_rd")
-    for magic, what in _NOT_PATTERNS:
-        if data.startswith(magic) and (len(magic) > 2 or b"\0" in data[:512]):
-            raise ReadError(f"is {what}, not a powder scan: give the file the instrument wrote, or export columns of angle and intensity")
-    return _pick_text(data)
-
-
-def _pick_text(data: bytes) -> Callable[[bytes], list[Scan]]:
-    head = decode(data[:20_000]).lstrip("\ufeff \t\r\n")
-    folded = head.lower()
-    if folded.startswith("<"):
-        if "xrdmeasurement" in folded[:2000]:
-            return _reader("panalytical")
-        raise ReadError("is XML, but not XRDML (no xrdMeasurements element): export the scan as XRDML or as columns of angle and intensity")
-    if folded.startswith("sampleident") or "\nrawscan" in folded.replace("\r", "\n"):
-        return _reader("philips", "read_udf")
-    if folded.startswith((";raw4", "[rawheader]")):
-        return _reader("bruker_text", "read_eva")
-    if any(key in folded for key in ("_fileversion=", "_drive=", "_stepsize=", "_2thetacounts")):
-        return _reader("bruker_text", "read_uxd")
-    if folded.startswith("*"):
-        if "*begin" in folded or folded.startswith("*type"):
-            return _reader("rigaku", "read_asc")
-        if "*ras_" in folded or re.match(r'\*[a-z0-9_\-]+[ \t]*"', folded):
-            return _reader("rigaku", "read_ras")
-    if (
-        folded.startswith(("data_", "loop_", "_pd_", "_cell_", "global_", "#\\#cif"))
-        or "\ndata_" in folded.replace("\r", "\n")
-        or "\n_pd_" in folded.replace("\r", "\n")
-    ):
-        return _reader("pdcif")
-    return _reader("text")
+    return (known or COLUMNS).read(data)

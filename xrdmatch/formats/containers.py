@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 from xrdmatch.errors import ReadError, UnfinishedError
 
@@ -58,12 +59,12 @@ def only_member(data: bytes) -> bytes:
     return member(data, files[0])
 
 
-def is_brml(members: list[str]) -> bool:
+def is_brml(members: Sequence[str]) -> bool:
     """Whether these are the members of a Bruker BRML file."""
     return any(name.rsplit("/", 1)[-1].startswith("RawData") and name.endswith(".xml") for name in members)
 
 
-def is_rasx(members: list[str]) -> bool:
+def is_rasx(members: Sequence[str]) -> bool:
     """Whether these are the members of a Rigaku RASX file."""
     return any(name.rsplit("/", 1)[-1].startswith("Profile") and name.endswith(".txt") for name in members)
 
