@@ -26,7 +26,7 @@ needs_shared = pytest.mark.skipif(not (SHARED / "formats").is_dir(), reason="rea
 
 
 def parse(data: bytes, **options: object) -> Pattern:
-    return formats.parse(data, "scan.file", **options)  # type: ignore[arg-type]
+    return formats.parse(data, "scan.file", formats.ReadOptions(**options))  # type: ignore[arg-type]
 
 
 # ---- every layout, from synthetic files ----
@@ -168,10 +168,14 @@ def test_contiguous_ranges_are_joined(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("second", "reason"), [(5.3, "overlap"), (5.0, "overlap"), (7.0, "gap")])
-def test_other_ranges_are_listed(second: float, reason: str) -> None:
+def test_the_longest_of_several_ranges_is_taken_and_the_others_are_listed(second: float, reason: str) -> None:
+    data = make.raw4([(5.0, make.counts(30)), (second, make.counts(40, seed=2))])
+    longest = parse(data)
+    np.testing.assert_allclose(longest.intensity, make.counts(40, seed=2))
+    (told,) = longest.meta["notes"]
+    assert told.code == "range_chosen" and told["taken"] == 2 and reason in told["why"]
+    assert told["ranges"].startswith("1: 5 to 5.58 deg, 30 points; 2: ")
     data = make.raw4([(5.0, make.counts(30)), (second, make.counts(30, seed=2))])
-    with pytest.raises(ReadError, match=rf"2 ranges.*{reason}.*1: 5 to 5.58 deg, 30 points; 2: .*--range-index"):
-        parse(data)
     chosen = parse(data, range_index=2)
     assert chosen.two_theta[0] == pytest.approx(second)
     np.testing.assert_allclose(chosen.intensity, make.counts(30, seed=2))

@@ -92,18 +92,23 @@ def identify(
     if isinstance(source, Pattern):
         pattern, file = source, source.name
     else:
-        pattern, file = read(source, range_index=range_index), os.fspath(source)
+        from xrdmatch.formats import ReadOptions
+        from xrdmatch.formats import read as read_file
+
+        pattern, file = read_file(source, ReadOptions(range_index, wavelength=angstrom)), os.fspath(source)
     return _identifier(model, device).identify(pattern, options, file)
 
 
-def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pattern:
+def read(path: str | os.PathLike[str], *, range_index: int | None = None, column: str | None = None, peaks: bool = False) -> Pattern:
     """The powder pattern in a measured file of any known format: two_theta (n,) in degrees, intensity (n,), wavelength in angstrom or None.
 
-    range_index: of a file with several ranges, from 1. Raises ReadError where the file is no 2theta scan.
+    range_index: of a file with several ranges, from 1; the longest by default. column: of a table with several samples, by name or number; the first
+    by default. peaks: draw a list of peaks as a scan. Raises ReadError where the file is no 2theta scan.
     """
+    from xrdmatch.formats import ReadOptions
     from xrdmatch.formats import read as read_file
 
-    return read_file(path, range_index=range_index)
+    return read_file(path, ReadOptions(range_index, column, peaks))
 
 
 def simulate(structure: str | os.PathLike[str] | Structure, grid: Grid | None = None, *, fwhm: float = 0.1, eta: float = 0.5) -> Pattern:

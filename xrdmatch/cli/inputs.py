@@ -124,8 +124,8 @@ def read(path: str, range_index: int | None = None) -> Pattern:
     from xrdmatch import formats
 
     if path == STDIN:
-        return formats.parse(sys.stdin.buffer.read(), "standard input", range_index=range_index)
-    return formats.read(path, range_index=range_index)
+        return formats.parse(sys.stdin.buffer.read(), "standard input", formats.ReadOptions(range_index))
+    return formats.read(path, formats.ReadOptions(range_index))
 
 
 def load(path: str, range_index: int | None = None, reason: str = "") -> Pattern | XrdMatchError:

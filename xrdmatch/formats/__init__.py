@@ -18,12 +18,12 @@ from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats import containers
 from xrdmatch.formats.own_results import own_result
-from xrdmatch.formats.ranges import to_pattern
+from xrdmatch.formats.ranges import ReadOptions, to_pattern
 from xrdmatch.formats.registry import COLUMNS, Head, recognised
 from xrdmatch.formats.scan import Scan
 from xrdmatch.notes import note
 
-__all__ = ["parse", "read", "write"]
+__all__ = ["ReadOptions", "parse", "read", "write"]
 
 #: Bytes of a file as it lies on the disk.
 MAX_FILE = 256_000_000
@@ -33,16 +33,13 @@ RECENT = 2.0
 _MESSAGE = 1000
 #: Formats whose files do not tell how many points they will have, so that an unfinished one looks like a finished one.
 _OPEN_ENDED = ("text columns", "Bruker UXD", "powder CIF", "GSAS FX")
+_AS_IT_IS = ReadOptions()
 #: What damaged input makes a reader raise. Anything else is a bug of ours and shows as one.
 _DAMAGE = (ValueError, IndexError, KeyError, ArithmeticError, EOFError, RecursionError, struct.error)
 
 
-def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pattern:
-    """The powder pattern in a file of any known format, plain or in gz, bz2, xz or zip.
-
-    range_index counts from 1 and picks one range of a file that has several; without it they are joined where they follow each other.
-    Raises ReadError where the file cannot be read as a 2theta scan.
-    """
+def read(path: str | os.PathLike[str], options: ReadOptions = _AS_IT_IS) -> Pattern:
+    """The powder pattern in a file of any known format, plain or in gz, bz2, xz or zip. Raises ReadError where it cannot be read as a 2theta scan."""
     place = Path(path)
     try:
         if place.is_dir():
@@ -56,21 +53,21 @@ def read(path: str | os.PathLike[str], *, range_index: int | None = None) -> Pat
                 raise UnfinishedError(f"{place}: it changes while it is read: it is still being written, try again when the scan is done")
     except OSError as error:
         raise ReadError(f"{place}: cannot be opened ({error.strerror or error}); check the name and its permissions") from None
-    pattern = parse(data, str(place), range_index=range_index)
+    pattern = parse(data, str(place), options)
     age = time.time() - after.st_mtime
     if stat.S_ISREG(after.st_mode) and 0.0 <= age < RECENT and pattern.meta["format"].startswith(_OPEN_ENDED):
         pattern = replace(pattern, meta={**pattern.meta, "notes": (*pattern.meta.get("notes", ()), note("just_changed", seconds=RECENT))})
     return pattern
 
 
-def parse(data: bytes, name: str, *, range_index: int | None = None) -> Pattern:
+def parse(data: bytes, name: str, options: ReadOptions = _AS_IT_IS) -> Pattern:
     """The powder pattern in the bytes of a file; `name` stands in messages, its stem becomes the pattern's name. Raises ReadError like `read`."""
     try:
         if len(data) > MAX_FILE:
             raise ReadError(f"is larger than {MAX_FILE // 1_000_000} MB, expected one powder scan")
         # Damaged numbers overflow on their way to the check that refuses them; a warning would tell the user nothing.
         with np.errstate(all="ignore"):
-            return to_pattern(_scans(data), Path(name).name, range_index)
+            return to_pattern(_scans(data), Path(name).name, options)
     except ReadError as error:
         raise type(error)(f"{name}: {_brief(str(error))}") from error.__cause__
     except _DAMAGE as error:

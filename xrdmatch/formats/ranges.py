@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,43 +11,95 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.quantiles import median
 from xrdmatch.errors import ReadError, UnfinishedError
-from xrdmatch.formats.scan import MAX_POINTS, Scan, other_axis
+from xrdmatch.formats.peaks import drawn
+from xrdmatch.formats.scan import MAX_POINTS, Scan, noted, other_axis, plain
+from xrdmatch.notes import Note, note
 
 #: Angles closer than this (degrees) are the same position; the finest goniometers step 1e-4.
 SAME_ANGLE = 1e-6
 
 
-def to_pattern(scans: list[Scan], name: str, range_index: int | None) -> Pattern:
-    """One pattern from the ranges of a file. `range_index` counts from 1; None means the only range, or all of them where they join.
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a user may choose of a file that leaves a choice.
 
-    Raises ReadError where there is none, where it is no 2theta scan, or where several ranges do not join.
+    range_index: one of several ranges, from 1; without it they are joined where they follow each other, else the longest is taken. column: one of
+    several samples, by its name or its number from 1; without it the first is taken. peaks: draw a list of peaks as a scan. wavelength: angstrom, to
+    convert q or d with where the file states none.
+    """
+
+    range_index: int | None = None
+    column: str | None = None
+    peaks: bool = False
+    wavelength: float | None = None
+
+
+def to_pattern(scans: list[Scan], name: str, options: ReadOptions) -> Pattern:
+    """One pattern from the scans of a file.
+
+    Raises ReadError where there is none, where it is no 2theta scan, or where it is a list of peaks and these were not asked for.
     """
     if not scans:
         raise ReadError("holds no scan")
-    if range_index is not None:
-        if not 1 <= range_index <= len(scans):
-            raise ReadError(f"has no range {range_index}: {_list(scans)}; give --range-index 1 to {len(scans)}")
-        chosen = [scans[range_index - 1]]
+    scans, notes = _of_one_sample(scans, options.column)
+    if options.range_index is not None:
+        if not 1 <= options.range_index <= len(scans):
+            raise ReadError(f"has no range {options.range_index}: {_list(scans)}; give --range-index 1 to {len(scans)}")
+        chosen = [options.range_index - 1]
     else:
         # An alignment scan stored beside the measurement must not hide it.
-        chosen = [scan for scan in scans if not other_axis(scan.axis)] or scans[:1]
-    other = other_axis(chosen[0].axis)
+        chosen = [at for at, scan in enumerate(scans) if not other_axis(scan.axis)] or [0]
+    other = other_axis(scans[chosen[0]].axis)
     if other:
         raise ReadError(f"not a 2theta scan: it is {other}; measure or export a 2theta (theta-2theta) scan")
-    parts = [(scan, *ordered(scan.two_theta, scan.intensity)) for scan in chosen]
-    scan, angles, counts = parts[0]
+    whole = {at: _with_angles(scans[at], options) for at in chosen}
+    parts = sorted(((at, *ordered(scan.two_theta, scan.intensity)) for at, scan in whole.items()), key=lambda part: float(part[1][0]))
+    if len(parts) > 1 and (reason := _why_not_joined([(whole[at], angles) for at, angles, _ in parts])):
+        parts = [max(parts, key=lambda part: float(part[1][-1] - part[1][0]))]
+        notes = (*notes, note("range_chosen", taken=parts[0][0] + 1, why=reason, ranges=_list(scans)))
+    joined, scan = [whole[at] for at, _, _ in parts], whole[parts[0][0]]
+    angles, counts = parts[0][1:]
     if len(parts) > 1:
-        parts.sort(key=lambda part: float(part[1][0]))
-        reason = _why_not_joined([(part[0], part[1]) for part in parts])
-        if reason:
-            raise ReadError(f"has {len(scans)} ranges that cannot be joined ({reason}): {_list(scans)}; choose one with --range-index")
         angles, counts = np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
     meta = dict(scan.meta)
-    notes = tuple(dict.fromkeys(note for part in parts for note in part[0].meta.get("notes", ())))
+    notes = tuple(dict.fromkeys((*(told for part in joined for told in part.meta.get("notes", ())), *notes)))
     meta |= {"notes": notes} if notes else {}
     if scan.axis:
         meta.setdefault("scan_axis", scan.axis)
+    if scan.column:
+        meta["column"] = scan.column
     return Pattern(angles, counts, scan.wavelength, name, meta)
+
+
+def _of_one_sample(scans: list[Scan], column: str | None) -> tuple[list[Scan], tuple[Note, ...]]:
+    """The scans of one sample of a table of several; with a note of the others where the user has not chosen."""
+    columns = list(dict.fromkeys(scan.column for scan in scans if scan.column))
+    if column is None:
+        if len(columns) < 2:
+            return scans, ()
+        return [scan for scan in scans if scan.column == columns[0]], (note("first_column", column=columns[0], others=tuple(columns[1:])),)
+    wanted = next((name for name in columns if name == column), None)
+    wanted = wanted or next((name for name in columns if plain(name) == plain(column) and plain(name)), None)
+    if wanted is None and column.isdigit() and 1 <= int(column) <= len(columns):
+        wanted = columns[int(column) - 1]
+    if wanted is None:
+        there = f"it has {', '.join(columns[:20])}" if columns else "it holds one sample"
+        raise ReadError(f"has no column {column!r}: {there}; --column takes a name, or a number from 1")
+    return [scan for scan in scans if scan.column == wanted], ()
+
+
+def _with_angles(scan: Scan, options: ReadOptions) -> Scan:
+    """The scan over 2theta in degrees, with a note where it was converted; a list of peaks drawn."""
+    scan = replace(scan, meta=scan.meta)
+    if scan.is_peaks and not options.peaks:
+        raise ReadError(f"is a list of {scan.two_theta.size} peaks, not a scan: give the scan itself, or draw the list with --peaks")
+    known = scan.abscissa
+    if known is not None and not known.is_two_theta:
+        wavelength = options.wavelength or scan.wavelength
+        scan.two_theta = known.to_two_theta(scan.two_theta, wavelength)
+        noted(scan.meta, "converted", what=known.what, called=known.called, wavelength=wavelength if known.needs_wavelength else None)
+        scan.wavelength = scan.wavelength or (wavelength if known.needs_wavelength else None)
+    return drawn(scan) if scan.is_peaks else scan
 
 
 def ordered(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,7 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.radiation import ANODES, WAVELENGTH_RANGE
 from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.notes import note
+
+if TYPE_CHECKING:
+    from xrdmatch.formats.abscissa import Abscissa
 
 #: More points than any powder diffractometer writes in one scan; a file that promises more is damaged.
 MAX_POINTS = 500_000
@@ -29,13 +32,21 @@ MAX_LINE = 20_000
 
 @dataclass
 class Scan:
-    """One range as the file holds it: angles (n,) in degrees, in any order; intensity (n,); the name of the scanned axis ("" where not stated)."""
+    """One range as the file holds it.
+
+    two_theta: (n,) in degrees, in any order, or, where `abscissa` is given, what that says. intensity: (n,). wavelength: angstrom. axis: the name of
+    the scanned axis, "" where not stated. column: the name of the sample, where several stand beside one another. is_peaks: positions and heights of
+    peaks, not points of a scan; meta["fwhm"] then holds their width in degrees where the list gives one.
+    """
 
     two_theta: NDArray[np.float64]
     intensity: NDArray[np.float64]
     wavelength: float | None = None
     axis: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    abscissa: Abscissa | None = None
+    column: str = ""
+    is_peaks: bool = False
 
 
 class Binary:

@@ -54,6 +54,16 @@ def _undecided_linker(options: Sequence[str], same_pattern: bool, elements: Sequ
     return f"{_listed(options)}: {_same(same_pattern)} and metal; {means} decides"
 
 
+def _first_column(column: str, others: Sequence[str]) -> str:
+    listed = ", ".join([*others[:8], "..."] if len(others) > 8 else others)
+    return f"The table holds {len(others) + 1} samples; {column} was taken. --column chooses another: {listed}"
+
+
+def _converted(what: str, called: str, wavelength: float | None) -> str:
+    """The units of `what` are part of it."""
+    return f"The file holds {what} ({called}); converted to 2θ" + (f" with {wavelength:.5g} Å" if wavelength else "")
+
+
 def _same(same_pattern: bool) -> str:
     return "same pattern" if same_pattern else "too alike for this scan"
 
@@ -90,6 +100,10 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "just_changed": "The file changed less than {seconds:.0f} s ago. If the scan is still running, identify it again when it is done",
     "counting_time_varies": "The counting time varies from {shortest:.4g} to {longest:.4g} s per step; intensities are counts as recorded",
     "attenuator": "An attenuator (factor {factor:.4g}) weakened {weakened} of {points} points; their intensities are as recorded",
+    "range_chosen": "Ranges that cannot be joined ({why}): the longest, number {taken}, was taken; --range-index chooses another, or all. {ranges}",
+    "first_column": _first_column,
+    "converted": _converted,
+    "drawn_from_peaks": "Drawn from a list of {peaks} peaks, {fwhm:g}° wide: heights and widths are not those of a scan",
     # Why a scan was filtered or was not
     "filter_off": "not filtered: the filter is switched off",
     "filter_flat": "not filtered: the scan is flat",
