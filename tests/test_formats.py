@@ -173,7 +173,8 @@ def test_the_longest_of_several_ranges_is_taken_and_the_others_are_listed(second
     longest = parse(data)
     np.testing.assert_allclose(longest.intensity, make.counts(40, seed=2))
     (told,) = longest.meta["notes"]
-    assert told.code == "range_chosen" and told["taken"] == 2 and reason in told["why"]
+    assert (told.code, told["taken"]) == ("range_chosen", 2)
+    assert reason in told["why"]
     assert told["ranges"].startswith("1: 5 to 5.58 deg, 30 points; 2: ")
     data = make.raw4([(5.0, make.counts(30)), (second, make.counts(30, seed=2))])
     chosen = parse(data, range_index=2)
