@@ -140,7 +140,7 @@ _REFUSED = (
     (re.compile(r"omega|om|rocking(angle|curve)?"), "omega (a rocking scan)"),
     (re.compile(r"(braggs?|half)angles?"), "Bragg angles, which may be theta or 2theta"),
     (
-        re.compile(r"sin(2|sq|squared)?(theta|th)|[qds](2|sq|squared)((nm|a)2)?|1d2|dstar2|cos(2)?(theta|th)"),
+        re.compile(r"sin(2|sq|squared)?(theta|th)|[qds](2|sq|squared)((nm|a)2)?|1d2|(dstar|q|d)2((nm|a)2)?|cos(2)?(theta|th)"),
         "squares or sines, not angles",
     ),
 )
@@ -161,6 +161,10 @@ _UNITS = frozenset((
     "deg", "rad", "mrad", "a", "nm", "1/a", "1/nm", "kev", "ev", "mev", "s", "sec", "secs", "seconds", "ms", "us", "min", "h", "mm", "cm", "m", "um",
     "pm", "k", "c", "pixel", "pixels", "px", "channel", "channels", "ch",
 ))  # fmt: skip
+#: Those that tell what a column holds when they stand alone.
+_TELLING = frozenset(("deg", "rad", "mrad", "1/a", "1/nm", "kev", "mev"))
+#: Signs of units that `plain` drops: angstrom, degree, a raised minus one.
+_SYMBOLS = re.compile("[\u00c5\u00e5\u212b\u00b0\u00ba\u207b\u00b9]")
 #: A unit in brackets at the end, or after a slash, a comma, an underscore or a blank.
 _BRACKETED = re.compile(r"^(.*?)\s*[\[({]([^\[\](){}]*(?:\([^()]*\))?[^\[\](){}]*)[\])}]\s*\.?\s*$")
 _TRAILING = re.compile(r"^(.*?\S)(?:\s*[,_]\s*|\s+in\s+|\s+|\s*/\s*)(\S+)$")
@@ -176,15 +180,16 @@ def _unit(text: str) -> str:
 
 def _parts(text: str) -> tuple[str, str]:
     """The name as `plain` spells it, and the unit."""
-    name, unit = text.strip().strip("\"'#:; "), ""
+    name, unit = re.sub(r"^d\*", "dstar", text.strip().strip("\"'#:; "), flags=re.IGNORECASE), ""
     whole = plain(name)
-    if whole in TWO_THETA_AXES or any(pattern.fullmatch(whole) for pattern, _ in (*_NAMES, *_REFUSED)):
+    meant = whole in TWO_THETA_AXES or any(pattern.fullmatch(whole) for pattern, _ in (*_NAMES, *_REFUSED))
+    if meant and not _SYMBOLS.search(name):  # nothing was lost that could be a unit
         return whole, ""
-    if told := _unit(name):
+    if (told := _unit(name)) in _TELLING:
         return "", told
     for pattern in (_BRACKETED, _TRAILING):
         found = pattern.match(name)
-        if found and (told := _unit(found.group(2))):
+        if found and found.group(2).count("(") == found.group(2).count(")") and (told := _unit(found.group(2))):
             name, unit = found.group(1), told
             break
     name = plain(name.replace("\u00b2", "2").replace("\u00b0", " "))

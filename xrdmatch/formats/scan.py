@@ -239,12 +239,26 @@ def radiation(
     return (2.0 * first + second) / 3.0, meta | {"wavelength_kind": "Ka mean"}
 
 
+_NANOMETRE, _PICOMETRE = re.compile(r"(?<![a-z])nm(?![a-z])|nano ?met", re.IGNORECASE), re.compile(r"(?<![a-z])pm(?![a-z])|pico ?met", re.IGNORECASE)
+_ANGSTROM = re.compile(r"(?<![a-z])a(?![a-z])|\u00e5|\u212b|angst", re.IGNORECASE)
+
+
 def stated_wavelength(value: float, unit: str) -> float | None:
-    """A wavelength in angstrom from a number of a header and what follows it: nanometres where that says so, metres where it is tiny."""
-    if re.match(r"\s*\(?\s*nm", unit):
+    """A wavelength in angstrom from a number of a header and the text around it, which may hold its unit: nm, pm, or m where it is tiny.
+
+    Without a unit it is in angstrom, unless ten times the number is a line of an X-ray tube: then it is in nm.
+    """
+    if _NANOMETRE.search(unit):
         value *= 10.0
+    elif _PICOMETRE.search(unit):
+        value *= 0.01
     elif value < 1e-8:
-        value = float(f"{value * 1e10:.8g}")
+        value *= 1e10
+    elif not _ANGSTROM.search(unit) and value < 0.3:
+        tubes = [line for tube in ANODES.values() for line in (tube.k_alpha1, tube.k_alpha2, tube.k_alpha)]
+        if any(abs(10.0 * value - line) < 3e-4 * line for line in tubes):
+            value *= 10.0
+    value = float(f"{value:.8g}")
     low, high = WAVELENGTH_RANGE
     return value if low <= value <= high else None
 

@@ -64,6 +64,11 @@ def _converted(what: str, called: str, wavelength: float | None) -> str:
     return f"The file holds {what} ({called}); converted to 2θ" + (f" with {wavelength:.5g} Å" if wavelength else "")
 
 
+def _rows_left_out(rows: int, first: str) -> str:
+    told = f"{rows} row{'s' if rows > 1 else ''} could not be read and {'were' if rows > 1 else 'was'} left out"
+    return f"{told}; the first is {first!r}" if first else told
+
+
 def _same(same_pattern: bool) -> str:
     return "same pattern" if same_pattern else "too alike for this scan"
 
@@ -103,6 +108,10 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "range_chosen": "Ranges that cannot be joined ({why}): the longest, number {taken}, was taken; --range-index chooses another, or all. {ranges}",
     "first_column": _first_column,
     "converted": _converted,
+    "rows_left_out": _rows_left_out,
+    "uneven_steps": "The steps of the first column change steadily, as those of d-spacings do: is it 2θ? It was taken for it",
+    "unnamed_columns": "The table has {columns} columns without names: the first two were taken for 2θ and intensity",
+    "wavelength_read_as_nm": "The file says wavelength {stated:g} without a unit: taken for nm, {wavelength:.5g} Å. Change with --wavelength",
     "drawn_from_peaks": "Drawn from a list of {peaks} peaks, {fwhm:g}° wide: heights and widths are not those of a scan",
     # Why a scan was filtered or was not
     "filter_off": "not filtered: the filter is switched off",
