@@ -35,7 +35,7 @@ class Command:
 COMMANDS = (
     Command("identify", "identify:identify", START, "Name the framework in raw powder scans: a ranked list with a verdict."),
     Command("simulate", "simulate:simulate", START, "Turn crystal structures into a reference library, or one structure into a pattern."),
-    Command("train", "models:train", START, "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020."),
+    Command("train", "training:train", START, "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020."),
     Command("denoise", "patterns:denoise", MORE, "Remove noise from measured scans with the FFT filter."),
     Command(
         "augment",

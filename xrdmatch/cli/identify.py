@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -15,14 +16,18 @@ import typer
 
 from xrdmatch.cli import inputs, options, outputs, pool
 from xrdmatch.cli import watch as watching
+from xrdmatch.cli.option_groups import grouped
 from xrdmatch.system.startup import no_garbage
 
 if TYPE_CHECKING:
     from xrdmatch.search.result import Identification
+    from xrdmatch.system.parallel import Workers
 
 WATCH = "A folder that fills"
 #: Rows of the plot of a single scan; of several, each has one.
 PLOT = 4
+#: Workers by default at most.
+MOST_WORKERS = 16
 
 
 class Format(StrEnum):
@@ -33,136 +38,190 @@ class Format(StrEnum):
     csv = "csv"
 
 
-def identify(
+@dataclass(frozen=True)
+class ScanOptions(options.ScanOptions):
+    """Which scans, and how they are read. Raises BadParameter where these cannot be."""
+
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", help="Files, folders, patterns such as 'run*/*.raw', or - for standard input.")
-    ] = None,
-    model: options.ModelOption = None,
-    wavelength: options.WavelengthOption = None,
+    ] = None
+    recursive: options.RecursiveOption = False
+    watch: Annotated[
+        Path | None,
+        typer.Option("--watch", metavar="DIR", help="Keep identifying what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
+    ] = None
+    settle: Annotated[
+        float, typer.Option("--settle", min=0.1, help="A file is complete after this many seconds without change.", rich_help_panel=WATCH)
+    ] = 2.0
+
+    def __post_init__(self) -> None:
+        paths = self.paths or []
+        if not paths and self.watch is None:
+            raise options.wrong("PATH", "give files, folders, - for standard input, or --watch DIR")
+        if paths.count(inputs.STDIN) > 1:
+            raise options.wrong("PATH", "standard input (-) can be read only once")
+        if self.watch is not None and not self.watch.is_dir():
+            raise options.wrong("--watch", f"{self.watch} is not a folder")
+
+    @property
+    def from_stdin(self) -> bool:
+        return inputs.STDIN in (self.paths or [])
+
+
+@dataclass(frozen=True)
+class CandidateOptions:
+    """What a scan may be, and how many answers are given."""
+
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="List at most this many matches.")] = 5
+    elements: Annotated[
+        str | None, typer.Option("--elements", metavar="Zn,C,N,O", help="Consider only structures of these elements; hydrogen is always allowed.")
+    ] = None
+    exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Rule out structures with any of these elements.")] = None
+
+
+@dataclass(frozen=True)
+class ResultOptions:
+    """How results are written, and where."""
+
     format: Annotated[
         Format | None,
         typer.Option(
             "--format", "-f", help="json: one line per file. csv: one row per match. By default the ending of --output decides, otherwise table."
         ),
-    ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results to this file, complete or not at all.")] = None,
-    top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="List at most this many matches.")] = 5,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; family members.")] = False,
-    filter_mode: options.FilterOption = options.Filter.auto,
-    recursive: options.RecursiveOption = False,
-    watch: Annotated[
-        Path | None,
-        typer.Option("--watch", metavar="DIR", help="Keep identifying what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
-    ] = None,
-    settle: Annotated[
-        float, typer.Option("--settle", min=0.1, help="A file is complete after this many seconds without change.", rich_help_panel=WATCH)
-    ] = 2.0,
-    range_index: options.RangeOption = None,
-    elements: Annotated[
-        str | None, typer.Option("--elements", metavar="Zn,C,N,O", help="Consider only structures of these elements; hydrogen is always allowed.")
-    ] = None,
-    exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Rule out structures with any of these elements.")] = None,
-    plot: outputs.PlotOption = None,
-    plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
-    plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
-    plot_format: outputs.PlotFormatOption = outputs.PlotFormat.pdf,
-    html: outputs.HtmlOption = None,
-    export: outputs.ExportOption = None,
-    export_shifted: outputs.ShiftedOption = False,
-    device: options.DeviceOption = options.Device.auto,
+    ] = None
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results to this file, complete or not at all.")] = None
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; family members.")] = False
+
+    @property
+    def form(self) -> Format:
+        return self.format or options.by_ending(self.output, Format, Format.table)
+
+
+@dataclass(frozen=True)
+class WorkOptions(options.WorkOptions):
+    """Where the work is done, and how much is said of it."""
+
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", min=1, help="Parallel workers, used from 24 files on; by default one per available core, at most 16."),
-    ] = None,
-    scheduler: options.SchedulerOption = None,
-    quiet: options.QuietOption = False,
+    ] = None
+
+
+@grouped(
+    "paths model wavelength format output top verbose filter_mode recursive watch settle range_index elements exclude "
+    "plot plot_size plot_scale plot_format html export export_shifted device jobs scheduler quiet"
+)
+def identify(
+    scans: ScanOptions,
+    model: options.ModelOptions,
+    candidates: CandidateOptions,
+    results: ResultOptions,
+    made: outputs.FileOptions,
+    work: WorkOptions,
 ) -> None:
     """Name the framework in raw powder scans: a ranked list with a verdict.
 
     File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more). In a folder, files with a known ending are read.
     Exit code 1 where a file could not be read; the others are still identified.
     """
-    with no_garbage():
-        from xrdmatch.model.folder import Model
-        from xrdmatch.model.session import CPU
-        from xrdmatch.report import records
-        from xrdmatch.search.options import SearchOptions
-        from xrdmatch.system.parallel import Workers, usable_cores
-
-    paths = paths or []
-    if not paths and watch is None:
-        raise options.wrong("PATH", "give files, folders, - for standard input, or --watch DIR")
-    if paths.count(inputs.STDIN) > 1:
-        raise options.wrong("PATH", "standard input (-) can be read only once")
-    if scheduler is not None and inputs.STDIN in paths:
+    if work.scheduler is not None and scans.from_stdin:
         raise options.wrong("--scheduler", "other machines cannot read standard input (-); give files")
-    if watch is not None and not watch.is_dir():
-        raise options.wrong("--watch", f"{watch} is not a folder")
-    wanted, unwanted = options.symbols("--elements", elements), options.symbols("--exclude", exclude) or ()
-    messages, form = options.Messages(quiet), format or options.by_ending(output, Format, Format.table)
-    files = list(inputs.expand(paths, recursive, inputs.results_in(output, sys.stdout)))
-    outputs.check_apart(export, [*paths, watch], recursive)
-    asked = outputs.Asked(plot, plot_size, plot_scale, plot_format, html, export, export_shifted)
-    sinks = outputs.sinks(len(files) + 2 * (watch is not None), messages, asked)
+    _import_what_is_needed()
+    messages, watched = options.Messages(work.quiet), scans.watch is not None
+    files = list(inputs.expand(scans.paths or [], scans.recursive, inputs.results_in(results.output, sys.stdout)))
+    outputs.check_apart(made.export, [*(scans.paths or []), scans.watch], scans.recursive)
+    sinks = outputs.sinks(len(files) + 2 * watched, messages, made)
+    job = _job(scans, model, candidates, results.verbose or results.form is Format.table or bool(sinks.sinks), work.scheduler)
     verdicts: list[str] = []
-    rows = PLOT if len(files) == 1 and watch is None else 1
-    detail = verbose or form is Format.table or bool(sinks.sinks)
     with (
         sinks,
-        _results(output, form, verbose, watch is not None, rows) as (stream, write),
-        watching.stopped_by_signals(watch is not None) as stop,
+        _results(results, watched, PLOT if len(files) == 1 and not watched else 1) as (stream, write),
+        watching.stopped_by_signals(watched) as stop,
     ):
-        told_once = form is Format.table and stream is sys.stdout  # standard error says what is wrong; a table has nothing to add
-        own = inputs.results_in(output, stream)
-        arrivals = watching.Watch(watch, recursive, settle, own, range_index) if watch is not None else None
-        loaded, workers = Model.load(model, device.value), Workers(min(jobs or usable_cores(), 16), scheduler)
-        many = scheduler is not None or (workers.jobs > 1 and len(files) >= pool.FEWEST and inputs.STDIN not in paths)
-        session = None  # of this process, where workers do not open their own
-        if not many:
-            with no_garbage():
-                loaded.ready()
-        if not many or not loaded.only_cpu:
-            messages.fallback(loaded)
-            session = None if loaded.session.provider == CPU or scheduler is not None else loaded.session
-        where = device.value if scheduler is not None else "cpu"
-        job = pool.Job(model, SearchOptions(wavelength, filter_mode.value, top, wanted, unwanted, detail), range_index, where)
-        with options.progress(options.Messages(quiet or stream.isatty() or watch is not None), "identifying", len(files), "files") as bar:
-            come: Iterator[watching.Read] = iter(())
-            if arrivals is not None:
-                messages.note(f"watching {watch}; Ctrl-C ends")
-                come = arrivals.patterns(stop)
-            if many:
-                results = pool.answers(files, workers, job, session)
-                if arrivals is not None:
-                    results = chain(results, pool.here(come, loaded, job))
-            else:
-                results = pool.here(chain(inputs.patterns(files, workers.jobs, range_index), come), loaded, job)
-            for result in _told(results, messages):
-                if not (told_once and result.verdict == "error"):
-                    write(result)
+        come = None
+        if scans.watch is not None:
+            own = inputs.results_in(results.output, stream)
+            come = watching.Watch(scans.watch, scans.recursive, scans.settle, own, scans.range_index).patterns(stop)
+        answers = _answers(files, come, job, model, work, messages)
+        if watched:
+            messages.note(f"watching {scans.watch}; Ctrl-C ends")
+        with options.progress(options.Messages(work.quiet or stream.isatty() or watched), "identifying", len(files), "files") as bar:
+            for result in _told(answers, messages):
+                write(result)
                 sinks.put(result)
                 verdicts.append(result.verdict)
                 bar.advance()
-    messages.close()
-    if watch is not None or (len(verdicts) > 1 and messages.live):
-        messages.note(records.summary(verdicts))
-    if "error" in verdicts or sinks.failed:
-        raise typer.Exit(1)
+    _end(verdicts, sinks, messages, watched)
+
+
+def _import_what_is_needed() -> None:
+    with no_garbage():
+        import xrdmatch.model.folder
+        import xrdmatch.model.session
+        import xrdmatch.report.records
+        import xrdmatch.search.options
+        import xrdmatch.system.parallel  # noqa: F401
+
+
+def _job(scans: ScanOptions, model: options.ModelOptions, candidates: CandidateOptions, detail: bool, scheduler: str | None) -> pool.Job:
+    """How every file is identified. detail: with evidence and what figures need."""
+    from xrdmatch.search.options import SearchOptions
+
+    wanted = options.symbols("--elements", candidates.elements)
+    unwanted = options.symbols("--exclude", candidates.exclude) or ()
+    search = SearchOptions(scans.wavelength, scans.filter_mode.value, candidates.top, wanted, unwanted, detail)
+    return pool.Job(model.model, search, scans.range_index, model.device.value if scheduler is not None else "cpu")
+
+
+def _answers(
+    files: list[tuple[str, str]],
+    come: Iterator[watching.Read] | None,
+    job: pool.Job,
+    model: options.ModelOptions,
+    work: WorkOptions,
+    messages: options.Messages,
+) -> Iterator[Identification]:
+    """The answers for `files`, by several processes where that pays, then by this process for the scans that `come` later."""
+    from xrdmatch.model.folder import Model
+    from xrdmatch.model.session import CPU
+    from xrdmatch.system.parallel import Workers, usable_cores
+
+    loaded, workers = Model.load(model.model, model.device.value), Workers(min(work.jobs or usable_cores(), MOST_WORKERS), work.scheduler)
+    if not _pays(files, workers):
+        with no_garbage():
+            loaded.ready()
+        messages.fallback(loaded)
+        return pool.here(chain(inputs.patterns(files, workers.jobs, job.range_index), come or ()), loaded, job)
+    session = None  # of this process, where workers do not open their own
+    if not loaded.only_cpu:
+        messages.fallback(loaded)
+        session = None if loaded.session.provider == CPU or workers.scheduler is not None else loaded.session
+    answers = pool.answers(files, workers, job, session)
+    return answers if come is None else chain(answers, pool.here(come, loaded, job))
+
+
+def _pays(files: list[tuple[str, str]], workers: Workers) -> bool:
+    """Whether other processes are worth starting, or asked for. They cannot read standard input."""
+    return workers.scheduler is not None or (workers.jobs > 1 and len(files) >= pool.FEWEST and all(path != inputs.STDIN for path, _ in files))
 
 
 @contextmanager
-def _results(output: Path | None, format: Format, verbose: bool, grows: bool, plot: int) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
+def _results(results: ResultOptions, grows: bool, plot: int) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
     """Where results go and what writes one there. A file appears whole at the end, or, where it `grows`, is added to as results come."""
     from xrdmatch.report import records
 
+    output = results.output
     if not grows or output is None or str(output) == "-":
         with options.output_stream(output) as stream:
-            yield stream, records.writer(format.value, stream, verbose, plot)
+            write = records.writer(results.form.value, stream, results.verbose, plot)
+            # Standard error says what is wrong; a table on the same screen has nothing to add.
+            told_once = results.form is Format.table and stream is sys.stdout
+            yield stream, (lambda result: None if told_once and result.verdict == "error" else write(result))
         return
     with watching.added_to(output) as stream:
         before = os.fstat(stream.fileno()).st_size
-        write = records.writer(format.value, stream, verbose, plot)
-        if format is Format.csv:
+        write = records.writer(results.form.value, stream, results.verbose, plot)
+        if results.form is Format.csv:
             watching.one_header(stream, before, output)
         yield stream, write
 
@@ -177,3 +236,14 @@ def _told(results: Iterator[Identification], messages: options.Messages) -> Iter
         for note in result.notes:
             messages.warn(sentence(note), result.file)
         yield result
+
+
+def _end(verdicts: list[str], sinks: outputs.Sinks, messages: options.Messages, watched: bool) -> None:
+    """The summary, where there is something to sum up, and the exit code."""
+    from xrdmatch.report import records
+
+    messages.close()
+    if watched or (len(verdicts) > 1 and messages.live):
+        messages.note(records.summary(verdicts))
+    if "error" in verdicts or sinks.failed:
+        raise typer.Exit(1)

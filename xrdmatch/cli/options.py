@@ -140,6 +140,32 @@ RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Includ
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 
 
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and where its network runs."""
+
+    model: ModelOption = None
+    device: DeviceOption = Device.auto
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """How a measured file is read."""
+
+    wavelength: WavelengthOption = None
+    filter_mode: FilterOption = Filter.auto
+    range_index: RangeOption = None
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """Where the work is done, and how much is said of it."""
+
+    jobs: JobsOption = None
+    scheduler: SchedulerOption = None
+    quiet: QuietOption = False
+
+
 @dataclass
 class Messages:
     """Notes, warnings and errors, one line each on standard error."""

@@ -47,33 +47,44 @@ class PlotFormat(StrEnum):
     png = "png"
 
 
-PlotOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot",
-        metavar="FILE|DIR",
-        rich_help_panel=PANEL,
-        help="Draw the result: .pdf .svg .png, or a folder for one picture per scan (extra plot).",
-    ),
-]
 PlotSizeOption = Annotated[PlotSize, typer.Option("--plot-size", rich_help_panel=PANEL, help="Width of one journal column, or of two.")]
-PlotScaleOption = Annotated[PlotScale, typer.Option("--plot-scale", rich_help_panel=PANEL, help="sqrt makes weak lines visible.")]
-PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", rich_help_panel=PANEL, help="Format of the pictures in a folder.")]
 
 
-HtmlOption = Annotated[
-    Path | None,
-    typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="Write one page with all scans, to look through in a browser, offline."),
-]
+@dataclass(frozen=True)
+class PlotOptions:
+    """Figures of scans."""
+
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE|DIR",
+            rich_help_panel=PANEL,
+            help="Draw the result: .pdf .svg .png, or a folder for one picture per scan (extra plot).",
+        ),
+    ] = None
+    plot_size: PlotSizeOption = PlotSize.double
+    plot_scale: Annotated[PlotScale, typer.Option("--plot-scale", rich_help_panel=PANEL, help="sqrt makes weak lines visible.")] = PlotScale.linear
+    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", rich_help_panel=PANEL, help="Format of the pictures in a folder.")] = (
+        PlotFormat.pdf
+    )
 
 
-ExportOption = Annotated[
-    Path | None,
-    typer.Option("--export", metavar="DIR", rich_help_panel=PANEL, help="Write files for a refinement: cell, indexed lines, peaks, .xye."),
-]
-ShiftedOption = Annotated[
-    bool, typer.Option("--export-shifted", rich_help_panel=PANEL, help="Subtract the zero shift found from the exported angles.")
-]
+@dataclass(frozen=True)
+class FileOptions(PlotOptions):
+    """What is made beside the results."""
+
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="Write one page with all scans, to look through in a browser, offline."),
+    ] = None
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="DIR", rich_help_panel=PANEL, help="Write files for a refinement: cell, indexed lines, peaks, .xye."),
+    ] = None
+    export_shifted: Annotated[
+        bool, typer.Option("--export-shifted", rich_help_panel=PANEL, help="Subtract the zero shift found from the exported angles.")
+    ] = False
 
 
 class Sink(Protocol):
@@ -112,14 +123,6 @@ class Sinks:
         except Exception as error:  # a defect here must not cost the results
             self.failed = True
             self.messages.error(str(inputs.defect(path, error)))
-
-
-def check_picture(option: str, path: Path) -> None:
-    """A usage error of `option` where `path` has no ending of a picture."""
-    from xrdmatch.report.figure_style import SUFFIXES
-
-    if path.suffix.lower() not in SUFFIXES:
-        raise options.wrong(option, f"{path}: expected a picture ending in {' '.join(SUFFIXES)}")
 
 
 def picture_target(path: Path, number: int) -> bool:
@@ -231,20 +234,7 @@ def check_apart(export: Path | None, folders: Sequence[str | Path | None], recur
             raise options.wrong("--export", f"{export} lies in {folder}, where its files would be taken for scans; choose a folder outside")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the options ask for."""
-
-    plot: Path | None = None
-    plot_size: PlotSize = PlotSize.double
-    plot_scale: PlotScale = PlotScale.linear
-    plot_format: PlotFormat = PlotFormat.pdf
-    html: Path | None = None
-    export: Path | None = None
-    export_shifted: bool = False
-
-
-def sinks(number: int, messages: options.Messages, asked: Asked) -> Sinks:
+def sinks(number: int, messages: options.Messages, asked: FileOptions) -> Sinks:
     """What was asked for, for `number` scans. Raises XrdMatchError or a usage error where it cannot be had."""
     made: list[Sink] = []
     if asked.export_shifted and asked.export is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xrdmatch.cli import inputs, options, outputs
+from xrdmatch.cli.option_groups import grouped
 from xrdmatch.errors import LibraryError, XrdMatchError
 from xrdmatch.system import atomic_files
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from xrdmatch.diffraction.pattern import Pattern
     from xrdmatch.library.reference_library import Library
     from xrdmatch.preprocessing.fft_filter import Filtered
-    from xrdmatch.system.parallel import Workers
 
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 
@@ -57,47 +58,58 @@ DROWNS = 0.2
 FEWEST = 2000
 
 
+@dataclass(frozen=True)
+class DenoiseOptions(options.ScanOptions):
+    """Which scans, and how they are read."""
+
+    recursive: options.RecursiveOption = False
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """Where filtered scans go. Raises BadParameter where the place is neither a pattern's file nor a folder."""
+
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A file (.xy .xye .csv), or a folder for several.")]
+    suffix: Annotated[Suffix, typer.Option("--suffix", help="Format of the files in a folder.")] = Suffix.xy
+
+    def __post_init__(self) -> None:
+        if not self.single and self.out.suffix and not self.out.is_dir():
+            raise options.wrong("--output", f"{self.out}: expected a file ending in {' '.join(PATTERN_SUFFIXES)}, or a folder")
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one file."""
+        return self.out.suffix.lower() in PATTERN_SUFFIXES and not self.out.is_dir()
+
+
+@grouped("paths out filter_mode suffix plot plot_size plot_scale plot_format wavelength recursive range_index quiet")
 def denoise(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as '*.raw', or - for standard input.")],
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A file (.xy .xye .csv), or a folder for several.")],
-    filter_mode: options.FilterOption = options.Filter.auto,
-    suffix: Annotated[Suffix, typer.Option("--suffix", help="Format of the files in a folder.")] = Suffix.xy,
-    plot: outputs.PlotOption = None,
-    plot_size: outputs.PlotSizeOption = outputs.PlotSize.double,
-    plot_scale: outputs.PlotScaleOption = outputs.PlotScale.linear,
-    plot_format: outputs.PlotFormatOption = outputs.PlotFormat.pdf,
-    wavelength: options.WavelengthOption = None,
-    recursive: options.RecursiveOption = False,
-    range_index: options.RangeOption = None,
+    target: TargetOptions,
+    scans: DenoiseOptions,
+    figures: outputs.PlotOptions,
     quiet: options.QuietOption = False,
 ) -> None:
     """Remove noise from measured scans with the FFT filter.
 
     Whether each scan was filtered, and why, goes to standard error. A scan that needs no filtering is written unchanged.
     """
-    from xrdmatch.report.phrases import sentence
-
     messages = options.Messages(quiet)
-    files = list(inputs.expand(paths, recursive))
-    single = out.suffix.lower() in PATTERN_SUFFIXES and not out.is_dir()
-    if single and len(files) != 1:
-        raise options.wrong("--output", f"{out} is one file, but {len(files)} scans were given; name a folder")
-    if not single and out.suffix and not out.is_dir():
-        raise options.wrong("--output", f"{out}: expected a file ending in {' '.join(PATTERN_SUFFIXES)}, or a folder")
+    files = list(inputs.expand(paths, scans.recursive))
+    if target.single and len(files) != 1:
+        raise options.wrong("--output", f"{target.out} is one file, but {len(files)} scans were given; name a folder")
     failed, taken = 0, set[Path]()
-    plots = outputs.Plots(plot, len(files), f".{plot_format.value}", _drawing(plot_size.value, plot_scale.value)) if plot is not None else None
+    plots = outputs.Plots(figures.plot, len(files), f".{figures.plot_format.value}", _drawing(figures)) if figures.plot is not None else None
     with contextlib.ExitStack() as ended:
         if plots is not None:
             ended.callback(plots.close, keep=False)  # what is left where something stops the run
-        for path, pattern in inputs.patterns(files, 2, range_index):
-            target = out if single else inputs.target(out, path, f".{suffix.value}", taken)
+        for path, pattern in inputs.patterns(files, 2, scans.range_index):
+            place = target.out if target.single else inputs.target(target.out, path, f".{target.suffix.value}", taken)
             try:
                 if isinstance(pattern, XrdMatchError):
                     raise pattern
-                result = _filtered(pattern, target, filter_mode.value, wavelength)
-                messages.note(f"{path} -> {target}: {sentence(result.reason)}")
-                for note in pattern.meta.get("notes", ()):
-                    messages.warn(sentence(note), path)
+                result = _filtered(pattern, place, scans)
+                _tell(path, pattern, place, result, messages)
                 if plots is not None:
                     plots.add(path, (pattern, result))
             except XrdMatchError as error:
@@ -109,88 +121,110 @@ def denoise(
         raise typer.Exit(1)
 
 
-def _drawing(size: Any, scale: Any) -> Callable[[tuple[Pattern, Filtered]], Figure]:
+def _drawing(asked: outputs.PlotOptions) -> Callable[[tuple[Pattern, Filtered]], Figure]:
     def draw(scan: tuple[Pattern, Filtered]) -> Figure:
         from xrdmatch.report.figures import patterns_figure
 
         pattern, result = scan
-        return patterns_figure(
-            [("measured", pattern), ("filtered", result.pattern)] if result.filtered else [("measured, needs no filter", pattern)], size, scale
-        )
+        shown = [("measured", pattern), ("filtered", result.pattern)] if result.filtered else [("measured, needs no filter", pattern)]
+        return patterns_figure(shown, asked.plot_size.value, asked.plot_scale.value)
 
     return draw
 
 
-def _filtered(pattern: Pattern, target: Path, mode: Any, wavelength: float | None) -> Filtered:
+def _filtered(pattern: Pattern, target: Path, asked: DenoiseOptions) -> Filtered:
     """Filter and write one scan."""
     from dataclasses import replace
 
     from xrdmatch import formats
     from xrdmatch.preprocessing.fft_filter import denoise as run_filter
 
-    result = run_filter(replace(pattern, wavelength=wavelength or pattern.wavelength), mode)
+    result = run_filter(replace(pattern, wavelength=asked.wavelength or pattern.wavelength), asked.filter_mode.value)
     target.parent.mkdir(parents=True, exist_ok=True)
     formats.write(result.pattern, target)
     return result
 
 
-def augment(
-    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="A library (.h5) made by simulate.")],
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.h5", help="The training patterns.")],
+def _tell(path: str, pattern: Pattern, target: Path, result: Filtered, messages: options.Messages) -> None:
+    """What was done with one scan, and what else should be known of it."""
+    from xrdmatch.report.phrases import sentence
+
+    messages.note(f"{path} -> {target}: {sentence(result.reason)}")
+    for note in pattern.meta.get("notes", ()):
+        messages.warn(sentence(note), path)
+
+
+@dataclass(frozen=True)
+class EffectOptions:
+    """How training patterns are made. Raises BadParameter where an option does not go with the method."""
+
     noise: Annotated[
         list[str] | None, typer.Option("--noise", metavar="PATH", help="Scan or folder to take noise from, for shuffle and mix; may be repeated.")
-    ] = None,
+    ] = None
     method: Annotated[
         Method,
         typer.Option("--method", help="shuffle: shuffled noise under the 401 largest points; physics: what a diffractometer does; mix: half each."),
-    ] = Method.shuffle,
-    copies: Annotated[int, typer.Option("--copies", min=1, help="Patterns per structure, divided among the noise sources.")] = 72,
+    ] = Method.shuffle
+    copies: Annotated[int, typer.Option("--copies", min=1, help="Patterns per structure, divided among the noise sources.")] = 72
     strength: Annotated[
         float | None, typer.Option("--strength", min=0.0, help="Scale each source's largest noise to this share of the strongest line (for blanks).")
-    ] = None,
-    level: Annotated[Level, typer.Option("--level", help="physics: how strong the effects are.")] = Level.middle,
+    ] = None
+    level: Annotated[Level, typer.Option("--level", help="physics: how strong the effects are.")] = Level.middle
     blank: Annotated[
         list[str] | None, typer.Option("--blank", metavar="PATH", help="physics: scan of an empty holder, put under some patterns; may be repeated.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take only this many structures, drawn at random by the seed.")] = None,
-    ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id per line.")] = None,
+    ] = None
+    fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="shuffle: width of the simulated lines in degrees.")] = 0.1
+
+    def __post_init__(self) -> None:
+        if self.method is not Method.physics and not self.noise:
+            raise options.wrong("--noise", f"--method {self.method.value} takes its noise from measured scans; name some")
+        if self.method is Method.physics and self.noise:
+            raise options.wrong("--noise", "--method physics takes none; empty holders go to --blank, and --method mix takes both")
+        if self.method is Method.shuffle and self.blank:
+            raise options.wrong("--blank", "goes with --method physics or mix; --noise takes blanks as well, with --strength 0.1")
+        if self.method is Method.mix and self.copies < 2:
+            raise options.wrong("--copies", "--method mix takes half of the copies from each method; give 2 or more")
+
+
+@dataclass(frozen=True)
+class StructureOptions:
+    """Which structures of the library are taken. Raises BadParameter where options exclude each other."""
+
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take only this many structures, drawn at random by the seed.")] = None
+    ids: Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="Take only these structures, one id per line.")] = None
     labels: Annotated[
         Path | None,
         typer.Option("--labels", metavar="LABELS.csv", help="With --limit: one structure per family, starting with those that these labels accept."),
-    ] = None,
-    fwhm: Annotated[float, typer.Option("--fwhm", min=0.01, help="shuffle: width of the simulated lines in degrees.")] = 0.1,
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and (self.limit is None or self.ids is not None):
+            raise options.wrong("--labels", "goes with --limit, and not with --ids")
+
+
+@grouped("library out noise method copies strength level blank limit ids labels fwhm seed jobs scheduler quiet")
+def augment(
+    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="A library (.h5) made by simulate.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.h5", help="The training patterns.")],
+    effects: EffectOptions,
+    structures: StructureOptions,
+    work: options.WorkOptions,
     seed: options.SeedOption = 0,
-    jobs: options.JobsOption = None,
-    scheduler: options.SchedulerOption = None,
-    quiet: options.QuietOption = False,
 ) -> None:
     """Make training patterns for train --network wang2020: with shuffled measured noise (Wang et al. 2020), or as a diffractometer records them."""
     from xrdmatch.library.reference_library import Library
-    from xrdmatch.system.parallel import Workers, usable_cores
 
-    messages = options.Messages(quiet)
-    if labels is not None and (limit is None or ids is not None):
-        raise options.wrong("--labels", "goes with --limit, and not with --ids")
-    if method is not Method.physics and not noise:
-        raise options.wrong("--noise", f"--method {method.value} takes its noise from measured scans; name some")
-    if method is Method.physics and noise:
-        raise options.wrong("--noise", "--method physics takes none; empty holders go to --blank, and --method mix takes both")
-    if method is Method.shuffle and blank:
-        raise options.wrong("--blank", "goes with --method physics or mix; --noise takes blanks as well, with --strength 0.1")
-    if method is Method.mix and copies < 2:
-        raise options.wrong("--copies", "--method mix takes half of the copies from each method; give 2 or more")
-    if method is Method.shuffle and scheduler is not None:
+    if effects.method is Method.shuffle and work.scheduler is not None:
         raise options.wrong("--scheduler", "goes with --method physics or mix; shuffling takes no longer than writing")
-    entries = Library.load(library)
-    rows = _rows(entries, library, limit, ids, seed) if labels is None else _covering(entries, labels, limit or 0, seed)
-    sources = _noise(noise, "--noise", messages) if noise else {}
-    if strength is None:
+    messages, entries = options.Messages(work.quiet), Library.load(library)
+    rows = _rows(entries, library, structures, seed)
+    sources = _noise(effects.noise, "--noise", messages) if effects.noise else {}
+    if effects.strength is None:
         _warn_of_blanks(sources, messages)
-    blanks = _noise(blank, "--blank", messages) if blank else {}
-    with options.progress(messages, "augmenting", len(rows) * (2 if method is Method.mix else 1), "structures") as bar:
-        common: dict[str, Any] = {"copies": copies, "seed": seed, "strength": strength, "progress": lambda done: bar.advance(1)}
-        workers = Workers(1 if len(rows) * copies < FEWEST and jobs is None else jobs or usable_cores(), scheduler)
-        number = _made(entries, rows, out, method, fwhm, sources, blanks, level, workers, common)
+    blanks = _noise(effects.blank, "--blank", messages) if effects.blank else {}
+    with options.progress(messages, "augmenting", len(rows) * (2 if effects.method is Method.mix else 1), "structures") as bar:
+        common: dict[str, Any] = {"copies": effects.copies, "seed": seed, "strength": effects.strength, "progress": lambda done: bar.advance(1)}
+        number = _made(entries, rows, out, effects, sources, blanks, work, common)
     told = [f"{what} from {len(scans)} scan{'s' if len(scans) > 1 else ''}" for what, scans in (("noise", sources), ("blanks", blanks)) if scans]
     messages.note(", ".join([f"{out}: {number} patterns of {len(rows)} structures", *told]))
 
@@ -199,25 +233,25 @@ def _made(
     entries: Library,
     rows: NDArray[np.int64],
     out: Path,
-    method: Method,
-    fwhm: float,
+    effects: EffectOptions,
     sources: dict[str, Any],
     blanks: dict[str, Any],
-    level: Level,
-    workers: Workers,
+    work: options.WorkOptions,
     common: dict[str, Any],
 ) -> int:
     """Write the set; number of patterns."""
     from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+    from xrdmatch.system.parallel import Workers, usable_cores
     from xrdmatch.training.effects_numpy import LEVELS, with_instrument
     from xrdmatch.training.training_set import library_profiles, write_physics, write_shuffled
 
-    if method is Method.shuffle:
-        profiles = library_profiles(entries, rows, PAPER_GRID, fwhm)
+    if effects.method is Method.shuffle:
+        profiles = library_profiles(entries, rows, PAPER_GRID, effects.fwhm)
         names = list(sources)
         return write_shuffled(profiles, entries.id[rows].tolist(), list(sources.values()), out, noise_names=names, grid=PAPER_GRID, **common)
-    hardness = with_instrument(LEVELS[level.value])
-    return write_physics(entries, rows, out, level=hardness, blanks=blanks, noise=sources, fwhm=fwhm, workers=workers, **common)
+    workers = Workers(1 if len(rows) * effects.copies < FEWEST and work.jobs is None else work.jobs or usable_cores(), work.scheduler)
+    hardness = with_instrument(LEVELS[effects.level.value])
+    return write_physics(entries, rows, out, level=hardness, blanks=blanks, noise=sources, fwhm=effects.fwhm, workers=workers, **common)
 
 
 def _noise(given: list[str], option: str, messages: options.Messages) -> dict[str, Any]:
@@ -239,33 +273,35 @@ def _noise(given: list[str], option: str, messages: options.Messages) -> dict[st
     return sources
 
 
-def _rows(library: Library, path: Path, limit: int | None, ids: Path | None, seed: int) -> NDArray[np.int64]:
+def _rows(library: Library, path: Path, asked: StructureOptions, seed: int) -> NDArray[np.int64]:
     """Rows of the structures asked for, in the library's order."""
     import numpy as np
 
-    rows = np.arange(len(library))
-    if ids is not None:
-        try:
-            wanted = ids.read_text(encoding="utf-8-sig").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise LibraryError(f"{ids}: expected a text file with one id a line, but it cannot be read ({atomic_files.reason(error)})") from error
-        index = library.index()
-        unknown = [name for name in wanted if name not in index]
-        if unknown:
-            raise LibraryError(f"{ids}: {len(unknown)} of {len(wanted)} ids are not in {path}, for example {unknown[0]}")
-        rows = np.array(sorted({index[name] for name in wanted}), dtype=np.int64)
-    if limit is not None and limit < rows.size:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    if asked.labels is not None and asked.limit is not None:
+        from xrdmatch.evaluation.labelled_scans import covering_rows, read_labels
+
+        return covering_rows(library, read_labels(asked.labels), asked.limit, seed)
+    rows = np.arange(len(library)) if asked.ids is None else _rows_of_ids(library, path, asked.ids)
+    if asked.limit is not None and asked.limit < rows.size:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, asked.limit, replace=False))
     if rows.size == 0:
-        raise LibraryError(f"{ids or path}: no structures to take")
+        raise LibraryError(f"{asked.ids or path}: no structures to take")
     return rows
 
 
-def _covering(library: Library, labels: Path, limit: int, seed: int) -> NDArray[np.int64]:
-    """Rows that cover what the labels accept, and others."""
-    from xrdmatch.evaluation.labelled_scans import covering_rows, read_labels
+def _rows_of_ids(library: Library, path: Path, ids: Path) -> NDArray[np.int64]:
+    """Rows of the ids in a file. Raises LibraryError where it cannot be read or one is not in the library."""
+    import numpy as np
 
-    return covering_rows(library, read_labels(labels), limit, seed)
+    try:
+        wanted = ids.read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LibraryError(f"{ids}: expected a text file with one id a line, but it cannot be read ({atomic_files.reason(error)})") from error
+    index = library.index()
+    unknown = [name for name in wanted if name not in index]
+    if unknown:
+        raise LibraryError(f"{ids}: {len(unknown)} of {len(wanted)} ids are not in {path}, for example {unknown[0]}")
+    return np.array(sorted({index[name] for name in wanted}), dtype=np.int64)
 
 
 def _warn_of_blanks(sources: dict[str, Any], messages: options.Messages) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xrdmatch.cli import options, outputs
+from xrdmatch.cli.option_groups import grouped
 from xrdmatch.errors import StructureError, XrdMatchError
 
 if TYPE_CHECKING:
@@ -21,128 +23,129 @@ PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
 
 
+@dataclass(frozen=True)
+class LibraryOptions:
+    """What a library holds beside the structures' reflections, and how it is made."""
+
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT.partial, left by an interrupted run.", rich_help_panel=LIBRARY)] = False
+    names: Annotated[bool, typer.Option("--names/--no-names", help="Add common names, such as HKUST-1.", rich_help_panel=LIBRARY)] = True
+    families: Annotated[
+        bool, typer.Option("--families/--no-families", help="Group structures that powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
+    ] = True
+    doi: Annotated[list[Path] | None, typer.Option("--doi", metavar="CSV", help="CoRE MOF tables with DOIs.", rich_help_panel=LIBRARY)] = None
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="List every repair, duplicate and failure, as CSV.", rich_help_panel=LIBRARY)
+    ] = None
+
+
+@dataclass(frozen=True)
+class PatternOptions:
+    """How one pattern is calculated, and drawn."""
+
+    start: Annotated[float, typer.Option("--start", help="First 2theta in degrees.", rich_help_panel=PATTERN)] = 5.0
+    stop: Annotated[float, typer.Option("--stop", help="Last 2theta in degrees.", rich_help_panel=PATTERN)] = 50.0
+    step: Annotated[float, typer.Option("--step", help="Step in degrees.", rich_help_panel=PATTERN)] = 0.02
+    fwhm: Annotated[float, typer.Option("--fwhm", min=0.001, help="Line width in degrees.", rich_help_panel=PATTERN)] = 0.1
+    wavelength: Annotated[
+        float | None,
+        typer.Option("--wavelength", "-w", metavar=options.WAVELENGTH, parser=options.wavelength, help="Cu by default.", rich_help_panel=PATTERN),
+    ] = None
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the pattern with its lines: .pdf .svg .png (extra plot).", rich_help_panel=PATTERN),
+    ] = None
+    plot_size: Annotated[outputs.PlotSize, typer.Option("--plot-size", help="Width of one journal column, or of two.", rich_help_panel=PATTERN)] = (
+        outputs.PlotSize.double
+    )
+    plot_scale: Annotated[outputs.PlotScale, typer.Option("--plot-scale", help="sqrt makes weak lines visible.", rich_help_panel=PATTERN)] = (
+        outputs.PlotScale.linear
+    )
+
+    @property
+    def grid(self) -> Grid:
+        """Of Cu K-alpha where no wavelength is given. Raises BadParameter where angles and step make no grid."""
+        from xrdmatch.diffraction.pattern import Grid
+        from xrdmatch.diffraction.radiation import CU_K_ALPHA
+
+        try:
+            return Grid(self.start, self.stop, self.step, self.wavelength or CU_K_ALPHA)
+        except ValueError as error:
+            raise options.wrong(
+                "--start --stop --step",
+                f"expected 0 < start < stop < 180 and a step within, got {self.start:g}, {self.stop:g} and {self.step:g}",
+            ) from error
+
+
+@grouped()
 def simulate(
     context: typer.Context,
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives (.zip .tar .tar.gz .tar.xz).")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A library (.h5), or one structure's pattern (.xy .xye .csv).")],
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT.partial, left by an interrupted run.", rich_help_panel=LIBRARY)] = False,
-    names: Annotated[bool, typer.Option("--names/--no-names", help="Add common names, such as HKUST-1.", rich_help_panel=LIBRARY)] = True,
-    families: Annotated[
-        bool, typer.Option("--families/--no-families", help="Group structures that powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
-    ] = True,
-    doi: Annotated[list[Path] | None, typer.Option("--doi", metavar="CSV", help="CoRE MOF tables with DOIs.", rich_help_panel=LIBRARY)] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="List every repair, duplicate and failure, as CSV.", rich_help_panel=LIBRARY)
-    ] = None,
-    start: Annotated[float, typer.Option("--start", help="First 2theta in degrees.", rich_help_panel=PATTERN)] = 5.0,
-    stop: Annotated[float, typer.Option("--stop", help="Last 2theta in degrees.", rich_help_panel=PATTERN)] = 50.0,
-    step: Annotated[float, typer.Option("--step", help="Step in degrees.", rich_help_panel=PATTERN)] = 0.02,
-    fwhm: Annotated[float, typer.Option("--fwhm", min=0.001, help="Line width in degrees.", rich_help_panel=PATTERN)] = 0.1,
-    wavelength: Annotated[
-        float | None,
-        typer.Option("--wavelength", "-w", metavar=options.WAVELENGTH, parser=options.wavelength, help="Cu by default.", rich_help_panel=PATTERN),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the pattern with its lines: .pdf .svg .png (extra plot).", rich_help_panel=PATTERN),
-    ] = None,
-    plot_size: Annotated[
-        outputs.PlotSize, typer.Option("--plot-size", help="Width of one journal column, or of two.", rich_help_panel=PATTERN)
-    ] = outputs.PlotSize.double,
-    plot_scale: Annotated[outputs.PlotScale, typer.Option("--plot-scale", help="sqrt makes weak lines visible.", rich_help_panel=PATTERN)] = (
-        outputs.PlotScale.linear
-    ),
-    jobs: options.JobsOption = None,
-    scheduler: options.SchedulerOption = None,
-    quiet: options.QuietOption = False,
+    library: LibraryOptions,
+    pattern: PatternOptions,
+    work: options.WorkOptions,
 ) -> None:
     """Turn crystal structures into a reference library, or one structure into a pattern.
 
     A structure that cannot be loaded is listed and left out; the library is written all the same, and the exit code is 1.
     """
-    suffix = out.suffix.lower()
-    messages = options.Messages(quiet)
+    suffix, plot = out.suffix.lower(), pattern.plot
     if plot is not None and (suffix not in PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
         raise options.wrong("--plot", f"{plot}: one pattern ({' '.join(PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
     if suffix in PATTERN_SUFFIXES:
         options.refuse(context, LIBRARY, f"{out} is one pattern")
-        _pattern(sources, out, grid_of(start, stop, step, wavelength), fwhm, plot, plot_size.value, plot_scale.value)
+        _pattern(sources, out, pattern)
     elif suffix in LIBRARY_SUFFIXES:
         options.refuse(context, PATTERN, f"{out} is a library")
-        _library(sources, out, jobs, scheduler, resume, messages, names=names, families=families, doi=doi or [], report=report)
+        _library(sources, out, library, work)
     else:
         raise options.wrong("--output", f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
 
 
-def grid_of(start: float, stop: float, step: float, wavelength: float | None) -> Grid:
-    """The grid of the options; Cu K-alpha where no wavelength is given."""
-    from xrdmatch.diffraction.pattern import Grid
-    from xrdmatch.diffraction.radiation import CU_K_ALPHA
-
-    try:
-        return Grid(start, stop, step, wavelength or CU_K_ALPHA)
-    except ValueError as error:
-        raise options.wrong(
-            "--start --stop --step", f"expected 0 < start < stop < 180 and a step within, got {start:g}, {stop:g} and {step:g}"
-        ) from error
-
-
-def _pattern(sources: list[Path], out: Path, grid: Grid, fwhm: float, plot: Path | None, size: Any, scale: Any) -> None:
+def _pattern(sources: list[Path], out: Path, asked: PatternOptions) -> None:
     from xrdmatch import formats
     from xrdmatch.diffraction.structure import iter_sources, parse
     from xrdmatch.diffraction.structure_factors import simulate_pattern
 
-    items = list(iter_sources(sources))
+    grid, items = asked.grid, list(iter_sources(sources))
     if len(items) != 1:
         raise StructureError(f"{out}: a pattern is made of one structure, but {len(items)} were given; choose a library (.h5) for several")
     name, data, source = items[0]
     structure = parse(data, name, source)
-    pattern = simulate_pattern(structure, grid, fwhm)
+    pattern = simulate_pattern(structure, grid, asked.fwhm)
     formats.write(pattern, out)
-    if plot is not None:
+    if asked.plot is not None:
         from xrdmatch.report.figure_style import save
         from xrdmatch.report.figures import structure_figure
 
-        save(structure_figure(structure, pattern, size, scale), plot)
+        save(structure_figure(structure, pattern, asked.plot_size.value, asked.plot_scale.value), asked.plot)
 
 
-def _library(
-    sources: list[Path],
-    out: Path,
-    jobs: int | None,
-    scheduler: str | None,
-    resume: bool,
-    messages: options.Messages,
-    *,
-    names: bool,
-    families: bool,
-    doi: list[Path],
-    report: Path | None,
-) -> None:
+def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: options.WorkOptions) -> None:
     from xrdmatch.library.build import build
     from xrdmatch.library.common_names import core_dois
     from xrdmatch.system.atomic_files import check_writable
     from xrdmatch.system.parallel import usable_cores
 
-    known = core_dois(doi)  # before the work, as all that may be amiss
-    if report is not None and not report.exists():
-        check_writable(report)
+    messages, known = options.Messages(work.quiet), core_dois(asked.doi or [])  # before the work, as all that may be amiss
+    if asked.report is not None and not asked.report.exists():
+        check_writable(asked.report)
     with options.progress(messages, "simulating", None, "structures") as bar:
         stop = _count_behind(sources, bar) if messages.live else threading.Event()
 
         def finish(library: Library) -> Library:
             stop.set()
-            return _finish(library, bar, names, families, known)
+            return _finish(library, bar, asked, known)
 
         try:
-            library, done = build(sources, out, jobs or usable_cores(), resume, bar.advance, finish=finish, scheduler=scheduler)
+            library, done = build(sources, out, work.jobs or usable_cores(), asked.resume, bar.advance, finish=finish, scheduler=work.scheduler)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"interrupted; {out}.partial holds what is done, go on with --resume") from error
         finally:
             stop.set()
     _tell(library, done, out, messages)
-    if report is not None:
-        _write_report(done, report)
+    if asked.report is not None:
+        _write_report(done, asked.report)
     if done.failed:
         raise typer.Exit(1)
 
@@ -167,15 +170,15 @@ def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
     return stop
 
 
-def _finish(library: Library, bar: Any, names: bool, families: bool, known: dict[str, str]) -> Library:
+def _finish(library: Library, bar: Any, asked: LibraryOptions, known: dict[str, str]) -> Library:
     """The library with names, DOIs and families, where asked for. known: DOIs by id."""
     from xrdmatch.library.common_names import with_names
 
-    if names:
+    if asked.names:
         library = with_names(library, known)
     elif known:
         library = _with_dois(library, known)
-    if families:
+    if asked.families:
         from xrdmatch.library.breathing import with_breathing
         from xrdmatch.library.families import assign_families
 
