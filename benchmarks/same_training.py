@@ -28,13 +28,14 @@ from xrdmatch.model.library_vectors import ideal
 from xrdmatch.training import encoder
 from xrdmatch.training.effects_numpy import measured_like
 from xrdmatch.training.encoder import Settings, Stream
+from xrdmatch.training.run import RunOptions
 
 
 class NumpyStream(Stream):
     """The same batches in numpy."""
 
-    def __init__(self, library: Library, *given: Any) -> None:
-        super().__init__(library, *given)
+    def __init__(self, library: Library, *given: Any, **more: Any) -> None:
+        super().__init__(library, *given, **more)
         self.library = library
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,7 +68,7 @@ def main() -> None:
             settings = Settings(steps=given.steps, batch=given.batch, warmup=given.steps // 10, seed=seed)
             start = time.process_time()
             with tempfile.TemporaryDirectory() as place:
-                encoder.train_encoder(library, Path(place), settings=settings)
+                encoder.train_encoder(library, Path(place), settings, RunOptions("cpu", threads=1))
                 with (Path(place) / encoder.LOG).open() as file:
                     last = list(csv.DictReader(file))[-1]
             figures = "  ".join(f"{float(last[key]):{len(key)}.3f}" for key in ("recall@1", "recall@5", "recall@20"))

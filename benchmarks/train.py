@@ -50,7 +50,7 @@ def seconds(work: Callable[[], object], times: int, device: torch.device) -> flo
 def encoder(library: Library, device: torch.device, steps: int, compiled: bool) -> None:
     recipe, settings, precision = Recipe(), Settings(), fast_precision(device)
     number = np.arange(len(library))
-    stream = Stream(library, number, number, recipe, settings, device=device)
+    stream = Stream(library, number, recipe, settings, device=device)
     classes = Classes(Encoder(recipe.grid.size, recipe.channels, settings.dim), len(library), settings).to(device)
     network = torch.compile(classes) if compiled else classes
     optimiser = torch.optim.AdamW(classes.parameters(), lr=settings.learning_rate)
@@ -69,7 +69,7 @@ def encoder(library: Library, device: torch.device, steps: int, compiled: bool) 
     made = seconds(lambda: stream[next(at)], steps, device)
     learned = seconds(lambda: learn(*batch), steps, device)
     whole = seconds(lambda: learn(*stream[next(at)]), steps, device)
-    naive = NumpyStream(library, number, number, recipe, settings)
+    naive = NumpyStream(library, number, recipe, settings)
     twin = seconds(lambda: naive[next(at)], steps, torch.device("cpu"))
     name = f"{device.type}{', compiled' if compiled else ''}, {precision}".replace("torch.", "")
     print(f"encoder on {name}: {settings.batch / whole:.0f} patterns a second, {1e3 * whole:.0f} ms a step of {settings.batch}")

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from xrdmatch import formats
-from xrdmatch.evaluation.baselines import LEARNING, SLOW, SLOW_CLASSES, TITLES, compare_all
+from xrdmatch.evaluation.baselines import LEARNING, SLOW, SLOW_CLASSES, TITLES, CompareOptions, compare_all
 from xrdmatch.evaluation.labelled_scans import RANKS, Evaluation, covering_rows, evaluate, read_labels, wilson
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
 from xrdmatch.report import figure_style
 from xrdmatch.search.identify import Identifier
-from xrdmatch.training.training_set import COPIES, library_profiles, noise_on_grid, write_shuffled
+from xrdmatch.training.training_set import ShuffleOptions, library_profiles, noise_on_grid, write_shuffled
 
 SIZES = ("189", "500", "1012", "5000", "all")
 NETWORK = "network"
@@ -129,7 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     library, labels = Library.load(options.library), read_labels(options.labels)
     table, networks = Path(options.output + ".csv"), dict(pair.split("=", 1) for pair in options.network)
-    noise = [noise_on_grid(formats.read(path), PAPER_GRID) for path in options.noise]
+    noise = {path.name: noise_on_grid(formats.read(path), PAPER_GRID) for path in options.noise}
     for size in options.sizes:
         number = len(np.unique(library.family)) if size == "all" else int(size)
         rows = covering_rows(library, labels, number, 0)
@@ -140,9 +140,10 @@ def main() -> None:
             training = Path(folder) / "set.h5"
             if learning:
                 profiles = library_profiles(library, rows, PAPER_GRID, 0.1)
-                write_shuffled(profiles, library.id[rows].tolist(), noise, training, copies=COPIES, grid=PAPER_GRID)
+                write_shuffled(profiles, library.id[rows].tolist(), noise, training, ShuffleOptions(grid=PAPER_GRID))
             for name in [name for name in asked if name not in LEARNING] + learning:
-                one = compare_all([name], options.labels, library.subset(rows), training if name in LEARNING else None, options.filter)[0]
+                how = CompareOptions(training if name in LEARNING else None, options.filter)
+                one = compare_all([name], options.labels, library.subset(rows), how)[0]
                 add(table, rows_of(name, number, one.evaluation, one.note, one.seconds))
                 print(number, name, one.seconds, "s", flush=True)
         if size in networks and NETWORK not in done:

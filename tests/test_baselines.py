@@ -15,7 +15,7 @@ from xrdmatch.evaluation import baselines as b
 from xrdmatch.evaluation.labelled_scans import read_labels
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
-from xrdmatch.training.training_set import AugmentedSet, Rows, library_profiles, write_shuffled
+from xrdmatch.training.training_set import AugmentedSet, Rows, ShuffleOptions, library_profiles, write_shuffled
 
 sklearn = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs the baselines extra")
 
@@ -24,9 +24,9 @@ sklearn = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason
 def augmented(tmp_path_factory, library):
     """Ten shuffled copies of each structure."""
     path = tmp_path_factory.mktemp("sets") / "set.h5"
-    noise = [0.05 * np.random.default_rng(3).gamma(2.0, 0.5, PAPER_GRID.size)]
+    noise = {"made up": 0.05 * np.random.default_rng(3).gamma(2.0, 0.5, PAPER_GRID.size)}
     profiles = library_profiles(library, np.arange(len(library)), PAPER_GRID)
-    write_shuffled(profiles, library.id.tolist(), noise, path, copies=10, strength=0.05, grid=PAPER_GRID)
+    write_shuffled(profiles, library.id.tolist(), noise, path, ShuffleOptions(copies=10, strength=0.05, grid=PAPER_GRID))
     return path
 
 
@@ -222,13 +222,13 @@ class TestCommand:
     def test_the_slow_three_stop_at_their_limit(self, library, labels, augmented, monkeypatch):
         monkeypatch.setattr(b, "SLOW_CLASSES", 4)
         told = []
-        done = b.compare_all(["bayes", "logistic", "forest", "svm"], labels, library, augmented, tell=told.append)
+        done = b.compare_all(["bayes", "logistic", "forest", "svm"], labels, library, b.CompareOptions(augmented), told.append)
         assert [one.system for one in done] == ["bayes"]
         assert sum("left out" in text for text in told) == 3
 
     def test_fewer_patterns_are_said(self, library, labels, augmented, monkeypatch):
         monkeypatch.setattr(b, "SLOW", {"logistic": 20, "forest": 20, "svm": 20})
-        done = b.compare_all(["logistic", "forest"], labels, library, augmented)
+        done = b.compare_all(["logistic", "forest"], labels, library, b.CompareOptions(augmented))
         assert [one.note for one in done] == ["learned from 20 of 40 patterns", "each tree learned from 20 of 40 patterns"]
 
     @pytest.mark.parametrize("name", b.LEARNING)
@@ -244,9 +244,10 @@ class TestCommand:
 
     def test_one_class_is_too_few(self, library, labels, tmp_path):
         profiles = library_profiles(library, np.arange(1), PAPER_GRID, 0.1)
-        write_shuffled(profiles, library.id[:1].tolist(), [np.random.default_rng(0).random(2251)], tmp_path / "one.h5", copies=9, grid=PAPER_GRID)
+        noise = {"made up": np.random.default_rng(0).random(2251)}
+        write_shuffled(profiles, library.id[:1].tolist(), noise, tmp_path / "one.h5", ShuffleOptions(copies=9, grid=PAPER_GRID))
         with pytest.raises(LibraryError, match=r"one\.h5: the classical models need patterns of two structures"):
-            b.compare_all(["svm"], labels, library, tmp_path / "one.h5")
+            b.compare_all(["svm"], labels, library, b.CompareOptions(tmp_path / "one.h5"))
 
     def test_a_forest_does_not_depend_on_the_cores(self, library, labels, augmented, monkeypatch):
         known, asked = b._from_set(augmented, library, 0), np.random.default_rng(0).random((3, 2251), np.float32)

@@ -21,6 +21,7 @@ from xrdmatch.model.folder import Model  # noqa: E402
 from xrdmatch.model.session import open_session  # noqa: E402
 from xrdmatch.training import classifier, networks, training_set  # noqa: E402
 from xrdmatch.training.distributed import Ranks  # noqa: E402
+from xrdmatch.training.run import CHECKPOINT, RunOptions, load_checkpoint, sha256  # noqa: E402
 from xrdmatch.training.training_set import AugmentedSet, Rows, write_set  # noqa: E402
 
 CLASSES = 4
@@ -33,12 +34,16 @@ def _threads():
     torch.set_num_threads(before)
 
 
-def run(source, folder, **options):
-    return classifier.train_classifier(source, folder, **{"epochs": 2, "batch": 32, "threads": 1, "device": "cpu", **options})
+def run(source, folder, progress=None, **options):
+    """options: of the settings and of the run."""
+    settings, asked = {"epochs": 2, "batch": 32}, {"threads": 1, "device": "cpu"}
+    for name, value in options.items():
+        (settings if name in classifier.Settings.__dataclass_fields__ else asked)[name] = value
+    return classifier.train_classifier(source, folder, classifier.Settings(**settings), RunOptions(**asked), progress=progress)
 
 
 def weights(folder):
-    return classifier.load_checkpoint(folder / classifier.CHECKPOINT)["weights"]
+    return load_checkpoint(folder / CHECKPOINT)["weights"]
 
 
 def same(one, other):
@@ -129,7 +134,7 @@ def test_folder_holds_model_config_log_and_checkpoint(source, straight):
     assert config["labels"] == list("abcd")
     assert config["recipe"]["kind"] == "minmax"
     assert config["recipe"]["grid"] == GRID
-    assert config["provenance"]["data"]["sha256"] == classifier.sha256(source)
+    assert config["provenance"]["data"]["sha256"] == sha256(source)
     assert config["provenance"]["settings"]["seed"] == 0
     assert config["metrics"]["onnx_parity"] == result.parity < 1e-5
     rows = list(csv.DictReader((folder / "training.csv").open()))
@@ -193,10 +198,10 @@ def test_checkpoints_are_guarded(source, tmp_path):
     write_set(other, [(np.zeros((40, POINTS), np.float32), np.zeros(40, np.int32))], list("abcd"), POINTS, {"grid": GRID})
     with pytest.raises(ModelError, match="another augmented set"):
         run(other, tmp_path, resume=True)
-    torch.save({"encoder": {}, "step": 3}, tmp_path / classifier.CHECKPOINT)
+    torch.save({"encoder": {}, "step": 3}, tmp_path / CHECKPOINT)
     with pytest.raises(ModelError, match="no training of wang2020"):
         run(source, tmp_path, resume=True)
-    (tmp_path / classifier.CHECKPOINT).write_bytes(b"broken")
+    (tmp_path / CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(ModelError, match="damaged"):
         run(source, tmp_path, resume=True)
     assert run(source, tmp_path, overwrite=True).epochs == 2
@@ -209,11 +214,11 @@ def test_a_model_is_replaced_only_where_that_is_asked_for(source, straight, tmp_
     before = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")}
     with pytest.raises(ModelError, match=r"holds a model already; give --resume .* --overwrite .* another folder"):
         run(source, folder, seed=1)
-    (folder / classifier.CHECKPOINT).rename(tmp_path / "elsewhere")
+    (folder / CHECKPOINT).rename(tmp_path / "elsewhere")
     for resume in (False, True):  # nothing to go on with: resuming would replace it as well
         with pytest.raises(ModelError, match=r"holds a model already; give --overwrite"):
             run(source, folder, seed=1, resume=resume)
-    (tmp_path / "elsewhere").rename(folder / classifier.CHECKPOINT)
+    (tmp_path / "elsewhere").rename(folder / CHECKPOINT)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")} == before
     run(source, folder, seed=1, overwrite=True)
     assert Model.load(folder, "cpu").config["provenance"]["settings"]["seed"] == 1
@@ -302,3 +307,19 @@ def test_a_checkpoint_that_holds_code_is_refused_and_nothing_is_run(source, tmp_
     with pytest.raises(ModelError, match="checkpoint is damaged"):
         run(source, folder, epochs=1, resume=True)
     assert not sprung.exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: RunOptions(resume=True, overwrite=True), "give one of them"),
+        (lambda: RunOptions(threads=0), "threads >= 1"),
+        (lambda: classifier.Settings(epochs=0), "epochs"),
+        (lambda: classifier.Settings(validation=1.0), "validation"),
+        (lambda: training_set.ShuffleOptions(copies=0), "one copy"),
+        (lambda: training_set.PhysicsOptions(copies=0), "one copy"),
+    ],
+)
+def test_options_are_checked_when_they_are_made(made, said):
+    with pytest.raises(ValueError, match=said):
+        made()

@@ -15,8 +15,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
-from xrdmatch.training.classifier import load_checkpoint  # noqa: E402
 from xrdmatch.training.distributed import BatchNorm, Interrupt, Ranks  # noqa: E402
+from xrdmatch.training.run import load_checkpoint  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available() or sys.platform == "win32", reason="needs torch.distributed with gloo")
 
@@ -25,13 +25,15 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available() or sys.plat
 SCRIPT = """
 import sys, torch
 from xrdmatch.training import classifier, encoder, networks
+from xrdmatch.training.run import RunOptions
 networks.Wang2020.DROPOUT = 0.0
 what, source, folder, length, resume = sys.argv[1:]
+run = RunOptions("cpu", threads=1, resume=resume == "resume")
 if what == "classifier":
-    classifier.train_classifier(source, folder, epochs=int(length), batch=33, threads=1, device="cpu", resume=resume == "resume")
+    classifier.train_classifier(source, folder, classifier.Settings(epochs=int(length), batch=33), run)
 else:
     torch.autocast = lambda *given, **more: torch.enable_grad()
-    encoder.train_model(source, folder, steps=int(length), batch=20, threads=1, scans=12, device="cpu", resume=resume == "resume")
+    encoder.train_model(source, folder, encoder.Settings(steps=int(length), batch=20), run, scans=12)
 """
 
 

@@ -26,6 +26,7 @@ from xrdmatch.model.folder import Model  # noqa: E402
 from xrdmatch.search.identify import Identifier  # noqa: E402
 from xrdmatch.training import encoder as module  # noqa: E402
 from xrdmatch.training.encoder import Settings, Stream, held_out, like_patterns, train_encoder, train_model  # noqa: E402
+from xrdmatch.training.run import RunOptions  # noqa: E402
 
 RECIPE = Recipe(grid=Grid(4.0, 36.0, 0.08))
 SETTINGS = Settings(steps=6, batch=8, warmup=2, dim=16)
@@ -56,7 +57,7 @@ def states_equal(one, other):
 class TestStream:
     def stream(self, library, **changes):
         settings = replace(SETTINGS, **changes)
-        return Stream(library, np.arange(len(library)), like_patterns(library, RECIPE), RECIPE, settings)
+        return Stream(library, like_patterns(library, RECIPE), RECIPE, settings)
 
     def test_a_step_is_always_the_same(self, six):
         first, again = self.stream(six)[3], self.stream(six)[3]
@@ -76,7 +77,7 @@ class TestStream:
 
     def test_rows_come_evenly_and_only_from_those_given(self, six):
         labels = like_patterns(six, RECIPE)
-        stream = Stream(six, np.array([1, 3]), labels, RECIPE, replace(SETTINGS, batch=64))
+        stream = Stream(six, np.where(np.isin(np.arange(6), [1, 3]), labels, -1), RECIPE, replace(SETTINGS, batch=64))
         seen = np.concatenate([stream[step][1].numpy() for step in range(6)])
         assert set(seen.tolist()) == {labels[1], labels[3]}
         assert np.mean(seen == labels[1]) == pytest.approx(0.5, abs=0.1)
@@ -84,7 +85,7 @@ class TestStream:
     def test_share_of_clean_patterns(self, six):
         """Clean patterns cover the whole range; a scan that is cut does not."""
         for clean in (0.0, 0.5, 1.0):
-            stream = Stream(six, np.arange(6), like_patterns(six, RECIPE), RECIPE, replace(SETTINGS, batch=40, clean=clean), [Hardness(cut=1.0)])
+            stream = Stream(six, like_patterns(six, RECIPE), RECIPE, replace(SETTINGS, batch=40, clean=clean), [Hardness(cut=1.0)])
             whole = np.mean([(stream[step][0][:, 1] == 1).all(dim=1).float().mean().item() for step in range(3)])
             assert whole == pytest.approx(clean, abs=0.05)
 
@@ -93,7 +94,7 @@ class TestStream:
         levels = (Hardness(cut=0.0), Hardness(cut=1.0))
         for batch, clean, whole in ((40, 0.0, 20), (41, 0.0, 21), (40, 0.25, 25), (1, 0.0, 1)):
             settings = replace(SETTINGS, batch=batch, clean=clean)
-            inputs, target = Stream(six, np.arange(6), like_patterns(six, RECIPE), RECIPE, settings, levels)[0]
+            inputs, target = Stream(six, like_patterns(six, RECIPE), RECIPE, settings, levels)[0]
             assert len(inputs) == len(target) == batch
             assert (inputs[:, 1] == 1).all(dim=1).sum() == whole
 
@@ -145,9 +146,8 @@ class TestHeldOut:
 
 
 class TestTraining:
-    def train(self, library, out, settings=SETTINGS, **options):
-        torch.set_num_threads(1)
-        return train_encoder(library, out, RECIPE, settings, **options)
+    def train(self, library, out, settings=SETTINGS, progress=None, **options):
+        return train_encoder(library, out, settings, RunOptions(**{"device": "cpu", "threads": 1, **options}), RECIPE, progress)
 
     def test_writes_checkpoint_and_log(self, six, tmp_path):
         seen = []
@@ -275,7 +275,7 @@ class TestModelFolder:
     def trained(cls, tmp_path_factory, six):
         folder = tmp_path_factory.mktemp("train")
         six.save(folder / "six.h5")
-        metrics = train_model(folder / "six.h5", folder / "model", steps=6, batch=8, seed=1, threads=1, scans=12, device="cpu")
+        metrics = train_model(folder / "six.h5", folder / "model", Settings(steps=6, batch=8, seed=1), RunOptions("cpu", threads=1), scans=12)
         return folder / "model", metrics
 
     def test_metrics(self, trained):

@@ -20,7 +20,7 @@ from xrdmatch.errors import LibraryError, ModelError, XrdMatchError
 from xrdmatch.library.build import build
 from xrdmatch.model.add import add
 from xrdmatch.model.folder import Model
-from xrdmatch.training.training_set import write_shuffled
+from xrdmatch.training.training_set import ShuffleOptions, write_shuffled
 
 resource = pytest.importorskip("resource", reason="the system sets no limits on files")
 FULL = "File too large"
@@ -52,7 +52,7 @@ def test_augment(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "set.h5").write_text("of before")
     with room(100_000), pytest.raises(LibraryError, match=rf"set\.h5: the augmented set cannot be written \({FULL}\)"):
-        write_shuffled([rng.random((3, 2251))], ["a", "b", "c"], [rng.random(2251)], tmp_path / "set.h5", copies=100)
+        write_shuffled([rng.random((3, 2251))], ["a", "b", "c"], {"made up": rng.random(2251)}, tmp_path / "set.h5", ShuffleOptions(copies=100))
     assert listing(tmp_path) == {"set.h5": b"of before"}
 
 
@@ -72,12 +72,13 @@ def test_add(tmp_path, tiny_model):
 
 def test_train(tmp_path):
     pytest.importorskip("torch", reason="needs the train extra")
-    from xrdmatch.training.classifier import train_classifier
+    from xrdmatch.training.classifier import Settings, train_classifier
+    from xrdmatch.training.run import RunOptions
 
     rng = np.random.default_rng(0)
-    write_shuffled([rng.random((3, 2251))], ["a", "b", "c"], [rng.random(2251)], tmp_path / "set.h5", copies=4)
+    write_shuffled([rng.random((3, 2251))], ["a", "b", "c"], {"made up": rng.random(2251)}, tmp_path / "set.h5", ShuffleOptions(copies=4))
     with room(20_000), pytest.raises(ModelError, match=rf"checkpoint\.pt: cannot be written \({FULL}\)"):
-        train_classifier(tmp_path / "set.h5", tmp_path / "model", epochs=1, batch=8, validation=0.3, device="cpu")
+        train_classifier(tmp_path / "set.h5", tmp_path / "model", Settings(epochs=1, batch=8, validation=0.3), RunOptions(device="cpu"))
     assert not (tmp_path / "model").exists()
 
 

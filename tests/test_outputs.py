@@ -156,19 +156,15 @@ def test_train_draws_as_a_command(run, tmp_path, library):
     import numpy as np
 
     from xrdmatch.preprocessing.fft_filter import PAPER_GRID
-    from xrdmatch.training.training_set import library_profiles, write_shuffled
+    from xrdmatch.training.training_set import ShuffleOptions, library_profiles, write_shuffled
 
     rng = np.random.default_rng(0)
     write_shuffled(
         library_profiles(library, np.arange(3), PAPER_GRID, 0.1),
         library.id[:3].tolist(),
-        [rng.random(PAPER_GRID.size)],
+        {"made up": rng.random(PAPER_GRID.size)},
         tmp_path / "set.h5",
-        copies=8,
-        seed=0,
-        strength=0.1,
-        noise_names=["made up"],
-        grid=PAPER_GRID,
+        ShuffleOptions(copies=8, strength=0.1, grid=PAPER_GRID),
     )
     library.save(tmp_path / "lib.h5")
     code, _, err = run("train", tmp_path / "set.h5", "-o", tmp_path / "m", "--library", tmp_path / "lib.h5", "--epochs", 2, "--batch", 8, "--jobs", 1)

@@ -22,7 +22,7 @@ from xrdmatch.library.build import build
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.system import parallel
 from xrdmatch.system.parallel import Workers, ordered
-from xrdmatch.training.training_set import write_physics
+from xrdmatch.training.training_set import PhysicsOptions, write_physics
 
 LOCALHOST = "127.0.0.1"
 
@@ -185,7 +185,7 @@ class TestCluster:
         monkeypatch.setattr(parallel, "FEWEST", 2)
         rows = np.arange(160) % len(library)
         for name, options in {"one": {}, "four": {"workers": four, "progress": kill}}.items():
-            write_physics(library, rows, tmp_path / f"{name}.h5", copies=8, **options)
+            write_physics(library, rows, tmp_path / f"{name}.h5", PhysicsOptions(copies=8), **options)
         assert (tmp_path / "four.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
 
     def test_identify(self, four, kill, tiny_model, library, tmp_path, monkeypatch):

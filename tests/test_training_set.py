@@ -107,15 +107,17 @@ def test_copies_are_shared_evenly(copies, sources):
     assert a.share(72, 6).tolist() == [12] * 6
 
 
-def write(path, blocks, **options):
+def write(path, blocks, progress=None, **options):
     rows = np.stack([profile(seed) for seed in range(5)])
     names = [f"MOF-{i}" for i in range(5)]
-    return a.write_shuffled((rows[part] for part in blocks), names, [scan(7), scan(8)], path, **{"copies": 9, **options})
+    return a.write_shuffled(
+        (rows[part] for part in blocks), names, {"one": scan(7), "two": scan(8)}, path, a.ShuffleOptions(**{"copies": 9, **options}), progress
+    )
 
 
 def test_written_set_holds_rows_labels_and_provenance(tmp_path):
     path, seen = tmp_path / "set.h5", []
-    total = write(path, [slice(0, 2), slice(2, 5)], seed=4, noise_names=["one", "two"], grid=Grid(), progress=seen.append)
+    total = write(path, [slice(0, 2), slice(2, 5)], seed=4, grid=Grid(), progress=seen.append)
     assert total == 45
     assert seen == [1, 2, 3, 4, 5]
     assert [p.name for p in tmp_path.iterdir()] == ["set.h5"]
@@ -192,7 +194,7 @@ class TestPhysics:
 
     def made(self, library, path, **how):
         rows = np.array([3, 0, 2])
-        number = a.write_physics(library, rows, path, **{"copies": 7, "grid": self.GRID, **how})
+        number = a.write_physics(library, rows, path, a.PhysicsOptions(**{"copies": 7, "grid": self.GRID, **how}))
         with a.AugmentedSet(path) as data:
             assert number == len(data) == 21
             assert data.ids == library.id[rows].tolist()
@@ -221,7 +223,7 @@ class TestPhysics:
         np.testing.assert_array_equal(whole, again)
         other, _, _ = self.made(library, tmp_path / "other.h5", seed=4)
         assert not (whole == other).all(axis=1).any()
-        a.write_physics(library, np.array([3]), tmp_path / "first.h5", copies=7, grid=self.GRID, seed=3)
+        a.write_physics(library, np.array([3]), tmp_path / "first.h5", a.PhysicsOptions(copies=7, grid=self.GRID, seed=3))
         with a.AugmentedSet(tmp_path / "first.h5") as data:
             np.testing.assert_array_equal(data.read(0, 7), whole[:7])
 
@@ -247,6 +249,6 @@ class TestPhysics:
         assert provenance["shuffled"]["noise"] == ["one.raw", "two.raw"]
         alone = tmp_path / "shuffled.h5"
         profiles = a.library_profiles(library, np.array([3, 0, 2]), self.GRID)
-        a.write_shuffled(profiles, ["a", "b", "c"], list(noise.values()), alone, copies=3)
+        a.write_shuffled(profiles, ["a", "b", "c"], noise, alone, a.ShuffleOptions(copies=3))
         with a.AugmentedSet(alone) as data:
             np.testing.assert_array_equal(data.read(0, 9).astype(float), x[:9])

@@ -131,9 +131,10 @@ def evaluate(
         with options.progress(messages, "evaluating", total, "files") as bar:
             result = judge(labels, identifier, filter_mode.value, bar.advance)
         if names:
-            from xrdmatch.evaluation.baselines import compare_all
+            from xrdmatch.evaluation.baselines import CompareOptions, compare_all
 
-            others = compare_all(names, labels, identifier.model.library, compared.training, filter_mode.value, compared.seed, messages.note)
+            how = CompareOptions(compared.training, filter_mode.value, compared.seed)
+            others = compare_all(names, labels, identifier.model.library, how, messages.note)
         _write(stream, results.form, identifier.model, result, others if names else None)
     failed = [row.reason for row in result.rows if row.verdict == "error"]
     for reason in failed:

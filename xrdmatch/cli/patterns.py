@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from xrdmatch.diffraction.pattern import Pattern
     from xrdmatch.library.reference_library import Library
     from xrdmatch.preprocessing.fft_filter import Filtered
+    from xrdmatch.system.parallel import Workers
+    from xrdmatch.training.training_set import PhysicsOptions
 
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 
@@ -185,6 +187,13 @@ class EffectOptions:
         if self.method is Method.mix and self.copies < 2:
             raise options.wrong("--copies", "--method mix takes half of the copies from each method; give 2 or more")
 
+    def physics(self, noise: dict[str, Any], blanks: dict[str, Any], seed: int) -> PhysicsOptions:
+        """For the physics method, with the scans read."""
+        from xrdmatch.training.effects_numpy import LEVELS, with_instrument
+        from xrdmatch.training.training_set import PhysicsOptions
+
+        return PhysicsOptions(self.copies, seed, with_instrument(LEVELS[self.level.value]), blanks, noise, self.strength, self.fwhm)
+
 
 @dataclass(frozen=True)
 class StructureOptions:
@@ -213,6 +222,8 @@ def augment(
 ) -> None:
     """Make training patterns for train --network wang2020: with shuffled measured noise (Wang et al. 2020), or as a diffractometer records them."""
     from xrdmatch.library.reference_library import Library
+    from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+    from xrdmatch.training.training_set import ShuffleOptions, library_profiles, write_physics, write_shuffled
 
     if effects.method is Method.shuffle and work.scheduler is not None:
         raise options.wrong("--scheduler", "goes with --method physics or mix; shuffling takes no longer than writing")
@@ -223,35 +234,22 @@ def augment(
         _warn_of_blanks(sources, messages)
     blanks = _noise(effects.blank, "--blank", messages) if effects.blank else {}
     with options.progress(messages, "augmenting", len(rows) * (2 if effects.method is Method.mix else 1), "structures") as bar:
-        common: dict[str, Any] = {"copies": effects.copies, "seed": seed, "strength": effects.strength, "progress": lambda done: bar.advance(1)}
-        number = _made(entries, rows, out, effects, sources, blanks, work, common)
+        if effects.method is Method.shuffle:
+            how = ShuffleOptions(effects.copies, seed, effects.strength, PAPER_GRID)
+            profiles = library_profiles(entries, rows, PAPER_GRID, effects.fwhm)
+            number = write_shuffled(profiles, entries.id[rows].tolist(), sources, out, how, lambda done: bar.advance(1))
+        else:
+            workers = _workers(len(rows) * effects.copies, work)
+            number = write_physics(entries, rows, out, effects.physics(sources, blanks, seed), lambda done: bar.advance(1), workers)
     told = [f"{what} from {len(scans)} scan{'s' if len(scans) > 1 else ''}" for what, scans in (("noise", sources), ("blanks", blanks)) if scans]
     messages.note(", ".join([f"{out}: {number} patterns of {len(rows)} structures", *told]))
 
 
-def _made(
-    entries: Library,
-    rows: NDArray[np.int64],
-    out: Path,
-    effects: EffectOptions,
-    sources: dict[str, Any],
-    blanks: dict[str, Any],
-    work: options.WorkOptions,
-    common: dict[str, Any],
-) -> int:
-    """Write the set; number of patterns."""
-    from xrdmatch.preprocessing.fft_filter import PAPER_GRID
+def _workers(patterns: int, work: options.WorkOptions) -> Workers:
+    """Where so many patterns are made."""
     from xrdmatch.system.parallel import Workers, usable_cores
-    from xrdmatch.training.effects_numpy import LEVELS, with_instrument
-    from xrdmatch.training.training_set import library_profiles, write_physics, write_shuffled
 
-    if effects.method is Method.shuffle:
-        profiles = library_profiles(entries, rows, PAPER_GRID, effects.fwhm)
-        names = list(sources)
-        return write_shuffled(profiles, entries.id[rows].tolist(), list(sources.values()), out, noise_names=names, grid=PAPER_GRID, **common)
-    workers = Workers(1 if len(rows) * effects.copies < FEWEST and work.jobs is None else work.jobs or usable_cores(), work.scheduler)
-    hardness = with_instrument(LEVELS[effects.level.value])
-    return write_physics(entries, rows, out, level=hardness, blanks=blanks, noise=sources, fwhm=effects.fwhm, workers=workers, **common)
+    return Workers(1 if patterns < FEWEST and work.jobs is None else work.jobs or usable_cores(), work.scheduler)
 
 
 def _noise(given: list[str], option: str, messages: options.Messages) -> dict[str, Any]:

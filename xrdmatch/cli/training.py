@@ -142,14 +142,15 @@ def _network_for(source: Path, asked: Network | None) -> Network:
     return fits
 
 
-def _common(training: TrainingOptions, run: RunOptions) -> dict[str, Any]:
-    """What both trainings take."""
-    resume, overwrite = training.resume, training.overwrite
-    return {"seed": run.seed, "resume": resume, "overwrite": overwrite, "device": run.device.value, "threads": run.jobs, "compiled": run.compiled}
+def _run(training: TrainingOptions, run: RunOptions) -> Any:
+    """What both trainings are told of where and how they run."""
+    from xrdmatch.training.run import RunOptions
+
+    return RunOptions(run.device.value, run.jobs, run.compiled, training.resume, training.overwrite)
 
 
 def _classifier(training: TrainingOptions, asked: ClassifierOptions, run: RunOptions, messages: options.Messages) -> None:
-    from xrdmatch.training.classifier import train_classifier
+    from xrdmatch.training.classifier import Settings, train_classifier
     from xrdmatch.training.networks import has_half_precision, pick_device
     from xrdmatch.training.training_set import AugmentedSet
 
@@ -159,10 +160,16 @@ def _classifier(training: TrainingOptions, asked: ClassifierOptions, run: RunOpt
     labels = _label_entries(source, asked.library) if asked.library is not None else None
     if labels is None:
         messages.warn("without --library the model folder has no structures, and identify cannot use it")
-    own: dict[str, Any] = {"epochs": asked.epochs, "batch": training.batch or 128, "lr": asked.lr, "validation": asked.validation}
-    own |= {"precision": precision and precision.value}
+    settings = Settings(
+        batch=training.batch or Settings.batch,
+        lr=asked.lr,
+        seed=run.seed,
+        validation=asked.validation,
+        precision=precision.value if precision is not None else None,
+        epochs=asked.epochs,
+    )
     with options.progress(messages, "training", None) as bar:
-        trained = train_classifier(source, out, library=labels, progress=_epochs_shown(bar, messages), **own, **_common(training, run))
+        trained = train_classifier(source, out, settings, _run(training, run), labels, _epochs_shown(bar, messages))
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items() if name.startswith("val_"))
     messages.note(f"{out}: {trained.epochs} epochs; {metrics}; torch and ONNX differ by {trained.parity:.1g}")
     with AugmentedSet(source) as data:
@@ -209,9 +216,9 @@ def _epochs_shown(bar: Any, messages: options.Messages) -> Callable[[Any], None]
 
 
 def _encoder(training: TrainingOptions, steps: int, run: RunOptions, messages: options.Messages) -> None:
-    from xrdmatch.training.encoder import train_model
+    from xrdmatch.training.encoder import Settings, train_model
 
-    out = training.out
+    out, settings = training.out, Settings(steps=steps, batch=training.batch or Settings.batch, seed=run.seed)
     with options.progress(messages, "training", steps, "steps") as bar:
         recall = ""
 
@@ -222,7 +229,7 @@ def _encoder(training: TrainingOptions, steps: int, run: RunOptions, messages: o
             bar.update(completed=now["step"], description=f"loss {now['loss']:.3f}{recall}{last}")
 
         try:
-            made = train_model(training.source, out, steps=steps, batch=training.batch or 256, progress=show, **_common(training, run))
+            made = train_model(training.source, out, settings, _run(training, run), progress=show)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"training stopped; {out / 'checkpoint.pt'} is saved, go on with --resume") from error
     messages.note(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in made.items() if isinstance(value, float)))

@@ -148,54 +148,67 @@ def read_queries(entries: list[dict[str, str]], folder: Path, filter_mode: Mode)
     return Queries(entries, errors, x, signal, mask)
 
 
+@dataclass(frozen=True)
+class CompareOptions:
+    """How baselines are compared.
+
+    training: an augmented set; without one, `MADE_COPIES` physics patterns are made of `MADE_STRUCTURES` structures of the library, one a family,
+    those that the labels accept first. With one, search-match is limited to its structures, too, so that all choose among the same.
+    """
+
+    training: str | Path | None = None
+    filter_mode: Mode = "auto"
+    seed: int = 0
+
+
 def compare_all(
-    names: Sequence[str],
-    labels: Path,
-    library: Library,
-    training: str | Path | None = None,
-    filter_mode: Mode = "auto",
-    seed: int = 0,
-    tell: Tell | None = None,
+    names: Sequence[str], labels: Path, library: Library, options: CompareOptions | None = None, tell: Tell | None = None
 ) -> list[Compared]:
     """Judge each baseline of `names` on the scans of labels.csv.
 
-    library: what search-match compares with, and where the classes of the training set are looked up; families are judged, not entries.
-    training: an augmented set; without one, `MADE_COPIES` physics patterns are made of `MADE_STRUCTURES` structures of the library, one a family,
-    those that the labels accept first. With one, search-match is limited to its structures, too, so that all choose among the same. `tell` is told
-    what is going on. Raises LibraryError where set and library do not belong together, XrdMatchError where scikit-learn is missing.
+    library: what search-match compares with, and where the classes of the training set are looked up; families are judged, not entries. `tell` is
+    told what is going on. Raises LibraryError where set and library do not belong together, XrdMatchError where scikit-learn is missing.
     """
-    queries = read_queries(read_labels(labels), labels.parent, filter_mode)
-    tell = tell or (lambda text: None)
-    learning = [name for name in names if name in LEARNING]
-    if learning:
-        _require_sklearn()
-    known = _from_set(training, library, seed) if training is not None else None
-    searched = known.rows if known is not None else np.arange(len(library))
-    if known is None and learning:
-        tell(f"no --training given: making {MADE_COPIES} patterns of up to {MADE_STRUCTURES} structures")
-        known = made_training(library, queries.entries, seed)
-    if learning and known is not None and np.unique(known.y).size < 2:
-        raise LibraryError(f"{training or 'the library'}: the classical models need patterns of two structures or more")
+    options, tell = options or CompareOptions(), tell or (lambda text: None)
+    queries = read_queries(read_labels(labels), labels.parent, options.filter_mode)
+    known = _known(any(name in LEARNING for name in names), library, queries, options, tell)
     results = []
     for name in names:
         tell(f"baseline: {TITLES[name]}")
-        clock = time.perf_counter()
-        remark = ""
-        if name in LEARNING:
-            assert known is not None
-            rows = known.rows
-            if name in SLOW and len(rows) > SLOW_CLASSES:
-                tell(f"{TITLES[name]} is left out: {len(rows)} structures, it is run up to {SLOW_CLASSES}")
-                continue
-            if len(known.y) > SLOW.get(name, len(known.y)):
-                remark = f"{'each tree ' if name == 'forest' else ''}learned from {SLOW[name]} of {len(known.y)} patterns"
-            scores = classify(name, known, queries.x, seed)
-        else:
-            rows = searched
-            scores = search(name, library, rows, queries)
-        judged = _judged(queries, scores, rows, library)
-        results.append(Compared(name, TITLES[name], len(rows), judged, remark, round(time.perf_counter() - clock, 1)))
+        if name in SLOW and known is not None and len(known.rows) > SLOW_CLASSES:
+            tell(f"{TITLES[name]} is left out: {len(known.rows)} structures, it is run up to {SLOW_CLASSES}")
+            continue
+        results.append(_compared(name, library, queries, known, options))
     return results
+
+
+def _known(learning: bool, library: Library, queries: Queries, options: CompareOptions, tell: Tell) -> Training | None:
+    """What the baselines learn from and choose among; None where none learns and all of the library is searched."""
+    if learning:
+        _require_sklearn()
+    known = _from_set(options.training, library, options.seed) if options.training is not None else None
+    if known is None and learning:
+        tell(f"no --training given: making {MADE_COPIES} patterns of up to {MADE_STRUCTURES} structures")
+        known = made_training(library, queries.entries, options.seed)
+    if learning and known is not None and np.unique(known.y).size < 2:
+        raise LibraryError(f"{options.training or 'the library'}: the classical models need patterns of two structures or more")
+    return known
+
+
+def _compared(name: str, library: Library, queries: Queries, known: Training | None, options: CompareOptions) -> Compared:
+    """One baseline, judged."""
+    clock, remark = time.perf_counter(), ""
+    if name in LEARNING:
+        assert known is not None
+        rows = known.rows
+        if len(known.y) > SLOW.get(name, len(known.y)):
+            remark = f"{'each tree ' if name == 'forest' else ''}learned from {SLOW[name]} of {len(known.y)} patterns"
+        scores = classify(name, known, queries.x, options.seed)
+    else:
+        rows = known.rows if known is not None and options.training is not None else np.arange(len(library))
+        scores = search(name, library, rows, queries)
+    judged = _judged(queries, scores, rows, library)
+    return Compared(name, TITLES[name], len(rows), judged, remark, round(time.perf_counter() - clock, 1))
 
 
 def _require_sklearn() -> None:

@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,6 @@ from xrdmatch.model.library_vectors import ideal_inputs
 from xrdmatch.model.reference_index import ReferenceIndex
 from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.recipe import Recipe
-from xrdmatch.system.parallel import usable_cores
-from xrdmatch.training.classifier import CHECKPOINT, LOG, check_folder, load_checkpoint, save_checkpoint, sha256, training_alone, written
 from xrdmatch.training.distributed import Interrupt, Ranks, ranks_of_environment, together
 from xrdmatch.training.effects_numpy import HARD, MIDDLE, Hardness, measured_like
 from xrdmatch.training.effects_torch import Lines, network_input
@@ -37,17 +35,20 @@ from xrdmatch.training.effects_torch import ideal as ideal_on_device
 from xrdmatch.training.effects_torch import measured_like as measured_on_device
 from xrdmatch.training.fit_probability import TrialPlan, calibrate
 from xrdmatch.training.networks import Encoder, check_parity, export_onnx, fast_precision, pick_device
+from xrdmatch.training.run import CHECKPOINT, LOG, RunOptions, check_folder, load_checkpoint, save_checkpoint, sha256, training_alone, written
 from xrdmatch.version import __version__
 
 #: Share of groups that are never trained on.
 HELD_OUT = 0.03
 #: Hardness of the measured-like patterns: each level makes an equal part of every batch.
 TRAINED_ON = (MIDDLE, HARD)
+#: Steps after which a training tells how it goes, and after which it writes log and checkpoint.
+TELL, RECORD = 20, 500
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What one training run is made of; stored with the model."""
+    """What one training run is made of; stored with the model. Raises ValueError for numbers out of their range."""
 
     steps: int = 9000
     batch: int = 256
@@ -59,9 +60,16 @@ class Settings:
     dim: int = 192
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or not 0.0 <= self.clean <= 1.0:
+            raise ValueError(f"steps, batch >= 1 and 0 <= clean <= 1 are expected, got {self}")
+
 
 class Stream:
     """Batches of training patterns by their step, made on the device that trains.
+
+    labels: (n,) class of each entry of the library, below 0 for those that are not trained on. levels: each makes an
+    equal part of every batch.
 
     One step is always the same for one seed and device (on a GPU to rounding), so that a resumed run goes on where it stopped.
     """
@@ -69,14 +77,13 @@ class Stream:
     def __init__(
         self,
         library: Library,
-        rows: NDArray[np.int64],
         labels: NDArray[np.int64],
         recipe: Recipe,
         settings: Settings,
         levels: Sequence[Hardness] = TRAINED_ON,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.rows, self.recipe, self.settings, self.levels = rows, recipe, settings, levels
+        self.rows, self.recipe, self.settings, self.levels = np.flatnonzero(labels >= 0), recipe, settings, levels
         self.lines = Lines.of(library, device)
         self.labels = torch.from_numpy(labels).to(device)
         self.rng = torch.Generator(device)
@@ -135,68 +142,103 @@ class Classes(nn.Module):  # type: ignore[misc]
 def train_encoder(
     library: Library,
     out: Path,
-    recipe: Recipe | None = None,
     settings: Settings | None = None,
-    levels: Sequence[Hardness] = TRAINED_ON,
-    resume: bool = False,
-    device: torch.device | str = "cpu",
-    compiled: bool = False,
+    run: RunOptions | None = None,
+    recipe: Recipe | None = None,
     progress: Callable[[dict[str, float]], None] | None = None,
-    ranks: Ranks | None = None,
 ) -> Encoder:
     """Train on `library`, keep checkpoint.pt and training.csv in `out`, return the trained encoder.
 
-    Runs in the device's `fast_precision`, float16 with scaled gradients. compiled: by torch.compile, which takes a minute at the start. ranks: of
-    several processes, connected by `ranks.together`, each takes its share of every batch; the first one writes.
+    Runs in the device's `fast_precision`, float16 with scaled gradients. Under torchrun each process takes its share of every batch; the first one
+    writes. `out` is taken as it is: `check_folder` says whether it may be.
     """
-    recipe, settings, ranks = recipe or Recipe(), settings or Settings(), ranks or Ranks()
-    device = torch.device(device)
-    torch.manual_seed(settings.seed)
-    labels = like_patterns(library, recipe)
-    trained, checked = _split(labels, settings.seed)
-    encoder = Encoder(recipe.grid.size, recipe.channels, settings.dim)
-    classes = Classes(encoder, int(labels.max()) + 1, settings).to(device)
-    optimiser = torch.optim.AdamW([*encoder.parameters(), classes.proxies], lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    out.mkdir(parents=True, exist_ok=True)
-    origin = {"entries": sha256_of(library), **{name: value for name, value in asdict(settings).items() if name != "steps"}}
-    first = _restore(out / CHECKPOINT, classes, optimiser, origin) if resume else 0
-    network = ranks.parallel(torch.compile(classes) if compiled else classes)
-    if first == 0 and ranks.first:
-        (out / LOG).unlink(missing_ok=True)
-    stream = Stream(library, trained, labels, recipe, settings, levels, device)
-    precision = fast_precision(device)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
-    average, clock, last = math.nan, time.monotonic(), first
-    with Interrupt(ranks) as interrupt:
-        for step in range(first, settings.steps):
-            weight, (inputs, target) = ranks.share(*stream[step])
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * _schedule(step, settings)
-            with torch.autocast(device.type, dtype=precision, enabled=precision is not torch.float32):
-                logits = network(inputs)
-            loss = weight * functional.cross_entropy(logits.float(), target)
-            optimiser.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            scaler.step(optimiser)
-            scaler.update()
-            # A single process leaves the loss on the device: to ask for each would make it wait for each step.
-            lost = loss.detach() if ranks.alone else interrupt.total(loss.item() / ranks.world)[0]
-            average = lost if step == first else average + 0.02 * (lost - average)
-            last = step + 1
-            if progress and last % 20 == 0:
-                progress({"step": last, "loss": float(average)})
-            if ranks.first and (last % 500 == 0 or last == settings.steps):
-                _save(out / CHECKPOINT, classes, optimiser, last, origin)
-                row = {"step": last, "seconds": round(time.monotonic() - clock, 1), "loss": round(float(average), 4)}
-                row |= recall(encoder, library, checked, recipe, levels[0])
-                _log(out / LOG, row)
-                if progress:
-                    progress({key: float(value) for key, value in row.items()})
-            if ranks.first and interrupt.asked:
-                _save(out / CHECKPOINT, classes, optimiser, last, origin)
-            interrupt.obey(out / CHECKPOINT)
+    settings, run, ranks = settings or Settings(), run or RunOptions(), ranks_of_environment()
+    device = pick_device(run.device)
+    run.set_threads(ranks)
+    with together(ranks, device):
+        training = Training.start(library, out, settings, run, recipe or Recipe(), device)
+        with Interrupt(ranks) as interrupt:
+            while training.step < settings.steps:
+                training.take_step(interrupt)
+                training.record(interrupt, progress)
+    encoder = training.classes.encoder
     encoder.eval()
     return encoder
+
+
+@dataclass
+class Training:
+    """A training in progress: what its steps need, and how far it has come."""
+
+    library: Library
+    out: Path
+    checked: NDArray[np.int64]  # rows that the log's recall is measured on
+    stream: Stream
+    classes: Classes
+    network: nn.Module  # the classes, compiled and shared among processes as asked
+    optimiser: torch.optim.Optimizer
+    scaler: Any
+    precision: torch.dtype
+    ranks: Ranks
+    origin: Mapping[str, Any]  # what has to be the same where it is gone on with
+    step: int = 0  # steps that are done
+    loss: Any = None  # its running mean; of a single process on the device
+    begun: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def start(cls, library: Library, out: Path, settings: Settings, run: RunOptions, recipe: Recipe, device: torch.device) -> Training:
+        """A fresh training, or the one in the folder's checkpoint if there is one to resume."""
+        ranks = ranks_of_environment()
+        torch.manual_seed(settings.seed)
+        labels = like_patterns(library, recipe)
+        trained, checked = _split(labels, settings.seed)
+        classes = Classes(Encoder(recipe.grid.size, recipe.channels, settings.dim), int(labels.max()) + 1, settings).to(device)
+        weights = [*classes.encoder.parameters(), classes.proxies]
+        optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        out.mkdir(parents=True, exist_ok=True)
+        origin = {"entries": sha256_of(library), **{name: value for name, value in asdict(settings).items() if name != "steps"}}
+        step = _restore(out / CHECKPOINT, classes, optimiser, origin) if run.resume else 0
+        network = ranks.parallel(torch.compile(classes) if run.compiled else classes)
+        if step == 0 and ranks.first:
+            (out / LOG).unlink(missing_ok=True)
+        own = np.where(np.isin(np.arange(labels.size), trained), labels, -1)
+        stream = Stream(library, own, recipe, settings, device=device)
+        precision = fast_precision(device)
+        scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
+        return cls(library, out, checked, stream, classes, network, optimiser, scaler, precision, ranks, origin, step)
+
+    def take_step(self, interrupt: Interrupt) -> None:
+        """One batch."""
+        settings, device = self.stream.settings, self.stream.labels.device.type
+        weight, (inputs, target) = self.ranks.share(*self.stream[self.step])
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * _schedule(self.step, settings)
+        with torch.autocast(device, dtype=self.precision, enabled=self.precision is not torch.float32):
+            logits = self.network(inputs)
+        loss = weight * functional.cross_entropy(logits.float(), target)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        # A single process leaves the loss on the device: to ask for each would make it wait for each step.
+        lost = loss.detach() if self.ranks.alone else interrupt.total(loss.item() / self.ranks.world)[0]
+        self.loss = lost if self.loss is None else self.loss + 0.02 * (lost - self.loss)
+        self.step += 1
+
+    def record(self, interrupt: Interrupt, progress: Callable[[dict[str, float]], None] | None) -> None:
+        """Tell how it goes, now and then; write log and checkpoint, less often and where it is interrupted."""
+        if progress and self.step % TELL == 0:
+            progress({"step": self.step, "loss": float(self.loss)})
+        due = self.step % RECORD == 0 or self.step == self.stream.settings.steps
+        if self.ranks.first and (due or interrupt.asked):
+            _save(self.out / CHECKPOINT, self.classes, self.optimiser, self.step, self.origin)
+        if self.ranks.first and due:
+            row = {"step": self.step, "seconds": round(time.monotonic() - self.begun, 1), "loss": round(float(self.loss), 4)}
+            row |= recall(self.classes.encoder, self.library, self.checked, self.stream.recipe, self.stream.levels[0])
+            _log(self.out / LOG, row)
+            if progress:
+                progress({key: float(value) for key, value in row.items()})
+        interrupt.obey(self.out / CHECKPOINT)
 
 
 def held_out(library: Library, recipe: Recipe, settings: Settings) -> NDArray[np.int64]:
@@ -215,82 +257,61 @@ def _split(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDA
 def train_model(
     source: str | Path,
     out: str | Path,
-    *,
-    steps: int = Settings.steps,
-    batch: int = Settings.batch,
-    seed: int = 0,
-    resume: bool = False,
-    overwrite: bool = False,
-    device: Device = "auto",
-    threads: int | None = None,
-    compiled: bool = False,
+    settings: Settings | None = None,
+    run: RunOptions | None = None,
     scans: int = 1500,
     progress: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:
     """The library file `source` to the model folder `out`: train, export, check, encode the library, calibrate on `scans` simulated scans.
 
-    Returns the metrics in config.json. Raises LibraryError for an unfit library and ModelError where the folder is taken (see
-    `classifier.check_folder`), where the exported network answers otherwise than
-    the trained one, or where CUDA was asked for and cannot be used. threads: of the CPU, all by default. compiled: as in `train_encoder`.
+    Returns the metrics in config.json. Raises LibraryError for an unfit library and ModelError where the folder is taken (see `check_folder`), where
+    the exported network answers otherwise than the trained one, or where CUDA was asked for and cannot be used.
     Under torchrun the processes share the training; the first one does the rest, the others return no metrics.
     """
-    ranks = ranks_of_environment()
+    settings, run, ranks = settings or Settings(), run or RunOptions(), ranks_of_environment()
     library, out, recipe = Library.load(source), Path(out), Recipe()
     if len(library) == 0:
         raise LibraryError(f"{source}: the library is empty, there is nothing to train on")
-    settings = Settings(steps=steps, batch=batch, seed=seed)
-    torch.set_num_threads(threads or max(1, usable_cores() // ranks.beside))
-    where = pick_device(device)
     clock = time.monotonic()
+    config = {"kind": "encoder", "network": "encoder", "recipe": recipe.to_json(), "provenance": _provenance(Path(source), library, settings, run)}
+    encoding: Device = "cpu" if run.device == "cpu" else "auto"  # that torch has a GPU does not mean that onnxruntime has one
     with training_alone(out, ranks):
-        check_folder(out, resume, overwrite)
-        with together(ranks, where):
-            encoder = train_encoder(library, out, recipe, settings, resume=resume, device=where, compiled=compiled, progress=progress, ranks=ranks)
+        check_folder(out, run)
+        encoder = train_encoder(library, out, settings, run, recipe, progress)
         if not ranks.first:
             return {}
         rows = held_out(library, recipe, settings)
-        encoding: Device = "cpu" if device == "cpu" else "auto"  # that torch has a GPU does not mean that onnxruntime has one
-        config: dict[str, Any] = {
-            "kind": "encoder",
-            "network": "encoder",
-            "recipe": recipe.to_json(),
-            "provenance": {
-                "data": {"file": Path(source).name, "sha256": sha256(Path(source)), "entries": len(library), **library.attrs},
-                "settings": asdict(settings),
-                "hardness": [asdict(level) for level in TRAINED_ON],
-                "xrdmatch": __version__,
-                "torch": str(torch.__version__),
-                "device": where.type,
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-        }
         with new_model(out) as made:
             export_onnx(encoder, made / NETWORK)
             metrics: dict[str, Any] = {"onnx_parity": check_parity(encoder, made / NETWORK, ideal_inputs(library, rows[:32], recipe))}
             metrics["held_out_entries"] = len(rows) if len(rows) < len(library) else 0  # none: all other figures are of entries it was trained on
-            finish_model(made, config, library, rows, metrics, recall(encoder, library, rows, recipe, TRAINED_ON[0]), seed, scans, encoding)
+            metrics |= recall(encoder, library, rows, recipe, TRAINED_ON[0])
+            finish_model(Model(made, config, encoding), library, rows, TrialPlan(scans, settings.seed), metrics)
     metrics["seconds"] = round(time.monotonic() - clock, 1)
     return metrics
 
 
-def finish_model(
-    out: Path,
-    config: dict[str, Any],
-    library: Library,
-    rows: NDArray[np.int64],
-    metrics: dict[str, Any],
-    recalled: dict[str, float],
-    seed: int,
-    scans: int,
-    device: Device,
-) -> None:
-    """Encode the library with the exported network in `out`, calibrate on simulated scans of `rows`, write the folder: once, when all is known."""
-    model = Model(out, config, device)
+def _provenance(source: Path, library: Library, settings: Settings, run: RunOptions) -> dict[str, Any]:
+    """How and of what a model was made, as its config.json tells."""
+    return {
+        "data": {"file": source.name, "sha256": sha256(source), "entries": len(library), **library.attrs},
+        "settings": asdict(settings),
+        "hardness": [asdict(level) for level in TRAINED_ON],
+        "xrdmatch": __version__,
+        "torch": str(torch.__version__),
+        "device": pick_device(run.device).type,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def finish_model(model: Model, library: Library, rows: NDArray[np.int64], plan: TrialPlan, metrics: dict[str, Any]) -> None:
+    """Encode the library with the exported network in the model's folder, calibrate on simulated scans of `rows`, write the folder: once, when all is
+    known. The calibration's quality is added to `metrics`."""
     vectors = model.encode(ideal_inputs(library, np.arange(len(library)), model.recipe)).astype(np.float16).astype(np.float32)  # as they are stored
     index = ReferenceIndex.of(library, vectors)
-    weights, quality = calibrate(model.with_index(index), rows, TrialPlan(scans, seed))
-    metrics |= {**recalled, **quality}
-    write_encoder(out, {**config, **{name: fitted.to_json() for name, fitted in weights.items()}, "metrics": metrics}, index)
+    weights, quality = calibrate(model.with_index(index), rows, plan)
+    metrics |= quality
+    write_encoder(model.path, {**model.config, **{name: fitted.to_json() for name, fitted in weights.items()}, "metrics": metrics}, index)
 
 
 def _schedule(step: int, settings: Settings) -> float:

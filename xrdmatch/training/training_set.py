@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,65 +97,76 @@ def share(copies: int, sources: int, turn: int = 0) -> NDArray[np.int64]:
     return counts
 
 
+@dataclass(frozen=True)
+class ShuffleOptions:
+    """How patterns are shuffled. Raises ValueError where there would be no copy.
+
+    strength: see `noise_values`. grid: of profiles and noise, where it is to be told in the file.
+    """
+
+    copies: int = COPIES
+    seed: int = 0
+    strength: float | None = None
+    grid: Grid | None = None
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise ValueError(f"at least one copy is needed, got {self.copies}")
+
+    def provenance(self, noise: Iterable[str]) -> dict[str, Any]:
+        """How a set was made with these noise sources."""
+        names = list(noise)
+        return {
+            "method": "shuffle",
+            "seed": self.seed,
+            "copies": self.copies,
+            "copies_per_source": share(self.copies, len(names)).tolist(),
+            "kept": KEPT,
+            "strength": self.strength,
+            "noise": names,
+            "grid": None if self.grid is None else asdict(self.grid),
+        }
+
+
 def write_shuffled(
     profiles: Iterable[ArrayLike],
     ids: Sequence[str],
-    noise: Sequence[ArrayLike],
+    noise: Mapping[str, ArrayLike],
     path: str | Path,
-    *,
-    copies: int = COPIES,
-    seed: int = 0,
-    strength: float | None = None,
-    noise_names: Sequence[str] = (),
-    grid: Grid | None = None,
+    how: ShuffleOptions | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Write the shuffled copies of all `profiles` and return the number of rows.
 
-    profiles: blocks (k, n) of simulated patterns on the grid, together as many as `ids`. noise: measured scans on the same grid (n,), see
-    `noise_values`, also for `strength`. The copies of a pattern are divided over the noise sources by `share`. Each pattern draws from its own random
+    profiles: blocks (k, n) of simulated patterns on the grid, together as many as `ids`. noise: measured scans on the same grid (n,) with their
+    names, see `noise_values`. The copies of a pattern are divided over the noise sources by `share`. Each pattern draws from its own random
     stream, so the result does not depend on the blocks' sizes. `progress` is called with the number of patterns done.
     Raises LibraryError where nothing can be written, ValueError where the arguments do not fit each other.
     """
-    if not noise or copies < 1:
-        raise ValueError(f"at least one noise source and one copy are needed, got {len(noise)} and {copies}")
-    points = np.shape(noise[0])[0]
-    rows = shuffled_rows(profiles, len(ids), noise, copies, seed, strength, progress)
-    provenance = shuffle_provenance(len(noise), copies, seed, strength, noise_names, grid)
-    return write_set(path, rows, ids, points, provenance)
+    how = how or ShuffleOptions()
+    if not noise:
+        raise ValueError("at least one noise source is needed")
+    points = np.shape(next(iter(noise.values())))[0]
+    return write_set(path, shuffled_rows(profiles, len(ids), noise, how, progress), ids, points, how.provenance(noise))
 
 
 def shuffled_rows(
-    profiles: Iterable[ArrayLike], number: int, noise: Sequence[ArrayLike], copies: int, seed: int, strength: float | None, progress: Progress | None
+    profiles: Iterable[ArrayLike], number: int, noise: Mapping[str, ArrayLike], how: ShuffleOptions, progress: Progress | None
 ) -> Iterator[Made]:
     """Shuffled copies of each of the `number` profiles, with its number; arguments as in `write_shuffled`."""
-    sources = [noise_values(values, strength) for values in noise]
+    sources = [noise_values(values, how.strength) for values in noise.values()]
     done = 0
     for block in profiles:
         for profile in np.atleast_2d(np.asarray(block, dtype=np.float32)):
-            rng = np.random.default_rng([seed, done])
-            counts = share(copies, len(sources), done)
+            rng = np.random.default_rng([how.seed, done])
+            counts = share(how.copies, len(sources), done)
             parts = [shuffle_copies(profile, values, count, rng) for values, count in zip(sources, counts, strict=True) if count]
-            yield np.concatenate(parts), np.full(copies, done, dtype=np.int32)
+            yield np.concatenate(parts), np.full(how.copies, done, dtype=np.int32)
             done += 1
             if progress is not None:
                 progress(done)
     if done != number:
         raise ValueError(f"{done} profiles came for {number} ids")
-
-
-def shuffle_provenance(sources: int, copies: int, seed: int, strength: float | None, noise_names: Sequence[str], grid: Grid | None) -> dict[str, Any]:
-    """How a shuffled set was made."""
-    return {
-        "method": "shuffle",
-        "seed": seed,
-        "copies": copies,
-        "copies_per_source": share(copies, sources).tolist(),
-        "kept": KEPT,
-        "strength": strength,
-        "noise": list(noise_names),
-        "grid": None if grid is None else asdict(grid),
-    }
 
 
 def physics_rows(how: Copies, rows: NDArray[np.int64], progress: Progress | None, workers: Workers) -> Iterator[Made]:
@@ -166,39 +177,63 @@ def physics_rows(how: Copies, rows: NDArray[np.int64], progress: Progress | None
             progress(number + 1)
 
 
+@dataclass(frozen=True)
+class PhysicsOptions:
+    """How the physics method makes patterns, and how many. Raises ValueError where there would be no copy.
+
+    level: how far its effects go. blanks: measured scans of empty holders on the grid, by name. noise: measured scans on the grid, by name, from
+    which half of the patterns are made by the shuffle method; strength and fwhm (degrees) are of that half.
+    """
+
+    copies: int = COPIES
+    seed: int = 0
+    level: Hardness = field(default_factory=lambda: with_instrument(Hardness()))
+    blanks: Mapping[str, ArrayLike] = field(default_factory=dict)
+    noise: Mapping[str, ArrayLike] = field(default_factory=dict)
+    strength: float | None = None
+    fwhm: float = 0.1
+    grid: Grid = PAPER_GRID
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise ValueError(f"at least one copy is needed, got {self.copies}")
+
+    @property
+    def shuffled(self) -> ShuffleOptions | None:
+        """Of the half that is shuffled; None where there is none."""
+        copies = self.copies // 2 if self.noise else 0
+        return ShuffleOptions(copies, self.seed, self.strength, self.grid) if copies else None
+
+    def provenance(self) -> dict[str, Any]:
+        """How a set is made with them."""
+        made = {"method": "physics", "seed": self.seed, "copies": self.copies, "level": asdict(self.level), "blanks": list(self.blanks)}
+        if self.shuffled is None:
+            return {**made, "grid": asdict(self.grid)}
+        return {**made, "grid": asdict(self.grid), "method": "mix", "shuffled": self.shuffled.provenance(self.noise)}
+
+
 def write_physics(
     library: Library,
     rows: NDArray[np.int64],
     path: str | Path,
-    *,
-    copies: int = COPIES,
-    seed: int = 0,
-    level: Hardness | None = None,
-    blanks: Mapping[str, ArrayLike] | None = None,
-    noise: Mapping[str, ArrayLike] | None = None,
-    strength: float | None = None,
-    fwhm: float = 0.1,
-    grid: Grid | None = None,
+    how: PhysicsOptions | None = None,
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> int:
-    """Write patterns of library entries made by the physics method, half of them by the shuffle method where `noise` is given; number of rows.
+    """Write patterns of library entries made by the physics method, half of them by the shuffle method where there is noise; number of rows.
 
-    blanks, noise: measured scans on the grid (by default the paper's) with their names. strength, fwhm: of the shuffled half.
-    level: by default `with_instrument(Hardness())`. `progress` is called after each structure and method. workers: where the physics method runs,
-    by default in this process. Raises as `write_shuffled`.
+    `progress` is called after each structure and method. workers: where the physics method runs, by default in this process.
+    Raises as `write_shuffled`.
     """
-    grid, level, blanks = grid or PAPER_GRID, level or with_instrument(Hardness()), blanks or {}
-    shuffled = copies // 2 if noise else 0
-    base = np.array(list(blanks.values()), dtype=float) if blanks else None
-    how = Copies(library, grid, copies - shuffled, seed, level, base)
-    made: Iterator[Made] = physics_rows(how, np.asarray(rows, dtype=np.int64), progress, workers or Workers())
-    provenance = {"method": "physics", "seed": seed, "copies": copies, "level": asdict(level), "blanks": list(blanks), "grid": asdict(grid)}
-    if noise and shuffled:
-        profiles = library_profiles(library, rows, grid, fwhm)
-        made = itertools.chain(shuffled_rows(profiles, len(rows), list(noise.values()), shuffled, seed, strength, progress), made)
-        provenance |= {"method": "mix", "shuffled": shuffle_provenance(len(noise), shuffled, seed, strength, list(noise), grid)}
-    return write_set(path, made, library.id[rows].tolist(), grid.size, provenance)
+    how = how or PhysicsOptions()
+    shuffled = how.shuffled
+    base = np.array(list(how.blanks.values()), dtype=float) if how.blanks else None
+    copies = Copies(library, how.grid, how.copies - (shuffled.copies if shuffled else 0), how.seed, how.level, base)
+    made: Iterator[Made] = physics_rows(copies, np.asarray(rows, dtype=np.int64), progress, workers or Workers())
+    if shuffled is not None:
+        profiles = library_profiles(library, rows, how.grid, how.fwhm)
+        made = itertools.chain(shuffled_rows(profiles, len(rows), how.noise, shuffled, progress), made)
+    return write_set(path, made, library.id[rows].tolist(), how.grid.size, how.provenance())
 
 
 def library_profiles(library: Library, rows: NDArray[np.integer[Any]], grid: Grid, fwhm: float = 0.1) -> Iterator[Floats]:
