@@ -104,6 +104,7 @@ Codes stay the same from version to version; sentences may get better.
 | `second_phase` | a mixture, after the first reason | a second phase is there |
 | `error` | an error | the file could not be read |
 | `wavelength_assumed` | a note | the file does not tell its wavelength |
+| `wavelength_in_name`, `other_anode_fits` | notes | what speaks for another wavelength than the assumed one |
 | `few_counts`, `halo`, `high_background` | notes | on the quality of the scan |
 | `strongest_line_cut_off` | a note | the scan starts above the best match's strongest peak |
 | `broken_record`, `stopped_early`, `scan_status`, `just_changed` | notes | the file may be incomplete |

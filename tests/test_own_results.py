@@ -13,6 +13,7 @@ from xrdmatch import formats
 from xrdmatch.cli import inputs
 from xrdmatch.errors import ReadError
 from xrdmatch.formats.own_results import own_result
+from xrdmatch.formats.registry import COLUMNS
 from xrdmatch.report import records, refinement_files
 
 ATOMS = ["Na1 Na 0 0 0", "Cl1 Cl 0.5 0.5 0.5"]
@@ -50,7 +51,7 @@ def results(run, tiny_model, scans, tmp_path, monkeypatch):
     (folder / "as-a-list.txt").write_text(json.dumps(answers, indent=2))
     (folder / "semicolons.csv").write_text((folder / "labels.csv").read_text().replace(",", ";"))
     (folder / "as-powershell-writes.txt").write_bytes((folder / "identify-csv0.txt").read_text().encode("utf-16"))
-    assert all(path.suffix in inputs.TEXT and path.stat().st_size for path in folder.iterdir())
+    assert all(path.suffix in COLUMNS.suffixes and path.stat().st_size for path in folder.iterdir())
     return folder
 
 
@@ -105,7 +106,7 @@ def test_the_log_of_a_training_is_none(tmp_path):
     assert taken(tmp_path) == []
 
 
-HEADERS = ("# file label\n", "Sample;Label\n", "step,2theta,counts\n", "Step;Intensity\n", "File: a\nLabel: b\n", "MATCH\n", "ERROR  1\n")
+HEADERS = ("# file label\n", "Sample;Label\n", "step,2theta,counts\n", "Angle;Intensity\n", "File: a\nLabel: b\n", "MATCH\n", "ERROR  1\n")
 
 
 @pytest.mark.parametrize("text", HEADERS)

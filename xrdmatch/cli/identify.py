@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 WATCH = "A folder that fills"
 #: Rows of the plot of a single scan; of several, each has one.
 PLOT = 4
+#: Names that are listed of files that are passed over.
+PASSED = 8
 #: Workers by default at most.
 MOST_WORKERS = 16
 
@@ -60,6 +62,8 @@ class ScanOptions(options.ScanOptions):
             raise options.wrong("PATH", "give files, folders, - for standard input, or --watch DIR")
         if paths.count(inputs.STDIN) > 1:
             raise options.wrong("PATH", "standard input (-) can be read only once")
+        if self.watch is not None and options.ALL in (self.range_index, self.column):
+            raise options.wrong("--watch", f"takes one scan of each file; leave out --range-index {options.ALL} and --column {options.ALL}")
         if self.watch is not None and not self.watch.is_dir():
             raise options.wrong("--watch", f"{self.watch} is not a folder")
 
@@ -108,7 +112,7 @@ class WorkOptions(options.WorkOptions):
 
 
 @grouped(
-    "paths model wavelength format output top verbose filter_mode recursive watch settle range_index elements exclude "
+    "paths model wavelength format output top verbose filter_mode recursive watch settle range_index column peaks elements exclude "
     "plot plot_size plot_scale plot_format html export export_shifted device jobs scheduler quiet"
 )
 def identify(
@@ -121,14 +125,14 @@ def identify(
 ) -> None:
     """Name the framework in raw powder scans: a ranked list with a verdict.
 
-    File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more). In a folder, files with a known ending are read.
+    File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more); in a folder, what is no scan is passed over.
     Exit code 1 where a file could not be read; the others are still identified.
     """
     if work.scheduler is not None and scans.from_stdin:
         raise options.wrong("--scheduler", "other machines cannot read standard input (-); give files")
     _import_what_is_needed()
     messages, watched = options.Messages(work.quiet), scans.watch is not None
-    files = list(inputs.expand(scans.paths or [], scans.recursive, inputs.results_in(results.output, sys.stdout)))
+    files = list(scans.parts(_files(scans, results, messages)))
     outputs.check_apart(made.export, [*(scans.paths or []), scans.watch], scans.recursive)
     sinks = outputs.sinks(len(files) + 2 * watched, messages, made)
     job = _job(scans, model, candidates, results.verbose or results.form is Format.table or bool(sinks.sinks), work.scheduler)
@@ -141,7 +145,7 @@ def identify(
         come = None
         if scans.watch is not None:
             own = inputs.results_in(results.output, stream)
-            come = watching.Watch(scans.watch, scans.recursive, scans.settle, own, scans.range_index).patterns(stop)
+            come = watching.Watch(scans.watch, scans.recursive, scans.settle, own, scans.reading()).patterns(stop)
         answers = _answers(files, come, job, model, work, messages)
         if watched:
             messages.note(f"watching {scans.watch}; Ctrl-C ends")
@@ -152,6 +156,17 @@ def identify(
                 verdicts.append(result.verdict)
                 bar.advance()
     _end(verdicts, sinks, messages, watched)
+
+
+def _files(scans: ScanOptions, results: ResultOptions, messages: options.Messages) -> list[tuple[str, str]]:
+    """The files that were given, and those in folders; what is passed over there is told."""
+    passed: list[str] = []
+    files = list(inputs.expand(scans.paths or [], scans.recursive, inputs.results_in(results.output, sys.stdout), passed))
+    if passed:
+        shown = ", ".join([Path(name).name for name in passed[:PASSED]] + ["..."] * (len(passed) > PASSED))
+        count = f"{len(passed)} files that are no scans" if len(passed) > 1 else "1 file that is no scan"
+        messages.note(f"passed over {count}: {shown}")
+    return files
 
 
 def _import_what_is_needed() -> None:
@@ -170,7 +185,7 @@ def _job(scans: ScanOptions, model: options.ModelOptions, candidates: CandidateO
     wanted = options.symbols("--elements", candidates.elements)
     unwanted = options.symbols("--exclude", candidates.exclude) or ()
     search = SearchOptions(scans.wavelength, scans.filter_mode.value, candidates.top, wanted, unwanted, detail)
-    return pool.Job(model.model, search, scans.range_index, model.device.value if scheduler is not None else "cpu")
+    return pool.Job(model.model, search, scans.reading(), model.device.value if scheduler is not None else "cpu")
 
 
 def _answers(
@@ -191,7 +206,7 @@ def _answers(
         with no_garbage():
             loaded.ready()
         messages.fallback(loaded)
-        return pool.here(chain(inputs.patterns(files, workers.jobs, job.range_index), come or ()), loaded, job)
+        return pool.here(chain(inputs.patterns(files, workers.jobs, job.reading), come or ()), loaded, job)
     session = None  # of this process, where workers do not open their own
     if not loaded.only_cpu:
         messages.fallback(loaded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from xrdmatch.errors import XrdMatchError
 from xrdmatch.system import atomic_files
 
 if TYPE_CHECKING:
+    from xrdmatch.formats import ReadOptions
     from xrdmatch.model.folder import Model
 
 #: Repeats of one warning that are printed; the rest are counted.
@@ -135,7 +136,17 @@ SchedulerOption = Annotated[
 ThreadsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="CPU threads; by default one per available core.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress, notes and warnings; errors are still shown.")]
 FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter. auto: only for noisy scans. paper: by the rule of Wang et al. 2020.")]
-RangeOption = Annotated[int | None, typer.Option("--range-index", min=1, help="Which range to read if the file holds several, from 1.")]
+RangeOption = Annotated[
+    str | None,
+    typer.Option("--range-index", metavar="N|all", help="Which range to read if the file holds several, from 1, or each. By default the longest."),
+]
+ColumnOption = Annotated[
+    str | None,
+    typer.Option("--column", metavar="NAME|N|all", help="Which sample to read if a table holds several, or each. By default the first."),
+]
+PeaksOption = Annotated[bool, typer.Option("--peaks", help="Draw a list of peaks as a scan; without it, lists are refused.")]
+#: What asks for every range, or every sample.
+ALL = "all"
 RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Include subfolders.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 
@@ -155,6 +166,25 @@ class ScanOptions:
     wavelength: WavelengthOption = None
     filter_mode: FilterOption = Filter.auto
     range_index: RangeOption = None
+    column: ColumnOption = None
+    peaks: PeaksOption = False
+
+    def reading(self) -> ReadOptions:
+        """What to read of each file. Raises BadParameter for a range that is no number."""
+        from xrdmatch.formats import ReadOptions
+
+        chosen = self.range_index
+        if chosen not in (None, ALL) and not (chosen.isdecimal() and int(chosen) > 0):
+            raise wrong("--range-index", f"expected a number from 1, or {ALL}, got {chosen!r}")
+        column = None if self.column == ALL else self.column
+        return ReadOptions(None if chosen in (None, ALL) else int(chosen), column, self.peaks, self.wavelength)
+
+    def parts(self, files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """The files that are read; those of several ranges or samples once for each, where all were asked for."""
+        from xrdmatch.cli.inputs import each_part
+
+        each = self.range_index == ALL, self.column == ALL
+        return each_part(files, self.reading(), *each) if any(each) else iter(files)
 
 
 @dataclass(frozen=True)

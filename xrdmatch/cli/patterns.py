@@ -84,7 +84,7 @@ class TargetOptions:
         return self.out.suffix.lower() in PATTERN_SUFFIXES and not self.out.is_dir()
 
 
-@grouped("paths out filter_mode suffix plot plot_size plot_scale plot_format wavelength recursive range_index quiet")
+@grouped("paths out filter_mode suffix plot plot_size plot_scale plot_format wavelength recursive range_index column peaks quiet")
 def denoise(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, patterns such as '*.raw', or - for standard input.")],
     target: TargetOptions,
@@ -97,7 +97,7 @@ def denoise(
     Whether each scan was filtered, and why, goes to standard error. A scan that needs no filtering is written unchanged.
     """
     messages = options.Messages(quiet)
-    files = list(inputs.expand(paths, scans.recursive))
+    files = list(scans.parts(inputs.expand(paths, scans.recursive)))
     if target.single and len(files) != 1:
         raise options.wrong("--output", f"{target.out} is one file, but {len(files)} scans were given; name a folder")
     failed, taken = 0, set[Path]()
@@ -105,7 +105,7 @@ def denoise(
     with contextlib.ExitStack() as ended:
         if plots is not None:
             ended.callback(plots.close, keep=False)  # what is left where something stops the run
-        for path, pattern in inputs.patterns(files, 2, scans.range_index):
+        for path, pattern in inputs.patterns(files, 2, scans.reading()):
             place = target.out if target.single else inputs.target(target.out, path, f".{target.suffix.value}", taken)
             try:
                 if isinstance(pattern, XrdMatchError):

@@ -43,7 +43,7 @@ class PictureOptions:
         save(figure, self.out)
 
 
-@grouped("path out model wavelength rank filter_mode range_index plot_size device quiet")
+@grouped("path out model wavelength rank filter_mode range_index column peaks plot_size device quiet")
 def explain(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A measured file, or - for standard input.")],
     picture: PictureOptions,
@@ -66,10 +66,10 @@ def explain(
 
     messages = options.Messages(quiet)
     need_matplotlib()
-    files = list(inputs.expand([path]))
+    files = list(scan.parts(inputs.expand([path])))
     if len(files) != 1:
         raise options.wrong("PATH", f"one scan is explained at a time, {path} gives {len(files)}")
-    name, pattern = next(iter(inputs.patterns(files, 1, scan.range_index)))
+    name, pattern = next(iter(inputs.patterns(files, 1, scan.reading())))
     if isinstance(pattern, XrdMatchError):
         raise pattern
     identifier = Identifier(model.model, model.device.value)

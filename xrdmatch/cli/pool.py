@@ -20,6 +20,7 @@ from xrdmatch.system.startup import no_garbage
 if TYPE_CHECKING:
     from xrdmatch.cli.serving import Ticket
     from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.formats import ReadOptions
     from xrdmatch.model.folder import Model
     from xrdmatch.model.session import Network
     from xrdmatch.search.identify import Identifier
@@ -36,7 +37,7 @@ class Job:
 
     model: str | None
     options: SearchOptions
-    range_index: int | None = None
+    reading: ReadOptions | None = None
     device: Any = "cpu"
     ticket: Ticket | None = None  # to the parent's session; without one a worker opens its own
     folder: str = ""  # what paths are relative to, where a worker may have been started elsewhere
@@ -102,7 +103,7 @@ def _answer(state: tuple[Identifier, Job], file: tuple[str, str]) -> Identificat
     identifier, job = state
     path, reason = file
     place = os.path.join(job.folder, path)
-    pattern = inputs.load(place, job.range_index, reason)
+    pattern = inputs.load(place, job.reading, reason)
     if isinstance(pattern, XrdMatchError):
         pattern = type(pattern)(str(pattern).replace(place, path))
     return answer(identifier, path, pattern, job.options)

@@ -19,11 +19,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from xrdmatch.cli import inputs
+from xrdmatch.cli.folders import Files, is_measured
 from xrdmatch.errors import ReadError, UnfinishedError, XrdMatchError, how_to_install
 from xrdmatch.system.atomic_files import writing
 
 if TYPE_CHECKING:
     from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.formats import ReadOptions
 
 #: Seconds between looks at the whole folder without any notice of a change.
 LOOK = 5.0
@@ -54,8 +56,8 @@ class Watch:
     folder: Path
     recursive: bool = False
     quiet: float = 2.0
-    omit: inputs.Files = frozenset()
-    range_index: int | None = None
+    omit: Files = frozenset()
+    reading: ReadOptions | None = None
     clock: Callable[[], float] = time.monotonic
     _known: dict[str, Signature] = field(init=False)
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
@@ -85,10 +87,10 @@ class Watch:
             still = self.clock() - waiting.since
             if still < self.quiet * (PATIENCE if waiting.said else 1.0) or waiting.broken or not waiting.signature[0]:
                 continue
-            if not inputs.is_measured(Path(path)):
+            if not is_measured(Path(path)):
                 self._done(path, waiting)
                 continue
-            pattern = inputs.load(path, self.range_index)
+            pattern = inputs.load(path, self.reading)
             if _signature(path) != waiting.signature:
                 self.look()  # it went on while it was read
                 continue
@@ -103,7 +105,7 @@ class Watch:
     def unfinished(self) -> Iterator[Read]:
         """The files that are still waited for, as errors: when nobody watches any more, they have to have an answer."""
         for path, waiting in sorted(self._waiting.items()):
-            if not inputs.is_measured(Path(path)):
+            if not is_measured(Path(path)):
                 continue
             why = waiting.said.removeprefix(f"{path}: ") or f"{waiting.signature[0]} bytes so far"
             its_turn = not waiting.said and waiting.signature[0] and self.clock() - waiting.since >= self.quiet
@@ -169,7 +171,7 @@ def _doubt(pattern: Pattern | XrdMatchError) -> str:
     return next((sentence(note) for note in pattern.meta.get("notes", ()) if note.code in UNFINISHED), "")
 
 
-def _signature(path: str, omit: inputs.Files = frozenset()) -> Signature | None:
+def _signature(path: str, omit: Files = frozenset()) -> Signature | None:
     """None for what is not there (any more), is not a file, or is to be left out."""
     try:
         status = os.stat(path)

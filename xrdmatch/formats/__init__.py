@@ -20,7 +20,7 @@ from xrdmatch.formats import containers
 from xrdmatch.formats.own_results import own_result
 from xrdmatch.formats.ranges import ReadOptions, to_pattern
 from xrdmatch.formats.registry import COLUMNS, Head, recognised
-from xrdmatch.formats.scan import Scan
+from xrdmatch.formats.scan import Scan, other_axis
 from xrdmatch.notes import note
 
 __all__ = ["ReadOptions", "parse", "read", "write"]
@@ -74,6 +74,17 @@ def parse(data: bytes, name: str, options: ReadOptions = _AS_IT_IS) -> Pattern:
         raise ReadError(f"{name}: is damaged or of an unknown kind ({type(error).__name__}: {str(error)[:100]}); export the scan again") from error
     except MemoryError as error:
         raise ReadError(f"{name}: does not fit into memory") from error
+
+
+def parts(path: str | os.PathLike[str], options: ReadOptions, ranges: bool, columns: bool) -> list[str]:
+    """The numbers of a file's 2theta ranges, where `ranges`, or the names of its samples, where `columns`. Raises ReadError like `read`."""
+    place = Path(path)
+    with place.open("rb") as stream:
+        scans = _scans(stream.read(MAX_FILE))
+    names = list(dict.fromkeys(scan.column for scan in scans if scan.column))
+    if columns and len(names) > 1:
+        return names
+    return [str(number) for number, scan in enumerate(scans, start=1) if not other_axis(scan.axis)] if ranges else []
 
 
 def _brief(message: str) -> str:

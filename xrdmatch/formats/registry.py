@@ -111,6 +111,8 @@ FORMATS = (
     Format("Rigaku RAS", (".ras",), _is_ras, "rigaku", "read_ras"),
     Format("powder CIF", (), _is_cif, "pdcif"),  # a folder's CIFs are mostly structures: they are looked into
 )
+#: What `meta["format"]` says of columns of text.
+TEXT_COLUMNS = "text columns"
 #: What is tried where nothing else fits.
 COLUMNS = Format(
     "columns of text",

@@ -22,8 +22,11 @@ _NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _INTENSITY = re.compile(r"inten|count|cps|obs|signal|cnts|impuls|height|^ii0$|^ii?max$|^relint|^y(data|values?|axis|col)?$|^i(nt)?(au)?$|^imp$")
 #: Columns beside the intensities that are no samples.
 _BESIDE = re.compile(
-    r"err|sigma|^sig|esd|^su$|^sd$|std|weight|^w$|calc|back|bkg|bgr?$|diff|resid|^time|monitor|^mon|epoch|^sec|temp|^[hkl]$|^hkl|^no$|^nr$|^num|"
-    r"^index|^row|^point|^pt|^date|frame|smooth|deriv|percent|^rel|ratio|fwhm|area|mult|attenuat|^pos|^left|^izero|^chi2?$|^phi$|^omega$|^wave"
+    r"[yi]?(err|error|sig|sigma|esd|su|sd|std|stddev|unc|uncertainty|weights?|w)s?[yi]?|.*(error|sigma|esd)|"
+    r"[yif]?(calc|calculated|back|background|bkg|bgr?|diff|difference|residuals?|obscalc|smooth(ed)?|deriv(ative)?)s?|(calculated|difference|background).*|"
+    r"(elapsed|count(ing)?)?times?(sec|s)?|mon(itor)?\d*|epoch|sec|seconds?|temp(erature)?[kc]?|[hkl]|hkl|no|nr|num(ber)?|index|row|point|pt|date|"
+    r"(frame|image|row|point|scan)(no|num|number)?|percent|rel.*|ratio|fwhm.*|integralbreadth|area.*|mult(iplicity)?|attenuat.*|"
+    r"pos(ition)?|left.*|izero|chi2?|phi|omega|wavelength|transmission"
 )
 
 
@@ -96,7 +99,7 @@ def _named(cells: list[str], width: int, next_to_numbers: bool, apart: bool) -> 
     if not angles:
         return None
     at_angle = {at for at, _ in angles}
-    counted = [at for at, name in enumerate(names) if at not in at_angle and _INTENSITY.search(name) and not _BESIDE.search(name)]
+    counted = [at for at, name in enumerate(names) if at not in at_angle and _INTENSITY.search(name) and not _BESIDE.fullmatch(name)]
     if len(cells) == 2 and not counted and _FIELD.get(names[0]) in ("x_name", "x_unit"):
         return None
     whole, leads = len(cells) == width, angles[0][0] == min(at for at, name in enumerate(names) if name)
@@ -106,7 +109,7 @@ def _named(cells: list[str], width: int, next_to_numbers: bool, apart: bool) -> 
         sure = leads and ((whole and apart) or (bool(counted) and (next_to_numbers or any(known.angles for _, known in angles))))
     if not sure:
         return None
-    others = [at for at, name in enumerate(names) if at not in at_angle and name and not _BESIDE.search(name)]
+    others = [at for at, name in enumerate(names) if at not in at_angle and name and not _BESIDE.fullmatch(name)]
     return Columns(tuple(cells), angles, tuple(counted or others))
 
 
@@ -115,7 +118,7 @@ def _refuse_unknown(cells: list[str], width: int) -> None:
     names = [plain(cell) for cell in cells]
     if len(cells) != width or not names[0] or names[0].isdigit() or any(_NUMBER.fullmatch(cell) for cell in cells):
         return
-    if _BESIDE.search(names[0]) or _INTENSITY.search(names[0]) or not any(_INTENSITY.search(name) for name in names[1:]):
+    if _BESIDE.fullmatch(names[0]) or _INTENSITY.search(names[0]) or not any(_INTENSITY.search(name) for name in names[1:]):
         return
     raise ReadError(f"its first column is called {cells[0][:60]!r}, which is not known to be an angle: call it 2theta if it is, and read it again")
 

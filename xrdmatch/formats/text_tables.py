@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.quantiles import median, percentile
 from xrdmatch.errors import ReadError
 from xrdmatch.formats.abscissa import Abscissa
 from xrdmatch.formats.columns import Block
@@ -183,13 +184,13 @@ def _is_peak_list(table: _Table, named: Columns | None, header: list[str], pair:
         return False
     if any(map(_PEAK_WORDS.search, header)) or (named is not None and any(_PEAK_COLUMN.search(plain(cell)) for cell in named.cells)):
         return True
-    low, middle, high = np.percentile(steps, [10, 50, 90])
+    low, middle, high = (float(percentile(steps, share)) for share in (10, 50, 90))
     return bool(places.size >= _FEWEST_PEAKS and middle > 0.05 and high > _UNEVEN * low)
 
 
 def _mostly_even(steps: NDArray[np.float64]) -> bool:
     """Whether most steps are of one size, as in a scan with gaps or of several ranges."""
-    middle = float(np.median(steps))
+    middle = float(median(steps))
     return bool(np.count_nonzero(np.abs(steps - middle) <= 0.1 * middle + 1e-4) > 0.6 * steps.size)
 
 
@@ -206,6 +207,6 @@ def _grows_like_d(places: NDArray[np.float64]) -> bool:
     steps = np.abs(np.diff(places))
     if places.size < 50 or steps.min() <= 0:
         return False
-    parts = np.array([float(np.median(part)) for part in np.array_split(steps, 8)])
+    parts = np.array([float(median(part)) for part in np.array_split(steps, 8)])
     changes = [right < left for left, right in pairwise(parts)]
     return bool(max(parts[0], parts[-1]) > 3.0 * min(parts[0], parts[-1]) and (all(changes) or not any(changes)))

@@ -94,6 +94,8 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "undecided_linker": _undecided_linker,
     # Notes on a scan
     "wavelength_assumed": f"Cu K{_ALPHA} assumed: not in the file. Change with --wavelength",
+    "wavelength_in_name": "The file's name says {told}, the file itself says nothing. If the name is right, add --wavelength {told}",
+    "other_anode_fits": "Nothing fits with copper radiation, but {name} would with {anode}. If it was {anode}, add --wavelength {anode}",
     "few_counts": lambda weakest: f"Few counts: peaks below {100 * weakest:.0f} % of the strongest drown in noise. A longer scan would show more",
     "halo": "Broad halo near {two_theta:.0f}° (Cu scale): solvent, a capillary or amorphous material. It hides weak peaks",
     "high_background": "High, flat background: fluorescence (Co, Fe or Mn under Cu radiation?) or the holder. It hides weak peaks",

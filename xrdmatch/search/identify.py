@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from xrdmatch.library.composition import SameMetalAndLinker, holding
 from xrdmatch.model.folder import Model
 from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
+from xrdmatch.search.assumed_wavelength import better_anode, name_note
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.matches import Ranking, listed_matches, ordered_places
 from xrdmatch.search.options import SearchOptions
@@ -73,15 +74,23 @@ class Identifier:
         places = ordered_places(library, first, second)
         matches = listed_matches(library, places, options, allowed)
         decision = decide(library, places, len(clear), self.retriever.says_unknown, matches[0].undecided)
+        notes = [*answer.notes, *cut_off(library, first.best, scan)]
+        if decision.verdict == "unknown" and scan.wavelength_source == "default":
+            notes += better_anode(partial(self._matched, pattern, options))
         return replace(
             answer,
             verdict=decision.verdict,
             reasons=decision.reasons,
             headline=decision.headline,
-            notes=[*answer.notes, *cut_off(library, first.best, scan)],
+            notes=notes,
             matches=matches,
             seconds=_since(clock),
         )
+
+    def _matched(self, pattern: Pattern, options: SearchOptions, wavelength: float) -> tuple[float, str] | None:
+        """Probability and name of the match where the scan was measured with this wavelength (angstrom); None where nothing fits then."""
+        answer = self.identify(pattern, replace(options, wavelength=wavelength, detail=False))
+        return (answer.probability, answer.name) if answer.verdict == "match" else None
 
     def rankings(self, scan: PreparedScan, allowed: Mask | None = None) -> tuple[Ranking, Ranking | None]:
         """All candidates of the first phase, and of a second one where it was looked for. allowed: (n,) entries that may be named."""
@@ -130,7 +139,7 @@ class Identifier:
             noise=round(scan.filtered.noise, 4),
             provider=self.model.session.provider,
             model=self.model.name,
-            notes=quality_notes(scan),
+            notes=[*quality_notes(scan), *(name_note(file, scan.wavelength) if scan.wavelength_source == "default" else [])],
             pattern=scan.pattern if options.detail else None,
             measured=scan.measured if options.detail else None,
         )
