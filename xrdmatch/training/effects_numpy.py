@@ -63,8 +63,39 @@ def with_instrument(level: Hardness) -> Hardness:
 
 #: Keeps the random streams of `Copies` apart from those of the shuffle method.
 _STREAM = 1
+
+# What is the same at every level; `effects_torch` reads it here. Where nothing else is said, a judgement of what laboratory scans show.
+#: Standard deviation of one axis' own change, as a share of `Hardness.strain`, and degrees a free angle changes by for each relative change of
+#: length, up to so many degrees.
+OWN_STRAIN, ANGLE_STRAIN, LARGEST_ANGLE = 0.5, 100.0, 2.0
+#: March-Dollase parameter r, log-uniform: plates below 1, needles above.
+TEXTURE = (0.55, 1.6)
+#: d-spacing in angstrom from which guests change intensities in full; below it in proportion.
+GUEST_SPACING = 12.0
 #: Weight of K-alpha2 in a doublet: theory 0.5, and what monochromators and the Voigt overlap leave of it.
 K_ALPHA2 = (0.45, 0.52)
+#: Smallest angle in degrees at which a line is drawn: the Lorentz factor is infinite at 0.
+LOWEST_ANGLE = 0.5
+#: Largest angle in degrees at which widths are calculated: they are infinite at 180.
+HIGHEST_ANGLE = 170.0
+#: K of Scherrer's equation, for full widths of about spherical crystallites.
+SCHERRER = 0.9
+#: Lorentz share of a row's lines, uniform.
+LORENTZ_SHARE = (0.1, 0.9)
+#: Foreign lines of a row at most, and their largest height as a share of the strongest line.
+FOREIGN_LINES, FOREIGN_HEIGHT = 8, 0.4
+#: Largest flat background, in units of the strongest line as the next ones.
+FLUORESCENCE = 0.3
+#: Largest air scatter at the grid's start, degrees within which it falls to 1/e (uniform), and largest height of the straight slope.
+AIR_SCATTER, AIR_DECAY, SLOPE = 0.8, (1.0, 6.0), 0.1
+#: Haloes of a row at most, their centres and standard deviations in degrees (uniform).
+HALOES, HALO_CENTRE, HALO_WIDTH = 2, (8.0, 32.0), (1.5, 5.0)
+#: Half of the largest span in degrees over which noise is correlated.
+SMEAR = 0.125
+#: Mean count from which the Poisson distribution is drawn as a rounded normal one.
+MANY_COUNTS = 50.0
+#: Degrees: a cut range starts at the grid's start to here, and ends from here to so far beyond the grid's end.
+CUT_START, CUT_STOP, CUT_BEYOND = 10.0, 30.0, 10.0
 
 
 def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
@@ -72,11 +103,11 @@ def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
     strain = np.zeros_like(cells)
     for row, cell in enumerate(cells):
         group, free = tied_axes(cell)
-        change = rng.normal(0.0, level.strain) + rng.normal(0.0, 0.5 * level.strain, 3)
+        change = rng.normal(0.0, level.strain) + rng.normal(0.0, OWN_STRAIN * level.strain, 3)
         if rng.random() < level.breathing:
             change = change + rng.uniform(-level.breathing_strain, level.breathing_strain, 3)
         strain[row, :3] = change[group]
-        strain[row, 3:] = free * rng.normal(0.0, 100.0 * level.strain, 3).clip(-2.0, 2.0)
+        strain[row, 3:] = free * rng.normal(0.0, ANGLE_STRAIN * level.strain, 3).clip(-LARGEST_ANGLE, LARGEST_ANGLE)
     return strained(cells, strain)
 
 
@@ -87,28 +118,28 @@ def debye_waller(d: Floats, rng: Rng, level: Hardness) -> Floats:
 
 
 def march_dollase(hkl: Floats, metrics: Floats, rng: Rng, level: Hardness) -> Floats:
-    """Texture factors (k, p), Dollase (1986): (r^2 cos^2 a + sin^2 a / r)^(-3/2), a between hkl and a random low-index axis, r from 0.55 to 1.6."""
+    """Texture factors (k, p), Dollase (1986): (r^2 cos^2 a + sin^2 a / r)^(-3/2), a between hkl and a random low-index axis, r from `TEXTURE`."""
     k = len(hkl)
     axis = rng.integers(-1, 2, (k, 3)).astype(float)
     axis[(axis == 0).all(axis=1)] = (0, 0, 1)
     project = np.einsum("kpi,kij,kj->kp", hkl, metrics, axis)
     norm = np.einsum("kpi,kij,kpj->kp", hkl, metrics, hkl) * np.einsum("ki,kij,kj->k", axis, metrics, axis)[:, None]
     cosine2 = np.clip(project**2 / np.maximum(norm, 1e-12), 0.0, 1.0)
-    r = np.where(rng.random((k, 1)) < level.texture, np.exp(rng.uniform(np.log(0.55), np.log(1.6), (k, 1))), 1.0)
+    r = np.where(rng.random((k, 1)) < level.texture, np.exp(rng.uniform(np.log(TEXTURE[0]), np.log(TEXTURE[1]), (k, 1))), 1.0)
     return np.asarray((r**2 * cosine2 + (1.0 - cosine2) / r) ** -1.5)
 
 
 def guest_intensities(d: Floats, rng: Rng, level: Hardness) -> Floats:
     """Log-normal factors (k, p): guests and solvent change the intensities most at large d-spacings; a smaller scatter holds everywhere."""
     k = len(d)
-    strength = level.guest * rng.random((k, 1)) * np.clip(d / 12.0, 0.0, 1.0)
+    strength = level.guest * rng.random((k, 1)) * np.clip(d / GUEST_SPACING, 0.0, 1.0)
     return np.asarray(np.exp(rng.normal(0.0, 1.0, d.shape) * np.hypot(strength, level.scatter * rng.random((k, 1)))))
 
 
 def k_alpha_doublet(d: Floats, areas: Floats, rng: Rng, level: Hardness) -> tuple[Floats, Floats]:
     """Lines (k, 2p) of K-alpha1 and K-alpha2 out of lines (k, p), in the share `doublet` of rows; a scan's wavelength is the doublet's mean.
 
-    A line of d shows at K-alpha1 where a line of d * mean / K-alpha1 does at the mean. Areas keep their sum, K-alpha2 being 0.45 to 0.52 of
+    A line of d shows at K-alpha1 where a line of d * mean / K-alpha1 does at the mean. Areas keep their sum, K-alpha2 being `K_ALPHA2` of
     K-alpha1 (uniform). Other rows keep their lines. Cu, whose relative splitting (0.25 %) is near that of Co and Fe.
     """
     if level.doublet <= 0:
@@ -133,43 +164,41 @@ def line_positions(d: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
 def line_widths(angles: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
     """Full widths (k, p) in degrees: instrument, Scherrer size broadening (K = 0.9) and microstrain broadening (4 e tan theta), in quadrature."""
     k = len(angles)
-    theta = np.radians(np.clip(angles, 0.5, 170.0)) / 2.0
+    theta = np.radians(np.clip(angles, LOWEST_ANGLE, HIGHEST_ANGLE)) / 2.0
     size = 10.0 * np.exp(rng.uniform(np.log(level.size[0]), np.log(level.size[1]), (k, 1)))
     strain = level.microstrain * rng.random((k, 1)) ** 2
     instrument = rng.uniform(*level.instrument, (k, 1))
-    scherrer = np.degrees(0.9 * grid.wavelength / (size * np.cos(theta)))
+    scherrer = np.degrees(SCHERRER * grid.wavelength / (size * np.cos(theta)))
     return np.asarray(np.sqrt(instrument**2 + scherrer**2 + np.degrees(4.0 * strain * np.tan(theta)) ** 2))
 
 
 def impurity_lines(k: int, grid: Grid, rng: Rng, level: Hardness) -> tuple[Floats, Floats]:
-    """Angles and areas (k, 8) of foreign lines, up to 40 % of the strongest line, in the share of rows that have any."""
-    angles = rng.uniform(grid.start, grid.stop, (k, 8))
-    strength = 0.4 * rng.random((k, 1)) * rng.random((k, 8)) ** 2
-    some = (rng.random((k, 1)) < level.impurity) & (np.arange(8) < rng.integers(1, 9, (k, 1)))
+    """Angles and areas (k, FOREIGN_LINES) of foreign lines, small ones likelier, in the share of rows that have any."""
+    angles = rng.uniform(grid.start, grid.stop, (k, FOREIGN_LINES))
+    strength = FOREIGN_HEIGHT * rng.random((k, 1)) * rng.random((k, FOREIGN_LINES)) ** 2
+    some = (rng.random((k, 1)) < level.impurity) & (np.arange(FOREIGN_LINES) < rng.integers(1, FOREIGN_LINES + 1, (k, 1)))
     return angles, np.where(some, strength, 0.0)
 
 
 def fluorescence(k: int, rng: Rng) -> Floats:
-    """Flat backgrounds (k, 1) of up to 0.3 of the strongest line, small ones likelier (density of a cubed uniform draw)."""
-    return np.asarray(0.3 * rng.random((k, 1)) ** 3)
+    """Flat backgrounds (k, 1), small ones likelier (density of a cubed uniform draw)."""
+    return np.asarray(FLUORESCENCE * rng.random((k, 1)) ** 3)
 
 
 def air_scatter(k: int, grid: Grid, rng: Rng) -> Floats:
-    """Backgrounds (k, m) that fall with angle: exponential, up to 0.8 of the strongest line at the grid's start and within 1 to 6 degrees to 1/e of
-    that, and a straight slope of up to 0.1 over the whole grid; small ones likelier."""
+    """Backgrounds (k, m) that fall with angle: an exponential from the grid's start and a straight slope over the whole grid; small ones likelier."""
     x = grid.two_theta[None]
-    air = 0.8 * rng.random((k, 1)) ** 3 * np.exp(-(x - grid.start) / rng.uniform(1.0, 6.0, (k, 1)))
-    return np.asarray(air + 0.1 * rng.random((k, 1)) ** 2 * (grid.stop - x) / (grid.stop - grid.start))
+    air = AIR_SCATTER * rng.random((k, 1)) ** 3 * np.exp(-(x - grid.start) / rng.uniform(*AIR_DECAY, (k, 1)))
+    return np.asarray(air + SLOPE * rng.random((k, 1)) ** 2 * (grid.stop - x) / (grid.stop - grid.start))
 
 
 def haloes(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
-    """Wide humps (k, m) of amorphous matter and solvent, none to two a row: centre 8 to 32 degrees, standard deviation 1.5 to 5 degrees (uniform),
-    height up to `halo_height`, small ones likelier."""
+    """Wide humps (k, m) of amorphous matter and solvent, none to `HALOES` a row; height up to `halo_height`, small ones likelier."""
     x = grid.two_theta[None]
     total = np.zeros((k, grid.size))
-    for _ in range(2):
+    for _ in range(HALOES):
         height = np.where(rng.random((k, 1)) < level.halo, level.halo_height * rng.random((k, 1)) ** 2, 0.0)
-        total += height * np.exp(-0.5 * ((x - rng.uniform(8.0, 32.0, (k, 1))) / rng.uniform(1.5, 5.0, (k, 1))) ** 2)
+        total += height * np.exp(-0.5 * ((x - rng.uniform(*HALO_CENTRE, (k, 1))) / rng.uniform(*HALO_WIDTH, (k, 1))) ** 2)
     return total
 
 
@@ -198,15 +227,20 @@ def counting_statistics(profile: Floats, rng: Rng, level: Hardness) -> Floats:
     """Poisson counts (k, m) of profiles whose highest point above background is 1, at a peak count drawn log-uniformly a row."""
     peak = 10.0 ** rng.uniform(*level.counts, (len(profile), 1))
     mean = (profile * peak).clip(min=0.0)
-    return np.asarray(np.where(mean < 50.0, rng.poisson(np.minimum(mean, 50.0)), np.rint(rng.normal(mean, np.sqrt(mean)))))
+    return np.asarray(np.where(mean < MANY_COUNTS, rng.poisson(np.minimum(mean, MANY_COUNTS)), np.rint(rng.normal(mean, np.sqrt(mean)))))
+
+
+def smear_width(grid: Grid, rng: Rng) -> int:
+    """An odd number of points, drawn once a batch, that share their noise."""
+    return 2 * int(rng.integers(1, max(2, round(SMEAR / grid.step) + 1))) + 1
 
 
 def smear_noise(counts: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
-    """Counts (k, m) with noise of counting size added that is correlated over up to 0.25 degrees, in the share `smear` of rows.
+    """Counts (k, m) with noise of counting size added that is correlated over some points, in the share `smear` of rows.
 
     Position-sensitive detectors and the processing inside instruments leave such noise; differences of neighbours do not see it.
     """
-    points = 2 * int(rng.integers(1, max(2, round(0.125 / grid.step) + 1))) + 1
+    points = smear_width(grid, rng)
     rows = rng.random(len(counts)) < level.smear
     noise = rng.normal(0.0, 1.0, (int(rows.sum()), counts.shape[1] + points - 1))
     total = np.cumsum(np.pad(noise, [(0, 0), (1, 0)]), axis=1)
@@ -217,10 +251,10 @@ def smear_noise(counts: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats
 
 
 def range_cut(k: int, grid: Grid, rng: Rng, level: Hardness) -> NDArray[np.bool_]:
-    """Masks (k, m) of the measured range: start up to 10 degrees, end from 30 degrees, in the share of rows that are cut."""
+    """Masks (k, m) of the measured range: a later start and another end in the share of rows that are cut, the whole grid in the others."""
     cut = rng.random((k, 1)) < level.cut
-    start = np.where(cut, rng.uniform(grid.start, 10.0, (k, 1)), grid.start)
-    stop = np.where(cut, rng.uniform(30.0, grid.stop + 10.0, (k, 1)), grid.stop)
+    start = np.where(cut, rng.uniform(grid.start, CUT_START, (k, 1)), grid.start)
+    stop = np.where(cut, rng.uniform(CUT_STOP, grid.stop + CUT_BEYOND, (k, 1)), grid.stop)
     return np.asarray((grid.two_theta >= start - 1e-9) & (grid.two_theta <= stop + 1e-9))
 
 
@@ -239,14 +273,14 @@ def measured_like(
     areas = intensity * debye_waller(d, rng, level) * march_dollase(hkl, metrics, rng, level) * guest_intensities(d, rng, level)
     d, areas = k_alpha_doublet(d, np.where(real, areas, 0.0), rng, level)
     angles = line_positions(d, grid, rng, level)
-    areas = np.where((areas > 0) & (angles > 0.5), areas * lorentz_polarisation(np.maximum(angles, 0.5)), 0.0)
+    areas = np.where((areas > 0) & (angles > LOWEST_ANGLE), areas * lorentz_polarisation(np.maximum(angles, LOWEST_ANGLE)), 0.0)
     mask = range_cut(len(rows), grid, rng, level)
     areas /= strongest_seen(angles, areas, grid, mask)
     widths = line_widths(angles, grid, rng, level)
     foreign, foreign_areas = impurity_lines(len(rows), grid, rng, level)
     angles, areas = np.concatenate([angles, foreign], axis=1), np.concatenate([areas, foreign_areas], axis=1)
     widths = np.concatenate([widths, np.broadcast_to(np.median(widths, axis=1, keepdims=True), foreign.shape)], axis=1)
-    profile = draw(angles, areas, widths, grid, rng.uniform(0.1, 0.9, len(rows))).astype(float)
+    profile = draw(angles, areas, widths, grid, rng.uniform(*LORENTZ_SHARE, len(rows))).astype(float)
     profile /= np.maximum(np.where(mask, profile, 0.0).max(axis=1, keepdims=True), 1e-9)
     counts = smear_noise(counting_statistics(profile + background(len(rows), grid, rng, level), rng, level), grid, rng, level)
     if blanks is not None:

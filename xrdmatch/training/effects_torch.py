@@ -1,6 +1,7 @@
-"""The effects of `physics` on batches of tensors, on the device that trains, so that a training step never waits for them.
+"""The effects of `effects_numpy` on batches of tensors, on the device that trains, so that a training step never waits for them.
 
-The functions have the names of their twins in `physics` and draw from the same distributions, which the tests compare; the numbers drawn differ.
+The functions have the names of their twins there, read the same constants and draw from the same distributions, which the tests compare; the
+numbers drawn differ.
 Lines are not padded: those of all k rows follow each other in tensors (n,), `row` (n,) tells whose each is. All is single precision, and every draw
 comes from the `torch.Generator` that is passed in, which lives on the device.
 """
@@ -19,12 +20,11 @@ from xrdmatch.diffraction.lattice import tied_axes
 from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.recipe import _SECOND_DIFFERENCE, Recipe
-from xrdmatch.training.effects_numpy import Hardness
+from xrdmatch.training import effects_numpy as scale
+from xrdmatch.training.effects_numpy import Hardness, smear_width
 
 #: Points drawn beyond either end of the grid, and width classes of a row's lines.
 _PAD, _CLASSES = 64, 3
-#: Mean count from which the Poisson distribution is drawn as a rounded normal one.
-_MANY = 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,11 @@ def uniform(rng: torch.Generator, *shape: int, low: float = 0.0, high: float = 1
     return torch.rand(*shape, generator=rng, device=rng.device) * (high - low) + low
 
 
+def between(rng: torch.Generator, ends: tuple[float, float], *shape: int) -> Tensor:
+    """Even draws between the two `ends`."""
+    return uniform(rng, *shape, low=ends[0], high=ends[1])
+
+
 def normal(rng: torch.Generator, *shape: int) -> Tensor:
     """Draws of mean 0 and standard deviation 1."""
     return torch.randn(*shape, generator=rng, device=rng.device)
@@ -92,15 +97,15 @@ def log_uniform(rng: torch.Generator, k: int, ends: tuple[float, float]) -> Tens
 def cell_strain(cells: Tensor, group: Tensor, free: Tensor, rng: torch.Generator, level: Hardness) -> Tensor:
     """Cells (k, 6) strained within their lattice symmetry; group, free: as in `Lines`."""
     k = len(cells)
-    change = level.strain * (normal(rng, k, 1) + 0.5 * normal(rng, k, 3))
+    change = level.strain * (normal(rng, k, 1) + scale.OWN_STRAIN * normal(rng, k, 3))
     breathes = uniform(rng, k, 1) < level.breathing
     change = change + breathes * uniform(rng, k, 3, low=-level.breathing_strain, high=level.breathing_strain)
-    angles = free * (100.0 * level.strain * normal(rng, k, 3)).clamp(-2.0, 2.0)
+    angles = free * (scale.ANGLE_STRAIN * level.strain * normal(rng, k, 3)).clamp(-scale.LARGEST_ANGLE, scale.LARGEST_ANGLE)
     return torch.cat([cells[:, :3] * (1.0 + torch.gather(change, 1, group)), cells[:, 3:] + angles], dim=1)
 
 
 def reciprocal_metric(cells: Tensor) -> Tensor:
-    """G* (k, 3, 3) of cells (k, 6), as `xray.reciprocal_metric`."""
+    """G* (k, 3, 3) of cells (k, 6), as `radiation.reciprocal_metric`."""
     ca, cb, cg = torch.cos(torch.deg2rad(cells[:, 3:])).T
     rows = (1.0 - ca**2, ca * cb - cg, ca * cg - cb, ca * cb - cg, 1.0 - cb**2, cb * cg - ca, ca * cg - cb, cb * cg - ca, 1.0 - cg**2)
     volume = 1.0 - ca**2 - cb**2 - cg**2 + 2.0 * ca * cb * cg
@@ -129,13 +134,13 @@ def march_dollase(hkl: Tensor, squared: Tensor, metric: Tensor, row: Tensor, rng
     along = torch.einsum("kij,kj->ik", metric, axis)
     length = (along.T * axis).sum(dim=1)
     cosine2 = ((hkl * along[:, row]).sum(dim=0) ** 2 / (squared * length[row]).clamp_min(1e-12)).clamp(0.0, 1.0)
-    r = torch.where(uniform(rng, k) < level.texture, log_uniform(rng, k, (0.55, 1.6)), 1.0)[row]
+    r = torch.where(uniform(rng, k) < level.texture, log_uniform(rng, k, scale.TEXTURE), 1.0)[row]
     return (r**2 * cosine2 + (1.0 - cosine2) / r) ** -1.5
 
 
 def guest_intensities(squared: Tensor, row: Tensor, k: int, rng: torch.Generator, level: Hardness) -> Tensor:
     """Log-normal factors (n,), widest at large d-spacings."""
-    strength = level.guest * uniform(rng, k)[row] * (1.0 / (12.0 * torch.sqrt(squared))).clamp_max(1.0)
+    strength = level.guest * uniform(rng, k)[row] * (1.0 / (scale.GUEST_SPACING * torch.sqrt(squared))).clamp_max(1.0)
     return torch.exp(normal(rng, len(row)) * torch.hypot(strength, level.scatter * uniform(rng, k)[row]))
 
 
@@ -147,27 +152,28 @@ def line_positions(squared: Tensor, row: Tensor, k: int, grid: Grid, rng: torch.
 
 
 def lorentz_polarisation(angles: Tensor) -> Tensor:
-    """As `xray.lorentz_polarisation`."""
+    """As `radiation.lorentz_polarisation`."""
     sine2 = torch.sin(torch.deg2rad(0.5 * angles)) ** 2
     return (1.0 + (1.0 - 2.0 * sine2) ** 2) / (sine2 * torch.sqrt(1.0 - sine2))
 
 
 def line_widths(angles: Tensor, row: Tensor, k: int, grid: Grid, rng: torch.Generator, level: Hardness) -> Tensor:
     """Full widths (n,) in degrees: instrument, size and microstrain in quadrature."""
-    theta = torch.deg2rad(0.5 * angles.clamp(0.5, 170.0))
+    theta = torch.deg2rad(0.5 * angles.clamp(scale.LOWEST_ANGLE, scale.HIGHEST_ANGLE))
     size = 10.0 * log_uniform(rng, k, level.size)
     strain = level.microstrain * uniform(rng, k) ** 2
-    instrument = uniform(rng, k, low=level.instrument[0], high=level.instrument[1])
-    scherrer = torch.rad2deg((0.9 * grid.wavelength / size)[row] / torch.cos(theta))
+    instrument = between(rng, level.instrument, k)
+    scherrer = torch.rad2deg((scale.SCHERRER * grid.wavelength / size)[row] / torch.cos(theta))
     return torch.sqrt(instrument[row] ** 2 + scherrer**2 + torch.rad2deg(4.0 * strain[row] * torch.tan(theta)) ** 2)
 
 
 def impurity_lines(k: int, grid: Grid, rng: torch.Generator, level: Hardness) -> tuple[Tensor, Tensor]:
-    """Angles and areas (k, 8) of foreign lines, zero in the rows that have none."""
-    angles = uniform(rng, k, 8, low=grid.start, high=grid.stop)
-    strength = 0.4 * uniform(rng, k, 1) * uniform(rng, k, 8) ** 2
-    number = torch.randint(1, 9, (k, 1), generator=rng, device=rng.device)
-    some = (uniform(rng, k, 1) < level.impurity) & (torch.arange(8, device=rng.device) < number)
+    """Angles and areas (k, FOREIGN_LINES) of foreign lines, zero in the rows that have none."""
+    most = scale.FOREIGN_LINES
+    angles = uniform(rng, k, most, low=grid.start, high=grid.stop)
+    strength = scale.FOREIGN_HEIGHT * uniform(rng, k, 1) * uniform(rng, k, most) ** 2
+    number = torch.randint(1, most + 1, (k, 1), generator=rng, device=rng.device)
+    some = (uniform(rng, k, 1) < level.impurity) & (torch.arange(most, device=rng.device) < number)
     return angles, strength * some
 
 
@@ -175,7 +181,7 @@ def impurity_lines(k: int, grid: Grid, rng: torch.Generator, level: Hardness) ->
 
 
 def draw(angles: Tensor, areas: Tensor, widths: Tensor, row: Tensor, grid: Grid, eta: Tensor) -> Tensor:
-    """Profiles (k, grid.size) of lines (n,), as `profile.draw`; eta: Lorentz share (k,)."""
+    """Profiles (k, grid.size) of lines (n,), as `peak_shapes.draw`; eta: Lorentz share (k,)."""
     k, m = len(eta), grid.size
     if k == 0:
         return torch.zeros(0, m, device=areas.device)
@@ -213,23 +219,23 @@ def two_theta(grid: Grid, device: torch.device) -> Tensor:
 
 def fluorescence(k: int, rng: torch.Generator) -> Tensor:
     """Flat backgrounds (k, 1), small ones likelier."""
-    return 0.3 * uniform(rng, k, 1) ** 3
+    return scale.FLUORESCENCE * uniform(rng, k, 1) ** 3
 
 
 def air_scatter(k: int, grid: Grid, rng: torch.Generator) -> Tensor:
     """Backgrounds (k, m) that fall with angle: an exponential and a straight slope."""
     x = two_theta(grid, rng.device)
-    air = 0.8 * uniform(rng, k, 1) ** 3 * torch.exp((grid.start - x) / uniform(rng, k, 1, low=1.0, high=6.0))
-    return air + 0.1 * uniform(rng, k, 1) ** 2 * (grid.stop - x) / (grid.stop - grid.start)
+    air = scale.AIR_SCATTER * uniform(rng, k, 1) ** 3 * torch.exp((grid.start - x) / between(rng, scale.AIR_DECAY, k, 1))
+    return air + scale.SLOPE * uniform(rng, k, 1) ** 2 * (grid.stop - x) / (grid.stop - grid.start)
 
 
 def haloes(k: int, grid: Grid, rng: torch.Generator, level: Hardness) -> Tensor:
-    """None to two wide humps (k, m) a row."""
+    """None to `HALOES` wide humps (k, m) a row."""
     x = two_theta(grid, rng.device)
     total = torch.zeros(k, grid.size, device=rng.device)
-    for _ in range(2):
+    for _ in range(scale.HALOES):
         height = (uniform(rng, k, 1) < level.halo) * level.halo_height * uniform(rng, k, 1) ** 2
-        centre, width = uniform(rng, k, 1, low=8.0, high=32.0), uniform(rng, k, 1, low=1.5, high=5.0)
+        centre, width = between(rng, scale.HALO_CENTRE, k, 1), between(rng, scale.HALO_WIDTH, k, 1)
         total += height * torch.exp(-0.5 * ((x - centre) / width) ** 2)
     return total
 
@@ -241,10 +247,10 @@ def background(k: int, grid: Grid, rng: torch.Generator, level: Hardness) -> Ten
 
 def counting_statistics(profile: Tensor, mask: Tensor, rng: torch.Generator, level: Hardness) -> Tensor:
     """Poisson counts (k, m) at a peak count drawn log-uniformly a row; near enough to it outside the mask (k, m)."""
-    peak = 10.0 ** uniform(rng, len(profile), 1, low=level.counts[0], high=level.counts[1])
+    peak = 10.0 ** between(rng, level.counts, len(profile), 1)
     mean = (profile * peak).clamp_min(0.0)
     counts = torch.round(mean + torch.sqrt(mean) * normal(rng, *mean.shape))
-    few = ((mean < _MANY) & mask).flatten().nonzero()[:, 0]  # on a CPU the exact draw takes ten times as long as the normal one
+    few = ((mean < scale.MANY_COUNTS) & mask).flatten().nonzero()[:, 0]  # on a CPU the exact draw takes ten times as long as the normal one
     counts.view(-1)[few] = torch.poisson(mean.view(-1)[few], generator=rng)
     return counts
 
@@ -258,29 +264,24 @@ def smear_noise(counts: Tensor, grid: Grid, rng: torch.Generator, level: Hardnes
     return torch.where(uniform(rng, k, 1) < level.smear, smeared, counts)
 
 
-def smear_width(grid: Grid, host: np.random.Generator) -> int:
-    """An odd number of points within 0.25 degrees, as `physics.smear_noise` draws it once a batch."""
-    return 2 * int(host.integers(1, max(2, round(0.125 / grid.step) + 1))) + 1
-
-
 def range_cut(k: int, grid: Grid, rng: torch.Generator, level: Hardness) -> Tensor:
     """Masks (k, m) of the measured range."""
     cut, x = uniform(rng, k, 1) < level.cut, two_theta(grid, rng.device)
-    start = torch.where(cut, uniform(rng, k, 1, low=grid.start, high=10.0), grid.start)
-    stop = torch.where(cut, uniform(rng, k, 1, low=30.0, high=grid.stop + 10.0), grid.stop)
+    start = torch.where(cut, uniform(rng, k, 1, low=grid.start, high=scale.CUT_START), grid.start)
+    stop = torch.where(cut, uniform(rng, k, 1, low=scale.CUT_STOP, high=grid.stop + scale.CUT_BEYOND), grid.stop)
     return (x >= start - 1e-4) & (x <= stop + 1e-4)
 
 
 def measured_like(
     lines: Lines, rows: NDArray[np.int64], grid: Grid, rng: torch.Generator, host: np.random.Generator, level: Hardness | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Counts (k, m) and range masks (k, m) of library entries, as `physics.measured_like`; host: draws that are needed as numbers.
+    """Counts (k, m) and range masks (k, m) of library entries, as `effects_numpy.measured_like`; host: draws that are needed as numbers.
 
     Raises ValueError for doublets and blanks, which only `augment` adds.
     """
     level = level or Hardness()
     if level.doublet > 0 or level.blank > 0:
-        raise ValueError("doublets and blanks are drawn by xrdmatch.physics only")
+        raise ValueError("doublets and blanks are drawn by effects_numpy only")
     hkl, areas, row, there = lines.of_rows(rows)
     k = len(rows)
     metric = reciprocal_metric(cell_strain(lines.cell[there], lines.group[there], lines.free[there], rng, level))
@@ -288,13 +289,13 @@ def measured_like(
     areas = areas * debye_waller(squared, row, k, rng, level) * march_dollase(hkl, squared, metric, row, rng, level)
     areas = areas * guest_intensities(squared, row, k, rng, level)
     angles = line_positions(squared, row, k, grid, rng, level)
-    areas = areas * (angles > 0.5) * lorentz_polarisation(angles.clamp_min(0.5))
+    areas = areas * (angles > scale.LOWEST_ANGLE) * lorentz_polarisation(angles.clamp_min(scale.LOWEST_ANGLE))
     mask = range_cut(k, grid, rng, level)
     areas = areas / strongest_seen(angles, areas, row, grid, mask)[row]
     foreign, foreign_areas = impurity_lines(k, grid, rng, level)
     angles, areas = torch.cat([angles, foreign.flatten()]), torch.cat([areas, foreign_areas.flatten()])
-    row = torch.cat([row, torch.arange(k, device=row.device).repeat_interleave(8, output_size=8 * k)])
-    profile = draw(angles, areas, line_widths(angles, row, k, grid, rng, level), row, grid, uniform(rng, k, low=0.1, high=0.9))
+    row = torch.cat([row, torch.arange(k, device=row.device).repeat_interleave(scale.FOREIGN_LINES, output_size=scale.FOREIGN_LINES * k)])
+    profile = draw(angles, areas, line_widths(angles, row, k, grid, rng, level), row, grid, between(rng, scale.LORENTZ_SHARE, k))
     profile = profile / (profile * mask).amax(dim=1, keepdim=True).clamp_min(1e-9)
     counts = counting_statistics(profile + background(k, grid, rng, level), mask, rng, level)
     return smear_noise(counts, grid, rng, level, smear_width(grid, host)) * mask, mask
@@ -309,7 +310,7 @@ def strongest_seen(angles: Tensor, areas: Tensor, row: Tensor, grid: Grid, mask:
 
 
 def ideal(lines: Lines, rows: NDArray[np.int64], grid: Grid, fwhm: float = 0.12, b: float = 3.0) -> Tensor:
-    """Noise-free profiles (k, m), highest point 1, as `physics.ideal`."""
+    """Noise-free profiles (k, m), highest point 1, as `library_vectors.ideal`."""
     hkl, areas, row, there = lines.of_rows(rows)
     squared = inverse_d_squared(hkl, reciprocal_metric(lines.cell[there]), row)
     angles = torch.rad2deg(2.0 * torch.asin((0.5 * grid.wavelength * torch.sqrt(squared)).clamp(0.0, 0.999)))
@@ -324,7 +325,7 @@ def ideal(lines: Lines, rows: NDArray[np.int64], grid: Grid, fwhm: float = 0.12,
 def network_input(recipe: Recipe, values: Tensor, mask: Tensor) -> Tensor:
     """`Recipe.apply_batch` (k, channels, m) of intensities and masks (k, m) on the grid. Raises ValueError for a recipe that no encoder has."""
     if recipe.kind != "search":
-        raise ValueError(f"the recipe {recipe.kind!r} is applied by xrdmatch.recipe only")
+        raise ValueError(f"the recipe {recipe.kind!r} is applied by preprocessing.recipe only")
     points = max(1, round(recipe.smooth / recipe.grid.step)) | 1
     window = max(3, round(recipe.background / recipe.grid.step)) | 1
     m = values.shape[1]
