@@ -34,6 +34,7 @@ from scale import SEED, parents
 from xrdmatch.model.folder import Model
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.report import figure_style
+from xrdmatch.system.arrays import Float32Array
 from xrdmatch.training.effects_numpy import measured_like
 
 SIZES = (10_000, 100_000, 240_000, 1_000_000)
@@ -57,7 +58,6 @@ LINES = {
     ("identify: whole", "product", "whole_ms", 0): (figure_style.VERMILLION, "-"),
 }
 TRAINED = 20  # vectors a list that the lists' centres are found from
-Floats = NDArray[np.float32]
 
 
 def mapped(path: Path, number: int) -> NDArray[np.float16]:
@@ -67,7 +67,7 @@ def mapped(path: Path, number: int) -> NDArray[np.float16]:
     return np.memmap(path, np.float16, "r", place, (number, dim))
 
 
-def questions() -> tuple[Floats, NDArray[np.int64]]:
+def questions() -> tuple[Float32Array, NDArray[np.int64]]:
     """Vectors (k, dim) of measured-like patterns of entries among the first 10^4, and the entries' numbers."""
     model = Model.load(None, "cpu")
     rng = np.random.default_rng(SEED + 1)
@@ -76,7 +76,7 @@ def questions() -> tuple[Floats, NDArray[np.int64]]:
     return model.encode(model.recipe.apply_batch(*measured_like(model.library, rows, Recipe().grid, rng))), own
 
 
-def brute(vectors: NDArray[Any], queries: Floats) -> NDArray[np.int64]:
+def brute(vectors: NDArray[Any], queries: Float32Array) -> NDArray[np.int64]:
     """The `TOP` nearest of each query (k, TOP)."""
     scores = np.empty((len(queries), len(vectors)), np.float32)
     for start in range(0, len(vectors), ROWS):
@@ -84,7 +84,7 @@ def brute(vectors: NDArray[Any], queries: Floats) -> NDArray[np.int64]:
     return np.argpartition(-scores, TOP - 1, axis=1)[:, :TOP]
 
 
-def prepared(engine: str, vectors: NDArray[np.float16]) -> tuple[Callable[[Floats, int], NDArray[np.int64]], float]:
+def prepared(engine: str, vectors: NDArray[np.float16]) -> tuple[Callable[[Float32Array, int], NDArray[np.int64]], float]:
     """The engine's search, ready, and the MB that it keeps: in memory, or in a file that the system may drop from memory."""
     factory, _ = ENGINES[engine]
     if engine == "float32":
@@ -102,7 +102,7 @@ def prepared(engine: str, vectors: NDArray[np.float16]) -> tuple[Callable[[Float
     for start in range(0, len(vectors), ROWS):
         index.add(vectors[start : start + ROWS].astype(np.float32))
 
-    def search(queries: Floats, depth: int) -> NDArray[np.int64]:
+    def search(queries: Float32Array, depth: int) -> NDArray[np.int64]:
         if engine == "IVF":
             index.nprobe = depth
         else:

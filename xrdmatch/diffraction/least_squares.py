@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 
-def damped_steps(normal: Floats, slope: Floats, damping: float, longest: float) -> Floats:
+def damped_steps(normal: Float64Array, slope: Float64Array, damping: float, longest: float) -> Float64Array:
     """Steps (..., p) that solve normal (..., p, p) @ step = slope (..., p), each limited to `longest` either way.
 
     damping: share of the diagonal's sum that is added to each of it (Levenberg 1944), so that parameters which nothing depends on stay.

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xrdmatch.diffraction.pattern import Grid
-
-Floats = NDArray[np.float32]
-
+from xrdmatch.system.arrays import Float32Array
 
 #: Points drawn beyond either end of the grid, for the flanks of lines outside.
 _PAD = 64
@@ -25,7 +23,9 @@ def _length(grid: Grid) -> int:
     return -(-(grid.size + 2 * _PAD) // 160) * 160  # which has few and small prime factors
 
 
-def draw_rows(angles: NDArray[Any], areas: NDArray[Any], row: NDArray[np.int64], widths: NDArray[np.float64], grid: Grid, eta: float = 0.5) -> Floats:
+def draw_rows(
+    angles: NDArray[Any], areas: NDArray[Any], row: NDArray[np.int64], widths: NDArray[np.float64], grid: Grid, eta: float = 0.5
+) -> Float32Array:
     """Profiles (k, grid.size) of all lines (n,) of k rows, where the lines of a row are alike.
 
     `row` (n,): whose a line is. `widths` (k,): full widths in degrees. `draw` is for lines of differing widths.
@@ -42,7 +42,7 @@ def draw_rows(angles: NDArray[Any], areas: NDArray[Any], row: NDArray[np.int64],
     return np.asarray(np.maximum(smooth, 0.0) * np.float32(1.0 / grid.step))
 
 
-def draw(angles: NDArray[Any], areas: NDArray[Any], widths: NDArray[Any], grid: Grid, eta: ArrayLike = 0.5, classes: int = 3) -> Floats:
+def draw(angles: NDArray[Any], areas: NDArray[Any], widths: NDArray[Any], grid: Grid, eta: ArrayLike = 0.5, classes: int = 3) -> Float32Array:
     """Profiles (k, grid.size) of lines (k, p) at `angles` degrees with `areas` and full `widths` in degrees; eta: Lorentz share, (k,) or one.
 
     Lines of zero area are padding. Widths may differ from line to line: each line is shared between the two nearest of `classes` widths of its row,
@@ -98,7 +98,7 @@ def _transformed(sticks: NDArray[np.float64]) -> NDArray[np.complex64]:
     return np.fft.rfft(sticks).astype(np.complex64)
 
 
-def _transfer(width: NDArray[np.float64], eta: NDArray[np.float64], length: int) -> Floats:
+def _transfer(width: NDArray[np.float64], eta: NDArray[np.float64], length: int) -> Float32Array:
     """Fourier transforms (k, classes, length // 2 + 1) of unit-area pseudo-Voigt lines of full `width` (k, classes) in grid steps."""
     scaled = width.astype(np.float32)[..., None] * (np.float32(np.pi / length) * np.arange(length // 2 + 1, dtype=np.float32))
     share = eta.astype(np.float32)[:, None, None]

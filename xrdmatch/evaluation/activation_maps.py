@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import convert_two_theta
@@ -21,13 +20,12 @@ from xrdmatch.preprocessing.prepared_scan import prepare_scan
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.result import Identification, Match
+from xrdmatch.system.arrays import Float64Array
 
 #: The network's output beside its answer.
 ACTIVATION = "activation"
 #: Largest difference allowed between the answer of onnxruntime and that of the head that the gradient is taken from.
 PARITY = 1e-3
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +39,13 @@ class Explanation:
 
     result: Identification
     match: Match
-    two_theta: Floats
-    plain: Floats
-    grad: Floats
+    two_theta: Float64Array
+    plain: Float64Array
+    grad: Float64Array
     score: float
     resolution: float
 
-    def at(self, angles: Floats) -> tuple[Floats, Floats]:
+    def at(self, angles: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Both maps at `angles` (n,) degrees of the scan; 0 outside the network's range."""
         plain, grad = (np.interp(angles, self.two_theta, values, 0.0, 0.0) for values in (self.plain, self.grad))
         return plain, grad
@@ -79,18 +77,18 @@ def explain(identifier: Identifier, pattern: Pattern, options: SearchOptions | N
     return Explanation(result, match, angles[reach], plain[reach], grad[reach], score, head.jump * grid.step)
 
 
-def maps(head: Head, activation: Floats, direction: Floats) -> tuple[Floats, Floats]:
+def maps(head: Head, activation: Float64Array, direction: Float64Array) -> tuple[Float64Array, Float64Array]:
     """The plain map and Grad-CAM (positions,) of an activation (filters, positions), 0..1. direction: (k,), see `Head.gradient`."""
     weights = head.gradient(activation, direction).mean(axis=1)
     return _unit(activation.mean(axis=0)), _unit(weights @ activation)
 
 
-def _unit(values: Floats) -> Floats:
+def _unit(values: Float64Array) -> Float64Array:
     cut = np.maximum(values, 0.0)
     top = float(cut.max(initial=0.0))
     return np.asarray(cut / top if top > 0 else cut)
 
 
-def stretched(values: Floats, head: Head, points: int) -> Floats:
+def stretched(values: Float64Array, head: Head, points: int) -> Float64Array:
     """A map (positions,) on the points (m,) of the network's input, each position at the centre of what it sees."""
     return np.asarray(np.interp(np.arange(points), head.start + head.jump * np.arange(values.size), values))

@@ -27,11 +27,11 @@ from xrdmatch.preprocessing.fft_filter import PAPER_GRID, Mode
 from xrdmatch.preprocessing.prepared_scan import prepare_scan
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.search.result import Identification, Match, error_result
+from xrdmatch.system.arrays import Float32Array
 from xrdmatch.system.parallel import usable_cores
 from xrdmatch.training.effects_numpy import Hardness, measured_like
 from xrdmatch.training.training_set import AugmentedSet, Rows, library_profiles
 
-Floats = NDArray[np.float32]
 Tell = Callable[[str], None]
 
 MINMAX = Recipe(kind="minmax", grid=PAPER_GRID)
@@ -108,8 +108,8 @@ class Queries:
 
     entries: list[dict[str, str]]
     errors: dict[int, str] = field(default_factory=dict)
-    x: Floats = field(default_factory=lambda: np.empty((0, PAPER_GRID.size), np.float32))
-    signal: Floats = field(default_factory=lambda: np.empty((0, SEARCH.grid.size), np.float32))
+    x: Float32Array = field(default_factory=lambda: np.empty((0, PAPER_GRID.size), np.float32))
+    signal: Float32Array = field(default_factory=lambda: np.empty((0, SEARCH.grid.size), np.float32))
     mask: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, SEARCH.grid.size), bool))
 
 
@@ -257,7 +257,7 @@ def made_training(library: Library, labels: list[dict[str, str]], seed: int) -> 
 # --- The classical models
 
 
-def classify(name: str, training: Training, queries: Floats, seed: int = 0) -> NDArray[np.float64]:
+def classify(name: str, training: Training, queries: Float32Array, seed: int = 0) -> NDArray[np.float64]:
     """Scores (q, classes) of one classical model: the larger the likelier, -inf where it gives a class no vote."""
     if name not in LEARNING:
         raise ValueError(f"{name} is not a classical model")
@@ -265,7 +265,7 @@ def classify(name: str, training: Training, queries: Floats, seed: int = 0) -> N
     span = training.x.max(axis=0).astype(np.float32) - low
     span = np.where(span > 0, span, np.float32(1))
 
-    def scaled(x: NDArray[Any]) -> Floats:
+    def scaled(x: NDArray[Any]) -> Float32Array:
         return np.asarray((x - low) / span, dtype=np.float32)
 
     asked = scaled(queries)
@@ -288,7 +288,7 @@ def classify(name: str, training: Training, queries: Floats, seed: int = 0) -> N
     return scores
 
 
-def _bayes(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats) -> NDArray[np.float64]:
+def _bayes(training: Training, scaled: Callable[[NDArray[Any]], Float32Array], asked: Float32Array) -> NDArray[np.float64]:
     """All that naive Bayes takes from a class are its sums, so one mean pattern with its weight stands for the class: the same fit, much faster."""
     from sklearn.naive_bayes import MultinomialNB
 
@@ -305,7 +305,7 @@ def _bayes(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: 
     return scores
 
 
-def _neighbours(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats) -> NDArray[np.float64]:
+def _neighbours(training: Training, scaled: Callable[[NDArray[Any]], Float32Array], asked: Float32Array) -> NDArray[np.float64]:
     """Share of the `NEIGHBOURS` nearest patterns (Euclidean) that belong to each class, in blocks, as KNeighborsClassifier votes."""
     distance = np.empty((len(asked), len(training.y)), np.float32)
     for start in range(0, len(training.y), BLOCK):
@@ -317,7 +317,7 @@ def _neighbours(training: Training, scaled: Callable[[NDArray[Any]], Floats], as
     return np.stack([np.bincount(training.y[row], minlength=len(training.rows)) / number for row in nearest])
 
 
-def _forest(training: Training, scaled: Callable[[NDArray[Any]], Floats], asked: Floats, seed: int) -> NDArray[np.float64]:
+def _forest(training: Training, scaled: Callable[[NDArray[Any]], Float32Array], asked: Float32Array, seed: int) -> NDArray[np.float64]:
     """Mean class probabilities of `TREES` trees, each on its own bootstrap and kept no longer than needed: a whole forest takes gigabytes.
 
     As many grow at a time as there are cores; a seed gives the same forest on any number.
@@ -361,7 +361,7 @@ def search(name: str, library: Library, rows: NDArray[np.int64], queries: Querie
     return np.concatenate(list(_treated(library, rows, queries)), axis=1)
 
 
-def _plain(library: Library, rows: NDArray[np.int64], unit: Floats) -> Iterator[NDArray[np.float64]]:
+def _plain(library: Library, rows: NDArray[np.int64], unit: Float32Array) -> Iterator[NDArray[np.float64]]:
     for block in library_profiles(library, rows, PAPER_GRID, FWHM):
         yield (unit @ (block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-9)).T).astype(float)
 

@@ -19,9 +19,9 @@ from xrdmatch.errors import LibraryError, XrdMatchError, how_to_install
 from xrdmatch.evaluation.baselines import read_queries
 from xrdmatch.evaluation.labelled_scans import kind_of, read_labels
 from xrdmatch.preprocessing.fft_filter import Mode
+from xrdmatch.system.arrays import Float64Array
 
 Input = Literal["recipe", "minmax"]
-Floats = NDArray[np.float64]
 
 #: What a measurement's number looks like at the end of a file's name: "ZIF-8_2", "ZIF-8 (2)".
 NUMBERED = re.compile(r"[ _.]+\d+$|[ _.]*\(\d+\)$")
@@ -34,7 +34,7 @@ class Map:
 
     files: list[str]
     labels: list[str]
-    points: Floats
+    points: Float64Array
     alone: tuple[int, int]
     failed: list[tuple[str, str]]
 
@@ -85,7 +85,7 @@ def make_map(rows: list[dict[str, str]], folder: Path, given: Input = "recipe", 
     return Map([rows[i]["file"] for i in kept], labels, np.asarray(points, dtype=float), leave_one_out(unit, numbers), failed)
 
 
-def leave_one_out(unit: Floats, numbers: NDArray[np.int64]) -> tuple[int, int]:
+def leave_one_out(unit: Float64Array, numbers: NDArray[np.int64]) -> tuple[int, int]:
     """Of patterns (n, m) of unit length whose label another shares, how many have one of their own as nearest neighbour; and how many there are."""
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, -np.inf)

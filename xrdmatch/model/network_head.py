@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xrdmatch.errors import ModelError
 from xrdmatch.model.onnx_fields import fields, varint
-
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 #: Field numbers of onnx.proto.
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5
@@ -44,15 +42,15 @@ class Head:
     """
 
     pool: bool
-    layers: list[tuple[Floats, Floats]]
+    layers: list[tuple[Float64Array, Float64Array]]
     jump: float
     start: float
 
-    def answer(self, activation: Floats) -> Floats:
+    def answer(self, activation: Float64Array) -> Float64Array:
         """Output (k,) of the last dense layer for one activation (filters, positions)."""
         return self._forward(activation)[-1]
 
-    def gradient(self, activation: Floats, direction: Floats) -> Floats:
+    def gradient(self, activation: Float64Array, direction: Float64Array) -> Float64Array:
         """Gradient (filters, positions) of the last layer's output along `direction` (k,) with respect to the activation."""
         values = self._forward(activation)
         slope = direction
@@ -70,7 +68,7 @@ class Head:
         result[:, : 2 * pairs.shape[1]] = spread.reshape(len(activation), -1)
         return result
 
-    def _forward(self, activation: Floats) -> list[Floats]:
+    def _forward(self, activation: Float64Array) -> list[Float64Array]:
         """The flattened activation, and each layer's values after its ReLU; the last layer has none."""
         values = [(self._pairs(activation).max(axis=2) if self.pool else activation).ravel()]
         for weight, bias in self.layers:
@@ -80,7 +78,7 @@ class Head:
         return values
 
     @staticmethod
-    def _pairs(activation: Floats) -> Floats:
+    def _pairs(activation: Float64Array) -> Float64Array:
         half = activation.shape[1] // 2
         return activation[:, : 2 * half].reshape(len(activation), half, 2)
 
@@ -94,7 +92,7 @@ def read_head(path: Path) -> Head:
         raise ModelError(f"{path}: expected a network written by xrdmatch train, but its layers are not understood ({error})") from error
 
 
-def _head(nodes: list[Node], weights: dict[str, Floats]) -> Head:
+def _head(nodes: list[Node], weights: dict[str, Float64Array]) -> Head:
     last = max(place for place, node in enumerate(nodes) if node.kind == "Conv")
     jump, start = 1.0, 0.0
     for node in nodes[: last + 1]:
@@ -118,7 +116,7 @@ def _head(nodes: list[Node], weights: dict[str, Floats]) -> Head:
 # --- The file
 
 
-def read_graph(content: memoryview) -> tuple[list[Node], dict[str, Floats]]:
+def read_graph(content: memoryview) -> tuple[list[Node], dict[str, Float64Array]]:
     """Nodes in order, and the floating-point weights by name. Raises ValueError where `content` is no ONNX model."""
     graph = next((value for number, value in fields(content) if number == _GRAPH and isinstance(value, memoryview)), None)
     if graph is None:
@@ -162,7 +160,7 @@ def _attribute(content: memoryview) -> tuple[str, list[int]]:
     return name, numbers
 
 
-def _tensor(content: memoryview) -> tuple[str, Floats | None]:
+def _tensor(content: memoryview) -> tuple[str, Float64Array | None]:
     """Name and values; None for what is not floating point."""
     name, shape, kind, raw = "", [], 0, b""
     for number, value in fields(content):

@@ -19,8 +19,7 @@ from xrdmatch.diffraction.quantiles import median, percentile
 from xrdmatch.errors import ModelError
 from xrdmatch.preprocessing import fft_filter
 from xrdmatch.preprocessing.smoothing import opening, running_mean
-
-Floats = NDArray[np.float32]
+from xrdmatch.system.arrays import Float32Array
 
 #: Scales the median absolute second difference of white noise to its standard deviation: 1 / (0.6745 sqrt(6)).
 _SECOND_DIFFERENCE = 1.0 / (0.674490 * np.sqrt(6.0))
@@ -53,7 +52,7 @@ class Recipe:
     def channels(self) -> int:
         return 2 if self.kind == "search" else 1
 
-    def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None, noise_gain: float = 1.0) -> Floats:
+    def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None, noise_gain: float = 1.0) -> Float32Array:
         """Network input (channels, grid.size) of one pattern.
 
         `wavelength` (angstrom) stands in for the pattern's own. `sigma`: noise of one point in counts before any filter, where it is known better
@@ -73,7 +72,7 @@ class Recipe:
         width = max(self.smooth, self.grid.step)
         return max(point * min(noise_gain, float(np.sqrt(pattern.step / width))), smeared_noise(pattern, width))
 
-    def apply_batch(self, intensity: ArrayLike, mask: NDArray[np.bool_], level: Floats | None = None) -> Floats:
+    def apply_batch(self, intensity: ArrayLike, mask: NDArray[np.bool_], level: Float32Array | None = None) -> Float32Array:
         """Network input (k, channels, m) of intensities (k, m) on the grid, with data where `mask` (k, m) is True.
 
         level: (k,) noise after the running mean, in counts; by default measured on the grid's points.
@@ -89,7 +88,7 @@ class Recipe:
         signal *= np.sqrt(signal.shape[1]) / np.maximum(length, 1e-6)
         return np.stack([signal, mask.astype(np.float32)], axis=1)
 
-    def signal(self, values: Floats, mask: NDArray[np.bool_], level: Floats | None = None) -> Floats:
+    def signal(self, values: Float32Array, mask: NDArray[np.bool_], level: Float32Array | None = None) -> Float32Array:
         """Diffraction lines (k, m) above background and noise, in the intensities' unit, zero outside the mask. `level` as in apply_batch."""
         points = max(1, round(self.smooth / self.grid.step)) | 1
         window = max(3, round(self.background / self.grid.step)) | 1
@@ -115,7 +114,7 @@ class Recipe:
             raise ModelError(f"the model's recipe is not understood ({error}); was it written by a newer xrdmatch?") from error
 
 
-def fill_outside(values: Floats, mask: NDArray[np.bool_]) -> Floats:
+def fill_outside(values: Float32Array, mask: NDArray[np.bool_]) -> Float32Array:
     """Continue each row (k, m) beyond its measured range with its first and last measured value, so that no step is filtered."""
     if mask.all():
         return values
@@ -125,7 +124,7 @@ def fill_outside(values: Floats, mask: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.take_along_axis(values, np.clip(positions[None], first, last), axis=1))
 
 
-def noise_sigma(values: Floats, mask: NDArray[np.bool_] | None = None) -> Floats:
+def noise_sigma(values: Float32Array, mask: NDArray[np.bool_] | None = None) -> Float32Array:
     """Standard deviation (k,) of white noise on rows (k, m), from the median absolute second difference, which slopes and few lines leave alone."""
     second = np.abs(values[:, 2:] - 2.0 * values[:, 1:-1] + values[:, :-2])
     if mask is not None and not mask.all():
@@ -146,7 +145,7 @@ def smeared_noise(pattern: Pattern, width: float, percent: float = 25.0) -> floa
 
 
 @lru_cache(maxsize=1)  # a scan is asked for two percentiles in a row
-def _bends(pattern: Pattern, width: float) -> Floats:
+def _bends(pattern: Pattern, width: float) -> Float32Array:
     """Median size of the bends in each of 24 stretches; none of a scan too short for that."""
     points = max(1, round(width / pattern.step)) | 1
     lag = 2 * points

@@ -14,6 +14,7 @@ from xrdmatch.report.calculated_pattern import overlay, shown, strongest, title
 from xrdmatch.report.figure_style import BLACK, BLUE, TEXT, Size, new_figure, shortened, style, two_theta_label
 from xrdmatch.report.figures import hkl_text
 from xrdmatch.search.indexed_lines import Indexed
+from xrdmatch.system.arrays import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +26,6 @@ COLOURS, CELLS = ("#FFFFFF", "#FFF2B0", "#FFD25A", "#F79A2E", "#E8642A"), 400
 LABELS = 14
 #: Characters of a heading.
 HEADING = 92
-
-Floats = NDArray[np.float64]
 
 
 def explanation_figure(found: Explanation, size: Size = "double") -> Figure:
@@ -65,7 +64,7 @@ def _heading(found: Explanation) -> str:
     return f"{name}: match {match.rank}, {shortened(title(match), HEADING // 2)}, probability {100 * match.probability:.0f} %"
 
 
-def _map_axes(axes: Axes, scan: Pattern, angles: Floats, values: Floats, name: str, room: float) -> Any:
+def _map_axes(axes: Axes, scan: Pattern, angles: Float64Array, values: Float64Array, name: str, room: float) -> Any:
     """One map as coloured cells behind the scan; what is drawn, for the colour bar."""
     low, high = float(scan.intensity.min()), float(scan.intensity.max())
     span = high - low or 1.0

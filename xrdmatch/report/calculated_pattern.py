@@ -18,6 +18,7 @@ from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.preprocessing.smoothing import opening, running_mean
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
+from xrdmatch.system.arrays import Float64Array
 
 #: Half of the widest window of the background, and the mean taken before it, degrees.
 WINDOW, SMOOTH = 1.5, 0.1
@@ -34,8 +35,6 @@ COUNTS = 1.0
 #: Noise levels from which a line stands out.
 CLEAR = 4.0
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
@@ -47,17 +46,17 @@ class Overlay:
     lines that no phase has.
     """
 
-    two_theta: Floats
-    measured: Floats
-    background: Floats
-    calculated: Floats
+    two_theta: Float64Array
+    measured: Float64Array
+    background: Float64Array
+    calculated: Float64Array
     phases: tuple[Match, ...]
     scales: tuple[float, ...]
     missing: list[tuple[int, int, int, float, float]]
     extra: list[float]
 
     @property
-    def difference(self) -> Floats:
+    def difference(self) -> Float64Array:
         return self.measured - self.calculated
 
 
@@ -79,7 +78,7 @@ def overlay(result: Identification) -> Overlay | None:
     return Overlay(scan.two_theta, scan.intensity, base, calculated, phases, tuple(scales), missing, extra)
 
 
-def background(scan: Pattern) -> Floats:
+def background(scan: Pattern) -> Float64Array:
     """A smooth background (n,) in counts: the scan's lower edge, raised by what noise lowers it."""
     points = max(1, round(SMOOTH / scan.step)) | 1
     smooth = running_mean(scan.intensity, points)
@@ -88,7 +87,7 @@ def background(scan: Pattern) -> Floats:
     return np.asarray(base + min(max(float(median(above)), 0.0), BIAS * noise_sigma(scan.intensity) / np.sqrt(points)))
 
 
-def lower_edge(values: Floats, step: float) -> Floats:
+def lower_edge(values: Float64Array, step: float) -> Float64Array:
     """What of `values` (n,), `step` degrees apart, is wider than the window: the higher of two edges, neither of which a line can lift.
 
     A morphological opening follows haloes, but is flat where the steep scatter of low angles is cut off; SNIP (Ryan et al., Nucl. Instrum. Methods
@@ -101,7 +100,7 @@ def lower_edge(values: Floats, step: float) -> Floats:
     return np.asarray(np.maximum(running_mean(opening(values, wide), wide), edge))
 
 
-def profile(lines: Indexed, scan: Pattern) -> Floats:
+def profile(lines: Indexed, scan: Pattern) -> Float64Array:
     """The lines' pattern (n,) on the scan's points, each line with an area of its `intensity`."""
     if len(lines) == 0:
         return np.zeros(scan.two_theta.size)
@@ -114,7 +113,7 @@ def profile(lines: Indexed, scan: Pattern) -> Floats:
     return np.asarray(np.interp(scan.two_theta, grid.two_theta, drawn, left=0.0, right=0.0))
 
 
-def fit_scales(profiles: Sequence[Floats], signal: Floats) -> list[float]:
+def fit_scales(profiles: Sequence[Float64Array], signal: Float64Array) -> list[float]:
     """Non-negative scales of one or two profiles (n,) that come nearest to `signal` (n,), weighted as counting statistics would."""
     if not profiles:
         return []

@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay
@@ -25,6 +24,7 @@ from xrdmatch.report.phrases import filter_text, formula_text, percent, sentence
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
+from xrdmatch.system.arrays import Float64Array
 from xrdmatch.system.atomic_files import atomic_write, writing
 
 #: Endings of a page's name.
@@ -36,8 +36,6 @@ COARSE, SPARK = 512, 90
 #: Lines of the best match and of others that are kept, the weakest of them in percent, and members that are named.
 LINES, OTHERS, WEAKEST, MEMBERS = 150, 40, 0.4, 12
 _LEVELS = 65535
-
-Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -193,7 +191,7 @@ def curve(view: Overlay, points: int) -> dict[str, Any]:
     return data
 
 
-def thinned(angles: Floats, counts: Floats, points: int) -> tuple[Floats, Floats]:
+def thinned(angles: Float64Array, counts: Float64Array, points: int) -> tuple[Float64Array, Float64Array]:
     """At most `points` of a scan (n,): the lowest and the highest of each of half as many buckets, so that no peak is lost or lowered."""
     if angles.size <= points:
         return angles, counts
@@ -204,7 +202,7 @@ def thinned(angles: Floats, counts: Floats, points: int) -> tuple[Floats, Floats
     return angles[kept], counts[kept]
 
 
-def packed(values: Floats) -> str:
+def packed(values: Float64Array) -> str:
     """Shares 0..1 (n,) as base64 of little-endian 16-bit numbers."""
     return base64.b64encode(np.rint(np.clip(values, 0.0, 1.0) * _LEVELS).astype("<u2").tobytes()).decode("ascii")
 

@@ -9,7 +9,6 @@ import html
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import XrdMatchError
@@ -18,14 +17,13 @@ from xrdmatch.report.html_page import doi_link, thinned
 from xrdmatch.report.phrases import filter_text, formula_text, percent, wavelength_text
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
+from xrdmatch.system.arrays import Float64Array
 
 #: Points of a curve, and the size of a plot in its own units.
 POINTS, WIDTH, HEIGHT = 1600, 760, 260
 #: Measured, calculated, lines, missing, extra; Okabe and Ito's colours, the first as the notebook writes its text.
 COLOURS = {"measured": "currentColor", "calculated": "#E69F00", "lines": "#56B4E9", "missing": "#D55E00", "extra": "#CC79A7"}
 _BADGES = {"match": "#009E73", "ambiguous": "#B8860B", "unknown": "#CC79A7", "unusable": "#808080", "error": "#D55E00"}
-
-Floats = NDArray[np.float64]
 
 
 def identification_html(result: Identification) -> str:
@@ -96,7 +94,7 @@ def _svg(inside: str, height: int) -> str:
 class _Axis:
     """Angles and counts to the units of a plot."""
 
-    def __init__(self, angles: Floats, counts: Floats, floor: float, low: float | None = None) -> None:
+    def __init__(self, angles: Float64Array, counts: Float64Array, floor: float, low: float | None = None) -> None:
         self.start, self.stop, self.floor = float(angles[0]), float(angles[-1]), floor
         self.low = float(counts.min()) if low is None else low
         self.span = max(float(counts.max()) - self.low, 1e-300)
@@ -107,7 +105,7 @@ class _Axis:
     def y(self, count: float) -> float:
         return self.floor - (count - self.low) / self.span * (self.floor - 16.0)
 
-    def curve(self, angles: Floats, counts: Floats, kind: str) -> str:
+    def curve(self, angles: Float64Array, counts: Float64Array, kind: str) -> str:
         kept = thinned(angles, counts, POINTS)
         points = " ".join(f"{self.x(float(angle)):.1f},{self.y(float(count)):.1f}" for angle, count in zip(*kept, strict=True))
         return f'<polyline points="{points}" fill="none" stroke="{COLOURS[kind]}" stroke-width="1"/>'

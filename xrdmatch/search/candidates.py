@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 #: Overall Debye-Waller B of candidates before refinement, angstrom^2: that of a framework at room temperature.
 START_B = 2.0
@@ -60,9 +60,9 @@ class States:
     """What a candidate's signal depends on, of k of them: the fields of `Candidates` with these names."""
 
     rows: NDArray[np.int64]
-    strain: Floats
-    fwhm: Floats
-    debye_waller: Floats
+    strain: Float64Array
+    fwhm: Float64Array
+    debye_waller: Float64Array
 
     def part(self, part: slice) -> States:
         """Some of them."""
@@ -82,16 +82,16 @@ class Candidates:
     """
 
     rows: NDArray[np.int64]
-    network_score: Floats
-    similarity: Floats
-    shift: Floats
-    strain: Floats
-    fwhm: Floats
-    debye_waller: Floats
-    plain_similarity: Floats
-    strain_penalty: Floats
-    position_similarity: Floats
-    family_size: Floats
+    network_score: Float64Array
+    similarity: Float64Array
+    shift: Float64Array
+    strain: Float64Array
+    fwhm: Float64Array
+    debye_waller: Float64Array
+    plain_similarity: Float64Array
+    strain_penalty: Float64Array
+    position_similarity: Float64Array
+    family_size: Float64Array
     same_metal_and_linker: NDArray[np.bool_]
     evidence: NDArray[np.object_] = field(repr=False)
 
@@ -133,7 +133,7 @@ class Candidates:
             kept[name] = np.where(better if old.ndim == 1 else better[:, None], new, old)
         return replace(self, **kept)
 
-    def features(self) -> dict[str, Floats]:
+    def features(self) -> dict[str, Float64Array]:
         """What speaks for and against each candidate, (k,) by the names `FEATURES`: what probabilities are made of."""
         matched, missing, extra = (
             np.array([len(getattr(one, name)) for one in self.evidence], dtype=float) for name in ("matched", "missing", "extra")

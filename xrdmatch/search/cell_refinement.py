@@ -17,8 +17,9 @@ from xrdmatch.diffraction.lattice import lattice_directions
 from xrdmatch.diffraction.least_squares import damped_steps
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
-from xrdmatch.search.candidates import FIT_FIELDS, START_B, Candidates, Floats, States
+from xrdmatch.search.candidates import FIT_FIELDS, START_B, Candidates, States
 from xrdmatch.search.comparison import blurred, candidate_signals, compare, draw_signals, similarity
+from xrdmatch.system.arrays import Float64Array
 
 #: Widths in degrees by which the first rounds are blurred; then sharp rounds, which also refine line width and B.
 BLURS, SHARP_ROUNDS = (0.4, 0.15), 2
@@ -54,7 +55,7 @@ class StrainModes:
     """
 
     counts: NDArray[np.int64]
-    changes: Floats
+    changes: Float64Array
 
     def take(self, order: NDArray[np.int64]) -> StrainModes:
         return StrainModes(self.counts[order], self.changes[order])
@@ -69,12 +70,12 @@ def strain_modes(library: Library, rows: NDArray[np.int64]) -> StrainModes:
     return StrainModes(np.array([len(mode) for mode in modes], dtype=np.int64), changes)
 
 
-def strain_penalty(strain: Floats, modes: StrainModes) -> Floats:
+def strain_penalty(strain: Float64Array, modes: StrainModes) -> Float64Array:
     """How far each cell (k, 6) is strained: sum of ln(1 + x^2) over its lattice's own changes, x in usual strains; 0 at rest."""
     return np.asarray(np.log1p(_amounts(strain, modes) ** 2).sum(axis=1))
 
 
-def _amounts(strain: Floats, modes: StrainModes) -> Floats:
+def _amounts(strain: Float64Array, modes: StrainModes) -> Float64Array:
     """Size (k, 6) of the changes that make up each strain (k, 6), in usual changes."""
     return np.asarray((modes.changes @ (strain / _USUAL)[:, :, None])[:, :, 0] / np.maximum(modes.changes.sum(axis=2), 1.0))
 
@@ -92,7 +93,7 @@ class RefinementOptions:
 _DEFAULTS = RefinementOptions()
 
 
-def _worth(candidates: Candidates, modes: StrainModes, cost: float) -> Floats:
+def _worth(candidates: Candidates, modes: StrainModes, cost: float) -> Float64Array:
     """Similarity (k,) less what the strain costs."""
     return np.asarray(candidates.similarity - cost * strain_penalty(candidates.strain, modes))
 
@@ -216,7 +217,7 @@ class _Layout:
     widened: NDArray[np.bool_]
     b_changed: NDArray[np.bool_]
 
-    def spread(self, products: Floats) -> Floats:
+    def spread(self, products: Float64Array) -> Float64Array:
         """Products (k, q, q) of each candidate's rows, where they belong among all that there are (k, 11, 11); zero where it has none."""
         both = self.there[:, :, None] & self.there[:, None, :]
         at = np.where(self.there, self.there.cumsum(axis=1) - 1, 0)
@@ -241,7 +242,7 @@ def _layout(counts: bytes, sharp: bool, base: bool) -> _Layout:
     return _Layout(first, there, place, owner, number < modes[owner], beyond == 0, beyond == 1)
 
 
-def _states(candidates: Candidates, fwhm: Floats, modes: StrainModes, layout: _Layout) -> States:
+def _states(candidates: Candidates, fwhm: Float64Array, modes: StrainModes, layout: _Layout) -> States:
     """The states of a step of candidates as wide as `fwhm` (k,)."""
     owner = layout.owner
     strain, width, b = candidates.strain[owner], fwhm[owner], candidates.debye_waller[owner]
@@ -251,7 +252,7 @@ def _states(candidates: Candidates, fwhm: Floats, modes: StrainModes, layout: _L
     return States(candidates.rows[owner], strain, width, b)
 
 
-def step_products(table: NDArray[np.float32], first: NDArray[np.int64]) -> Floats:
+def step_products(table: NDArray[np.float32], first: NDArray[np.int64]) -> Float64Array:
     """Of each candidate all scalar products (k, q, q) of its slopes, that of a zero shift, its own signal at unit length and the scan's.
 
     table: (rows, m), of one candidate after the other its nudged states, a row to fill in, its own signal and the scan's, which all are spent here.
@@ -273,7 +274,7 @@ def step_products(table: NDArray[np.float32], first: NDArray[np.int64]) -> Float
     return products
 
 
-def _solved(products: Floats, size: Floats, cost: Floats, there: NDArray[np.bool_]) -> Floats:
+def _solved(products: Float64Array, size: Float64Array, cost: Float64Array, there: NDArray[np.bool_]) -> Float64Array:
     """Step (k, p) in usual changes; the zero shift is solved for as well, and left to the next search.
 
     products: (k, p + 3, p + 3), of the slopes along all changes and a zero shift, the candidate and the scan. size: (k, p) of the candidates' changes

@@ -17,7 +17,8 @@ from xrdmatch.diffraction.radiation import inverse_d_squared_of_cells, powder_li
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, unit_length
 from xrdmatch.preprocessing.smoothing import opening
-from xrdmatch.search.candidates import Candidates, Floats, States
+from xrdmatch.search.candidates import Candidates, States
+from xrdmatch.system.arrays import Float64Array
 
 #: Candidates drawn at a time: their signals stay in the processor's cache.
 CHUNK = 64
@@ -64,7 +65,7 @@ def _drawn(library: Library, candidates: States, scan: ComparisonSignal) -> NDAr
     return np.sqrt(profiles, out=profiles) if scan.recipe.power == 0.5 else np.asarray(profiles ** np.float32(scan.recipe.power))
 
 
-def similarity(signals: NDArray[np.float32], scan: ComparisonSignal) -> tuple[Floats, Floats]:
+def similarity(signals: NDArray[np.float32], scan: ComparisonSignal) -> tuple[Float64Array, Float64Array]:
     """Cosine (k,) of candidate signals with the measured one at the best shift, and that shift (k,) in degrees."""
     length = np.sqrt(np.vecdot(signals, signals))
     cosines = signals @ scan.shifted_signals.T / np.maximum(length, 1e-9)[:, None]
@@ -72,7 +73,7 @@ def similarity(signals: NDArray[np.float32], scan: ComparisonSignal) -> tuple[Fl
     return cosines[np.arange(len(best)), best].astype(float), (best - len(scan.shifted_signals) // 2) * scan.grid.step
 
 
-def position_similarity(signals: NDArray[np.float32], scan: ComparisonSignal) -> Floats:
+def position_similarity(signals: NDArray[np.float32], scan: ComparisonSignal) -> Float64Array:
     """Cosine (k,) of the fourth roots of both signals at the best shift: nearly, which lines show, whatever their heights.
 
     Texture, guests and coarse grains change heights, and leave places alone.

@@ -18,13 +18,12 @@ from xrdmatch.diffraction.radiation import convert_two_theta, inverse_d_squared,
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import COMPARISON
 from xrdmatch.search.candidates import Candidates, Evidence, HklLine
+from xrdmatch.system.arrays import Float64Array
 
 #: Reflections whose 1/d^2 agree within this share are one line in the library.
 EQUAL = 2e-5
 #: Lines below this share of the strongest, in percent, are left out.
 WEAKEST = 0.01
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +36,14 @@ class Indexed:
     intensity: (n,) percent of the strongest, integrated. width: (n,) full widths at half maximum in degrees.
     """
 
-    cell: Floats
+    cell: Float64Array
     space_group: str
     hkl: NDArray[np.int16]
-    d: Floats
-    two_theta: Floats
-    observed: Floats
-    intensity: Floats
-    width: Floats
+    d: Float64Array
+    two_theta: Float64Array
+    observed: Float64Array
+    intensity: Float64Array
+    width: Float64Array
 
     def __len__(self) -> int:
         return len(self.d)
@@ -75,7 +74,7 @@ def indexed_lines(library: Library, candidates: Candidates, i: int, scan: Patter
     return Indexed(read_only(cell), lattice_group(library.cell[row], symbol), read_only(hkl, np.int16), *map(read_only, columns))
 
 
-def conventional(hkl: NDArray[np.integer[Any]], cell: Floats, symbol: str = "P") -> NDArray[np.int16]:
+def conventional(hkl: NDArray[np.integer[Any]], cell: Float64Array, symbol: str = "P") -> NDArray[np.int16]:
     """The indices (n, 3) that people write for lines (n, 3) of one d-spacing each: 200 of a cubic cell, not 002.
 
     The library keeps one representative of each line. Of all that the lattice's own symmetry makes of it, this one has the fewest minus signs, and
@@ -110,7 +109,7 @@ def _lattice_symmetry(cell: tuple[float, ...], symbol: str) -> list[list[list[in
     return [matrix for matrix in found if allowed(some @ np.array(matrix), symbol).all()]
 
 
-def in_scan(angles: Floats, wavelength: float) -> Floats:
+def in_scan(angles: Float64Array, wavelength: float) -> Float64Array:
     """Angles (n,) in degrees of verification's grid, as they lie in a scan of this wavelength (angstrom); NaN beyond its reach."""
     return convert_two_theta(angles, COMPARISON.grid.wavelength, wavelength)
 

@@ -12,8 +12,9 @@ from xrdmatch.diffraction.lattice import strained
 from xrdmatch.diffraction.radiation import inverse_d_squared_of_cells, powder_lines, reciprocal_components
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import MAX_DETECTION_LIMIT, ComparisonSignal
-from xrdmatch.search.candidates import Candidates, Evidence, Floats, HklLine
+from xrdmatch.search.candidates import Candidates, Evidence, HklLine
 from xrdmatch.search.comparison import shifted
+from xrdmatch.system.arrays import Float64Array
 
 #: Height from which a line is strong, and from which a candidate's line may explain a measured one, percent of the candidate's strongest.
 STRONG, WEAK = 10.0, 0.5
@@ -32,8 +33,8 @@ class Lines:
     """A refined candidate's lines in the scan: hkl (n, 3), angles (n,) degrees, heights (n,) percent of the strongest, index (n,) on the grid."""
 
     hkl: NDArray[np.int16]
-    angles: Floats
-    heights: Floats
+    angles: Float64Array
+    heights: Float64Array
     index: NDArray[np.int64]
     reach: int
 
@@ -78,7 +79,7 @@ def line_evidence(library: Library, candidates: Candidates, scan: ComparisonSign
 
 
 def _listed(
-    candidates: Sequence[Lines], scan: ComparisonSignal, signals: NDArray[np.float32], shift: Floats
+    candidates: Sequence[Lines], scan: ComparisonSignal, signals: NDArray[np.float32], shift: Float64Array
 ) -> list[tuple[list[HklLine], list[HklLine]]]:
     """Of each candidate the strong lines that the scan shows, and those that it does not. signals (k, m): the candidates', which lie `shift` (k,)
     degrees off.
@@ -98,7 +99,7 @@ def _listed(
     return found
 
 
-def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks: list[tuple[float, float]]) -> Floats:
+def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks: list[tuple[float, float]]) -> Float64Array:
     """ln of the likelihood ratio (k,) of each candidate's hits and misses: a hit counts the less, the more of the neighbourhood its lines cover."""
     grid = scan.grid
     strongest = sorted(peaks, key=lambda peak: -peak[1])[:N_WEIGHED]

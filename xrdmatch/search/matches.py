@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from xrdmatch.library.composition import undecided
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import PreparedScan
-from xrdmatch.search.candidates import Candidates, Floats
+from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import polish_cells
 from xrdmatch.search.indexed_lines import evidence_in_scan, indexed_lines
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.result import NAMED, Match
+from xrdmatch.system.arrays import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +27,13 @@ class Ranking:
     """
 
     candidates: Candidates
-    probabilities: Floats
+    probabilities: Float64Array
     scan: PreparedScan
     phase: int = 1
     unexplained: float = 1.0
 
     @classmethod
-    def of(cls, candidates: Candidates, probabilities: Floats, scan: PreparedScan, phase: int = 1, unexplained: float = 1.0) -> Ranking:
+    def of(cls, candidates: Candidates, probabilities: Float64Array, scan: PreparedScan, phase: int = 1, unexplained: float = 1.0) -> Ranking:
         """The candidates in the order of their probabilities (k,)."""
         order = np.argsort(-probabilities, kind="stable")
         return cls(candidates.take(order), np.round(probabilities[order], 4), scan, phase, unexplained)

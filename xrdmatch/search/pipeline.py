@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
-from xrdmatch.search.candidates import Candidates, Floats
+from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import refine_and_draw
 from xrdmatch.search.comparison import candidate_signals, compare, position_similarity
 from xrdmatch.search.line_evidence import line_evidence
 from xrdmatch.search.retrieval import NETWORK_WEIGHT, SIMILARITY_WEIGHT, RankOptions, retriever
+from xrdmatch.system.arrays import Float64Array
 
 #: Six letters, two digits where a structure was determined again.
 REFCODE = re.compile(r"[A-Z]{6}(\d\d)?(_|$)")
@@ -59,7 +60,7 @@ def _among(values: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.boo
     return np.isin(values, some, kind="table")
 
 
-def best_of_families(candidates: Candidates, library: Library, scan: ComparisonSignal) -> tuple[Candidates, Floats]:
+def best_of_families(candidates: Candidates, library: Library, scan: ComparisonSignal) -> tuple[Candidates, Float64Array]:
     """The best entry of each family, as it stands in the library, and what each is worth (k,): network, positions and heights; best first."""
     signals = candidate_signals(library, candidates, scan)
     compared = replace(compare(candidates, signals, scan), position_similarity=position_similarity(signals, scan))

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import ModelError
-from xrdmatch.search.candidates import FEATURES, Candidates, Floats
+from xrdmatch.search.candidates import FEATURES, Candidates
+from xrdmatch.system.arrays import Float64Array
 
 #: Features of a second phase, and of a first one: these have no first phase to share metal and linker with.
 SECOND_PHASE_FEATURES = FEATURES
@@ -34,7 +35,7 @@ _EVEN, _STEEP, _STEEP_CHOICE = 0.8, 8.0, 40.0
 #: Least share of the lines a first phase leaves that its logarithm is taken of.
 _LEAST_SHARE = 1e-3
 
-Named = dict[str, Floats]
+Named = dict[str, Float64Array]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Calibration:
     candidate: Mapping[str, float]
     gate: Mapping[str, float]
 
-    def probabilities(self, candidates: Candidates, unexplained: float | None = None) -> tuple[Floats, float]:
+    def probabilities(self, candidates: Candidates, unexplained: float | None = None) -> tuple[Float64Array, float]:
         """Probability (k,) of each candidate, and of none of them. unexplained: of a second phase, the share of the scan's lines it was looked for
         in.
         """
@@ -52,7 +53,7 @@ class Calibration:
         found = 1.0 / (1.0 + np.exp(-sum(weight * seen[name] for name, weight in self.gate.items())))
         return share * found, float(1.0 - found)
 
-    def seen_by_gate(self, features: Named, unexplained: float | None = None) -> tuple[Floats, dict[str, float]]:
+    def seen_by_gate(self, features: Named, unexplained: float | None = None) -> tuple[Float64Array, dict[str, float]]:
         """Shares (k,) of candidates with these features, and what the gate sees of the best."""
         scores = sum((weight * features[name] for name, weight in self.candidate.items()), np.zeros(len(features["similarity"])))
         share = np.exp(scores - scores.max())
@@ -128,7 +129,7 @@ def fit(cases: Sequence[Named], right: NDArray[np.int64], unexplained: Sequence[
     return Calibration(choice.candidate, dict(zip(gate, weights.tolist(), strict=True)))
 
 
-def _fit_choice(options: Sequence[Floats], chosen: NDArray[np.int64], against: Sequence[bool], ridge: float = 1e-3) -> Floats:
+def _fit_choice(options: Sequence[Float64Array], chosen: NDArray[np.int64], against: Sequence[bool], ridge: float = 1e-3) -> Float64Array:
     """Weights (f,) of a conditional logit: options (k_i, f) of each case, and which was chosen; those of the features `against` are never positive.
 
     A `ridge` on scaled features keeps weights finite where classes separate, and the probabilities moderate.
@@ -143,7 +144,7 @@ def _fit_choice(options: Sequence[Floats], chosen: NDArray[np.int64], against: S
     x /= scale
     case = np.arange(n)
 
-    def loss(w: Floats) -> tuple[float, Floats]:
+    def loss(w: Float64Array) -> tuple[float, Float64Array]:
         z = np.where(there, x @ w, -np.inf)
         z -= z.max(axis=1, keepdims=True)
         p = np.exp(z)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
 from xrdmatch.preprocessing.prepared_scan import PreparedScan
-from xrdmatch.search.candidates import Candidates, Floats
+from xrdmatch.search.candidates import Candidates
+from xrdmatch.system.arrays import Float64Array
 
 #: What a network's cosine, and the similarity of lines, count beside agreement in which lines show, when candidates are chosen.
 NETWORK_WEIGHT, SIMILARITY_WEIGHT = 0.7, 0.3
@@ -60,7 +61,7 @@ class Retriever(Protocol):
     def known(self) -> NDArray[np.int64]:
         """Rows of the library that it can recall."""
 
-    def explained_score(self, output: Floats, row: int) -> tuple[Floats, Floats, float]:
+    def explained_score(self, output: Float64Array, row: int) -> tuple[Float64Array, Float64Array, float]:
         """Of the network's last layer, `output` (k,): what the network answers with (k,), the direction in which the score of a row grows (k,), and
         that score.
         """
@@ -95,7 +96,7 @@ class EncoderRetriever:
     def known(self) -> NDArray[np.int64]:
         return np.arange(len(self.model.index))
 
-    def explained_score(self, output: Floats, row: int) -> tuple[Floats, Floats, float]:
+    def explained_score(self, output: Float64Array, row: int) -> tuple[Float64Array, Float64Array, float]:
         """The cosine with the entry's vector."""
         length = float(np.linalg.norm(output))
         unit, target = output / max(length, 1e-12), self.model.vectors[row].astype(float)
@@ -125,7 +126,7 @@ class ClassifierRetriever:
     def known(self) -> NDArray[np.int64]:
         return self.model.label_rows
 
-    def explained_score(self, output: Floats, row: int) -> tuple[Floats, Floats, float]:
+    def explained_score(self, output: Float64Array, row: int) -> tuple[Float64Array, Float64Array, float]:
         """The label's logit."""
         odds = np.exp(output - output.max())
         place = int(np.flatnonzero(self.known() == row)[0])

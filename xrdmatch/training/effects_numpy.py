@@ -17,8 +17,8 @@ from xrdmatch.diffraction.peak_shapes import draw
 from xrdmatch.diffraction.radiation import ANODES, lorentz_polarisation, reciprocal_metric
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.recipe import Recipe
+from xrdmatch.system.arrays import Float64Array
 
-Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
 
@@ -98,7 +98,7 @@ MANY_COUNTS = 50.0
 CUT_START, CUT_STOP, CUT_BEYOND = 10.0, 30.0, 10.0
 
 
-def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
+def cell_strain(cells: Float64Array, rng: Rng, level: Hardness) -> Float64Array:
     """Cells (k, 6) strained within their lattice symmetry: a small change for every row, breathing (long axes against short ones) for some."""
     strain = np.zeros_like(cells)
     for row, cell in enumerate(cells):
@@ -111,13 +111,13 @@ def cell_strain(cells: Floats, rng: Rng, level: Hardness) -> Floats:
     return strained(cells, strain)
 
 
-def debye_waller(d: Floats, rng: Rng, level: Hardness) -> Floats:
+def debye_waller(d: Float64Array, rng: Rng, level: Hardness) -> Float64Array:
     """Factors exp(-2 B s^2), s = 1 / 2d, with one overall B a row, uniform from 0."""
     b = rng.uniform(0.0, level.debye_waller, (len(d), 1))
     return np.asarray(np.exp(-2.0 * b / (4.0 * d**2)))
 
 
-def march_dollase(hkl: Floats, metrics: Floats, rng: Rng, level: Hardness) -> Floats:
+def march_dollase(hkl: Float64Array, metrics: Float64Array, rng: Rng, level: Hardness) -> Float64Array:
     """Texture factors (k, p), Dollase (1986): (r^2 cos^2 a + sin^2 a / r)^(-3/2), a between hkl and a random low-index axis, r from `TEXTURE`."""
     k = len(hkl)
     axis = rng.integers(-1, 2, (k, 3)).astype(float)
@@ -129,14 +129,14 @@ def march_dollase(hkl: Floats, metrics: Floats, rng: Rng, level: Hardness) -> Fl
     return np.asarray((r**2 * cosine2 + (1.0 - cosine2) / r) ** -1.5)
 
 
-def guest_intensities(d: Floats, rng: Rng, level: Hardness) -> Floats:
+def guest_intensities(d: Float64Array, rng: Rng, level: Hardness) -> Float64Array:
     """Log-normal factors (k, p): guests and solvent change the intensities most at large d-spacings; a smaller scatter holds everywhere."""
     k = len(d)
     strength = level.guest * rng.random((k, 1)) * np.clip(d / GUEST_SPACING, 0.0, 1.0)
     return np.asarray(np.exp(rng.normal(0.0, 1.0, d.shape) * np.hypot(strength, level.scatter * rng.random((k, 1)))))
 
 
-def k_alpha_doublet(d: Floats, areas: Floats, rng: Rng, level: Hardness) -> tuple[Floats, Floats]:
+def k_alpha_doublet(d: Float64Array, areas: Float64Array, rng: Rng, level: Hardness) -> tuple[Float64Array, Float64Array]:
     """Lines (k, 2p) of K-alpha1 and K-alpha2 out of lines (k, p), in the share `doublet` of rows; a scan's wavelength is the doublet's mean.
 
     A line of d shows at K-alpha1 where a line of d * mean / K-alpha1 does at the mean. Areas keep their sum, K-alpha2 being `K_ALPHA2` of
@@ -151,7 +151,7 @@ def k_alpha_doublet(d: Floats, areas: Floats, rng: Rng, level: Hardness) -> tupl
     return spacings, np.concatenate([areas, areas * second], axis=1) / (1.0 + second)
 
 
-def line_positions(d: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+def line_positions(d: Float64Array, grid: Grid, rng: Rng, level: Hardness) -> Float64Array:
     """Angles (k, p) in degrees at the grid's wavelength with zero shift and sample displacement (proportional to cos theta)."""
     sine = np.clip(grid.wavelength / (2.0 * d), 0.0, 0.999)
     theta = np.arcsin(sine)
@@ -161,7 +161,7 @@ def line_positions(d: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
     return np.asarray(np.degrees(2.0 * theta) + zero + shift * np.cos(theta))
 
 
-def line_widths(angles: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+def line_widths(angles: Float64Array, grid: Grid, rng: Rng, level: Hardness) -> Float64Array:
     """Full widths (k, p) in degrees: instrument, Scherrer size broadening (K = 0.9) and microstrain broadening (4 e tan theta), in quadrature."""
     k = len(angles)
     theta = np.radians(np.clip(angles, LOWEST_ANGLE, HIGHEST_ANGLE)) / 2.0
@@ -172,7 +172,7 @@ def line_widths(angles: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats
     return np.asarray(np.sqrt(instrument**2 + scherrer**2 + np.degrees(4.0 * strain * np.tan(theta)) ** 2))
 
 
-def impurity_lines(k: int, grid: Grid, rng: Rng, level: Hardness) -> tuple[Floats, Floats]:
+def impurity_lines(k: int, grid: Grid, rng: Rng, level: Hardness) -> tuple[Float64Array, Float64Array]:
     """Angles and areas (k, FOREIGN_LINES) of foreign lines, small ones likelier, in the share of rows that have any."""
     angles = rng.uniform(grid.start, grid.stop, (k, FOREIGN_LINES))
     strength = FOREIGN_HEIGHT * rng.random((k, 1)) * rng.random((k, FOREIGN_LINES)) ** 2
@@ -180,19 +180,19 @@ def impurity_lines(k: int, grid: Grid, rng: Rng, level: Hardness) -> tuple[Float
     return angles, np.where(some, strength, 0.0)
 
 
-def fluorescence(k: int, rng: Rng) -> Floats:
+def fluorescence(k: int, rng: Rng) -> Float64Array:
     """Flat backgrounds (k, 1), small ones likelier (density of a cubed uniform draw)."""
     return np.asarray(FLUORESCENCE * rng.random((k, 1)) ** 3)
 
 
-def air_scatter(k: int, grid: Grid, rng: Rng) -> Floats:
+def air_scatter(k: int, grid: Grid, rng: Rng) -> Float64Array:
     """Backgrounds (k, m) that fall with angle: an exponential from the grid's start and a straight slope over the whole grid; small ones likelier."""
     x = grid.two_theta[None]
     air = AIR_SCATTER * rng.random((k, 1)) ** 3 * np.exp(-(x - grid.start) / rng.uniform(*AIR_DECAY, (k, 1)))
     return np.asarray(air + SLOPE * rng.random((k, 1)) ** 2 * (grid.stop - x) / (grid.stop - grid.start))
 
 
-def haloes(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+def haloes(k: int, grid: Grid, rng: Rng, level: Hardness) -> Float64Array:
     """Wide humps (k, m) of amorphous matter and solvent, none to `HALOES` a row; height up to `halo_height`, small ones likelier."""
     x = grid.two_theta[None]
     total = np.zeros((k, grid.size))
@@ -202,12 +202,12 @@ def haloes(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
     return total
 
 
-def background(k: int, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+def background(k: int, grid: Grid, rng: Rng, level: Hardness) -> Float64Array:
     """Smooth backgrounds (k, m) in units of the strongest line: fluorescence, air scatter and haloes together."""
     return np.asarray(fluorescence(k, rng) + air_scatter(k, grid, rng) + haloes(k, grid, rng, level))
 
 
-def measured_blanks(counts: Floats, blanks: Floats, rng: Rng, level: Hardness) -> Floats:
+def measured_blanks(counts: Float64Array, blanks: Float64Array, rng: Rng, level: Hardness) -> Float64Array:
     """Counts (k, m) with a measured blank added in the share `blank` of rows, noise and all.
 
     blanks: (b, m) counts of empty holders on the same grid; each is scaled so that its highest point is a uniform share, up to `blank_height`, of
@@ -223,7 +223,7 @@ def measured_blanks(counts: Floats, blanks: Floats, rng: Rng, level: Hardness) -
     return laid
 
 
-def counting_statistics(profile: Floats, rng: Rng, level: Hardness) -> Floats:
+def counting_statistics(profile: Float64Array, rng: Rng, level: Hardness) -> Float64Array:
     """Poisson counts (k, m) of profiles whose highest point above background is 1, at a peak count drawn log-uniformly a row."""
     peak = 10.0 ** rng.uniform(*level.counts, (len(profile), 1))
     mean = (profile * peak).clip(min=0.0)
@@ -235,7 +235,7 @@ def smear_width(grid: Grid, rng: Rng) -> int:
     return 2 * int(rng.integers(1, max(2, round(SMEAR / grid.step) + 1))) + 1
 
 
-def smear_noise(counts: Floats, grid: Grid, rng: Rng, level: Hardness) -> Floats:
+def smear_noise(counts: Float64Array, grid: Grid, rng: Rng, level: Hardness) -> Float64Array:
     """Counts (k, m) with noise of counting size added that is correlated over some points, in the share `smear` of rows.
 
     Position-sensitive detectors and the processing inside instruments leave such noise; differences of neighbours do not see it.
@@ -259,8 +259,8 @@ def range_cut(k: int, grid: Grid, rng: Rng, level: Hardness) -> NDArray[np.bool_
 
 
 def measured_like(
-    library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rng, level: Hardness | None = None, blanks: Floats | None = None
-) -> tuple[Floats, NDArray[np.bool_]]:
+    library: Library, rows: NDArray[np.int64], grid: Grid, rng: Rng, level: Hardness | None = None, blanks: Float64Array | None = None
+) -> tuple[Float64Array, NDArray[np.bool_]]:
     """Counts (k, m) and range masks (k, m) of library entries as a laboratory would record them, every effect applied once.
 
     blanks: (b, m) measured blanks on the grid, see `measured_blanks`.
@@ -297,7 +297,7 @@ class Copies:
     copies: int
     seed: int
     level: Hardness
-    blanks: Floats | None = None
+    blanks: Float64Array | None = None
 
     def patterns(self, place: tuple[int, int]) -> NDArray[np.float16]:
         """Patterns (copies, m) scaled to 0..1, 0 where a scan has no data. place: (number, library row); each number has its own random stream."""
@@ -307,7 +307,7 @@ class Copies:
         return Recipe(kind="minmax", grid=self.grid).apply_batch(counts, mask)[:, 0].astype(np.float16)
 
 
-def strongest_seen(angles: Floats, areas: Floats, grid: Grid, mask: NDArray[np.bool_]) -> Floats:
+def strongest_seen(angles: Float64Array, areas: Float64Array, grid: Grid, mask: NDArray[np.bool_]) -> Float64Array:
     """Area (k, 1) of the strongest line inside each row's measured range; 1 where there is none."""
     index = np.clip(np.rint((np.nan_to_num(angles) - grid.start) / grid.step).astype(int), 0, grid.size - 1)
     seen = np.take_along_axis(mask, index, axis=1) & (angles > grid.start) & (angles < grid.stop)

@@ -30,11 +30,11 @@ from xrdmatch.library.reference_library import Library
 from xrdmatch.model.library_vectors import ideal
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
 from xrdmatch.system import atomic_files
+from xrdmatch.system.arrays import Float32Array
 from xrdmatch.system.parallel import Workers, ordered
 from xrdmatch.training.effects_numpy import Copies, Hardness, with_instrument
 from xrdmatch.version import __version__
 
-Floats = NDArray[np.float32]
 Made = tuple[NDArray[np.floating[Any]], NDArray[np.int32]]  # patterns (k, points) and labels (k,)
 Progress = Callable[[int], None]
 
@@ -51,7 +51,7 @@ PROFILE_ROWS = 64  # library entries simulated at a time
 BUFFER_ROWS = 2048  # rows collected before they are written: the memory a set of any size needs
 
 
-def scaled(values: ArrayLike) -> Floats:
+def scaled(values: ArrayLike) -> Float32Array:
     """`values` (..., n) min-max scaled to 0..1 along the last axis; zeros where they are constant."""
     array = np.asarray(values, dtype=np.float32)
     low = array.min(axis=-1, keepdims=True)
@@ -59,7 +59,7 @@ def scaled(values: ArrayLike) -> Floats:
     return np.asarray((array - low) / np.where(span > 0, span, np.float32(1)), dtype=np.float32)
 
 
-def noise_values(intensity: ArrayLike, strength: float | None = None) -> Floats:
+def noise_values(intensity: ArrayLike, strength: float | None = None) -> Float32Array:
     """The noise of a measured scan on the grid (n,): its values, scaled to 0..1, that are not above its own `KEPT`th largest, in their order.
 
     The paper's scans are of crystals, so what lies under their 401 strongest points is small. A blank has no line to be small against: `strength`
@@ -69,12 +69,12 @@ def noise_values(intensity: ArrayLike, strength: float | None = None) -> Floats:
     if values.ndim != 1 or values.size <= KEPT:
         raise ValueError(f"noise needs a scan of more than {KEPT} points on the grid, got shape {values.shape}")
     limit = np.partition(values, values.size - KEPT)[values.size - KEPT]
-    noise: Floats = values[values <= limit]
+    noise: Float32Array = values[values <= limit]
     top = float(noise.max())
     return noise if strength is None or top <= 0 else noise * np.float32(strength / top)
 
 
-def shuffle_copies(profile: ArrayLike, noise: Floats, copies: int, rng: np.random.Generator) -> Floats:
+def shuffle_copies(profile: ArrayLike, noise: Float32Array, copies: int, rng: np.random.Generator) -> Float32Array:
     """`copies` (copies, n) of a pattern (n,), scaled to 0..1, whose points below the `KEPT`th largest are replaced by permutations of `noise`.
 
     The first n - KEPT noise values are taken; where a scan gives fewer, they are repeated. Equal values at the threshold (a pattern with few
@@ -236,7 +236,7 @@ def write_physics(
     return write_set(path, made, library.id[rows].tolist(), how.grid.size, how.provenance())
 
 
-def library_profiles(library: Library, rows: NDArray[np.integer[Any]], grid: Grid, fwhm: float = 0.1) -> Iterator[Floats]:
+def library_profiles(library: Library, rows: NDArray[np.integer[Any]], grid: Grid, fwhm: float = 0.1) -> Iterator[Float32Array]:
     """Noise-free profiles (k, grid.size) of library entries in blocks, in the order of `rows`: what the reference method starts from.
 
     fwhm: line width in degrees. No thermal motion, as in the paper's theoretical patterns.
@@ -245,7 +245,7 @@ def library_profiles(library: Library, rows: NDArray[np.integer[Any]], grid: Gri
         yield ideal(library, np.asarray(rows[start : start + PROFILE_ROWS], dtype=np.int64), grid, fwhm, 0.0)
 
 
-def noise_on_grid(pattern: Pattern, grid: Grid) -> Floats:
+def noise_on_grid(pattern: Pattern, grid: Grid) -> Float32Array:
     """A measured scan (grid.size,) as a noise source; where it does not reach, its own values are repeated, since they are shuffled anyway.
 
     Raises ReadError where the scan covers less than half of the grid.
