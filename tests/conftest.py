@@ -8,6 +8,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it; before NumPy reads it
 
@@ -55,21 +58,27 @@ def library() -> Library:
     return made_up_library()
 
 
+def untrained(folder: Path, seed: int, make: Callable[[Any], Any]) -> Path:
+    """A folder with a network that `make` makes out of the module of networks."""
+    torch = pytest.importorskip("torch", reason="a test model needs the train extra")
+    pytest.importorskip("onnx", reason="a test model needs the train extra")
+    from xrdmatch.training import networks
+
+    folder.mkdir()
+    torch.manual_seed(seed)
+    networks.export_onnx(make(networks).eval(), folder / "model.onnx")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory, library):
     """The folder of an untrained encoder over the made-up structures; the comparison of lines makes its answers right all the same."""
-    torch = pytest.importorskip("torch", reason="a test model needs the train extra")
-    pytest.importorskip("onnx", reason="a test model needs the train extra")
     from xrdmatch.model.folder import write_encoder
     from xrdmatch.model.reference_index import ReferenceIndex
     from xrdmatch.model.session import open_session
-    from xrdmatch.training.networks import Encoder, export_onnx
 
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    folder.mkdir()
-    torch.manual_seed(0)
     recipe = Recipe()
-    export_onnx(Encoder(recipe.grid.size, recipe.channels, 16).eval(), folder / "model.onnx")
+    folder = untrained(tmp_path_factory.mktemp("models") / "tiny", 0, lambda made: made.Encoder(recipe.grid.size, recipe.channels, 16))
     vectors = open_session(folder / "model.onnx", "cpu").run(ideal_inputs(library, np.arange(len(library)), recipe))
     write_encoder(folder, {"kind": "encoder", "recipe": recipe.to_json(), "provenance": {"date": "2026-01-01"}}, ReferenceIndex.of(library, vectors))
     return folder
@@ -78,15 +87,8 @@ def tiny_model(tmp_path_factory, library):
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory, library):
     """An untrained reference network over the made-up structures."""
-    torch = pytest.importorskip("torch", reason="a test model needs the train extra")
-    pytest.importorskip("onnx", reason="a test model needs the train extra")
-    from xrdmatch.training.networks import Wang2020, export_onnx
-
-    folder = tmp_path_factory.mktemp("models") / "wang"
-    folder.mkdir()
-    torch.manual_seed(1)
     recipe = Recipe(kind="minmax", grid=Grid(5.0, 50.0, 0.1))
-    export_onnx(Wang2020(len(library), recipe.grid.size).eval(), folder / "model.onnx")
+    folder = untrained(tmp_path_factory.mktemp("models") / "wang", 1, lambda made: made.Wang2020(len(library), recipe.grid.size))
     library.save(folder / "library.h5")
     order = library.id.tolist()[::-1]
     (folder / "config.json").write_text(json.dumps({"kind": "classifier", "recipe": recipe.to_json(), "labels": order}))

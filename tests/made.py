@@ -1,4 +1,4 @@
-"""Scans drawn line by line from library entries, independently of xrdmatch.profile."""
+"""Scans drawn line by line from library entries, independently of diffraction.peak_shapes; and pages made of answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import CU_K_ALPHA, inverse_d_squared, lorentz_polarisation, reciprocal_metric
+from xrdmatch.report import html_page
 
 
 def angles_of(library, row, wavelength=CU_K_ALPHA, strain=(0.0, 0.0, 0.0)):
@@ -42,3 +43,11 @@ def scan(library, row, seed=0, peak=20000.0, base=100.0, start=4.0, stop=45.0, s
 def mixed(first, second, share):
     """Two scans of the same points, `share` of the second."""
     return first.with_intensity((1.0 - share) * first.intensity + share * second.intensity)
+
+
+def page_of(results, title="xrdmatch"):
+    """The page of several answers, as text."""
+    page = html_page.Page(len(results), title)
+    for result in results:
+        page.add(result)
+    return page.text()

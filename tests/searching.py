@@ -8,7 +8,7 @@ import numpy as np
 
 from xrdmatch.preprocessing.prepared_scan import prepare_scan
 from xrdmatch.search.candidates import Candidates, Evidence
-from xrdmatch.search.cell_refinement import RefinementOptions, refine_cells
+from xrdmatch.search.cell_refinement import RefinementOptions, refine_and_draw
 from xrdmatch.search.comparison import candidate_signals, compare
 from xrdmatch.search.line_evidence import line_evidence
 
@@ -36,10 +36,15 @@ def compared(library, rows, scan):
     return found.take(np.argsort(-found.similarity, kind="stable"))
 
 
+def refine_cells(library, candidates, scan, options=None):
+    """Candidates refined, best first, without their signals."""
+    return refine_and_draw(library, candidates, scan, options or RefinementOptions())[0]
+
+
 def refined(library, pattern, rows=ROWS, options=None):
     """Entries compared with a scan and refined, and the scan."""
     scan = signal_of(pattern)
-    return refine_cells(library, compared(library, rows, scan), scan, options or RefinementOptions()), scan
+    return refine_cells(library, compared(library, rows, scan), scan, options), scan
 
 
 def evidence_of(library, candidates, scan, i=0):

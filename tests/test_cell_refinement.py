@@ -7,7 +7,7 @@ from dataclasses import replace
 import made
 import numpy as np
 import pytest
-from searching import ROWS, compared, refined, signal_of
+from searching import ROWS, compared, refine_cells, refined, signal_of
 
 from xrdmatch.diffraction.lattice import tied_axes
 from xrdmatch.search.cell_refinement import (
@@ -17,7 +17,6 @@ from xrdmatch.search.cell_refinement import (
     USUAL_STRAIN,
     RefinementOptions,
     refine_and_draw,
-    refine_cells,
     strain_modes,
     strain_penalty,
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import made
 import numpy as np
 import pytest
-from searching import ROWS, compared, signal_of, signals, untouched
+from searching import ROWS, compared, refine_cells, signal_of, signals, untouched
 
 from xrdmatch.diffraction.lattice import strained
 from xrdmatch.diffraction.pattern import Grid, Pattern
@@ -15,7 +15,6 @@ from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.preprocessing.prepared_scan import comparison_signal
 from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.search.candidates import Candidates
-from xrdmatch.search.cell_refinement import refine_cells
 from xrdmatch.search.comparison import blurred, candidate_signals, position_similarity, similarity
 
 SEEDS = range(4)

@@ -12,6 +12,7 @@ import made
 import numpy as np
 import pytest
 from commands import EVIL
+from made import page_of
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import XrdMatchError
@@ -49,7 +50,7 @@ def unpacked(text, low, high):
 
 
 def test_the_summary_says_it_all_without_script(answers):
-    seen = Seen(html_page.page(answers, "Tuesday"))
+    seen = Seen(page_of(answers, "Tuesday"))
     for said in ("Tuesday", "7 scans: 5 match, 1 unusable, 1 error", "a.xy", "HKUST-1", "AAAAAA_clean", "C₁₈H₆Cu₃O₁₂", "is empty", "Amorphous"):
         assert said in seen.text
     rows = [attributes for tag, attributes in seen.elements if tag == "tr" and "data-verdict" in attributes]
@@ -58,7 +59,7 @@ def test_the_summary_says_it_all_without_script(answers):
 
 
 def test_the_data_are_those_of_the_answers(answers):
-    first, *_, blank, bad = data_of(html_page.page(answers))
+    first, *_, blank, bad = data_of(page_of(answers))
     scan, best = first["scan"], answers[0].matches[0]
     measured = answers[0].measured
     counts = unpacked(scan["y"], scan["low"], scan["high"])
@@ -80,7 +81,7 @@ def test_the_data_are_those_of_the_answers(answers):
 
 
 def test_nothing_is_fetched_and_the_policy_forbids_it(answers):
-    text = html_page.page(answers)
+    text = page_of(answers)
     seen = Seen(text)
     policy = next(about["content"] for tag, about in seen.elements if tag == "meta" and about.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'")
@@ -105,7 +106,7 @@ def test_hostile_text_stays_text(answers, where):
         result = replace(answers[0], **changed)
     else:
         result = replace(answers[0], matches=[replace(best, **changed), *answers[0].matches[1:]])
-    plain, text = html_page.page([answers[0]]), html_page.page([result])
+    plain, text = page_of([answers[0]]), page_of([result])
     seen = Seen(text)
     assert [tag for tag, _ in seen.elements] == [tag for tag, _ in Seen(plain).elements]
     assert not any(name.startswith("on") for _, about in seen.elements for name in about)
@@ -117,8 +118,8 @@ def test_hostile_text_stays_text(answers, where):
 
 
 def test_hostile_titles_stay_text(answers):
-    assert [tag for tag, _ in Seen(html_page.page(answers, EVIL)).elements] == [tag for tag, _ in Seen(html_page.page(answers, "x")).elements]
-    assert "{{rows}}" in html_page.page(answers, "{{rows}}")  # what comes from outside is not filled in a second time
+    assert [tag for tag, _ in Seen(page_of(answers, EVIL)).elements] == [tag for tag, _ in Seen(page_of(answers, "x")).elements]
+    assert "{{rows}}" in page_of(answers, "{{rows}}")  # what comes from outside is not filled in a second time
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_uneven_angles_are_kept(identifier, library):
     scan = made.scan(library, 0)
     kept = np.sort(np.random.default_rng(2).choice(scan.two_theta.size, 1500, replace=False))
     answer = identifier.identify(Pattern(scan.two_theta[kept], scan.intensity[kept], scan.wavelength))
-    stored = data_of(html_page.page([answer]))[0]["scan"]
+    stored = data_of(page_of([answer]))[0]["scan"]
     assert unpacked(stored["x"], stored["from"], stored["to"]) == pytest.approx(scan.two_theta[kept], abs=1e-3)
 
 

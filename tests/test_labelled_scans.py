@@ -67,16 +67,30 @@ def test_the_table_lists_what_has_no_phase_first():
 
 
 class TestLabels:
-    def test_columns_and_rows(self, tmp_path):
-        path = tmp_path / "labels.csv"
-        path.write_text("file,label,accepted,wavelength,kind\na.xy,ZIF-8,ZIF-8|VELVOY,1.54,mof\nb.xy,none,,,blank\n")
-        rows = read_labels(path)
+    @pytest.fixture
+    @staticmethod
+    def path(tmp_path):
+        """Where labels.csv is."""
+        return tmp_path / "labels.csv"
+
+    @pytest.fixture
+    @staticmethod
+    def rows_of(path):
+        """The rows of a labels.csv of this text."""
+
+        def read(text):
+            path.write_text(text)
+            return read_labels(path)
+
+        return read
+
+    def test_columns_and_rows(self, rows_of):
+        rows = rows_of("file,label,accepted,wavelength,kind\na.xy,ZIF-8,ZIF-8|VELVOY,1.54,mof\nb.xy,none,,,blank\n")
         assert [one["file"] for one in rows] == ["a.xy", "b.xy"]
         assert rows[0]["accepted"] == "ZIF-8|VELVOY"
         assert rows[1]["wavelength"] == ""
 
-    def test_as_spreadsheets_write_them(self, tmp_path):
-        path = tmp_path / "labels.csv"
+    def test_as_spreadsheets_write_them(self, path):
         path.write_bytes('\ufefffile,label,accepted\r\n"a, b.xy",Zn₂(TBAPy),"A;B"\r\n'.encode())
         assert read_labels(path) == [{"file": "a, b.xy", "label": "Zn₂(TBAPy)", "accepted": "A;B"}]
 
@@ -89,11 +103,9 @@ class TestLabels:
             ("file\n", "label not found"),
         ],
     )
-    def test_missing_columns(self, tmp_path, text, said):
-        path = tmp_path / "labels.csv"
-        path.write_text(text)
+    def test_missing_columns(self, rows_of, text, said):
         with pytest.raises(LibraryError, match=said):
-            read_labels(path)
+            rows_of(text)
 
     def test_what_is_no_table(self, tmp_path):
         binary = tmp_path / "labels.csv"
@@ -103,48 +115,38 @@ class TestLabels:
                 read_labels(path)
 
     @pytest.mark.parametrize(("separator", "decimal"), [(";", ","), (";", "."), ("\t", ","), (",", ".")])
-    def test_as_spreadsheets_of_other_countries_write_them(self, tmp_path, separator, decimal):
-        path = tmp_path / "labels.csv"
+    def test_as_spreadsheets_of_other_countries_write_them(self, rows_of, separator, decimal):
         lines = [["file", "label", "accepted", "wavelength"], ["a.xy", "ZIF-8", '"ZIF-8;ZIF-67"', f"1{decimal}5406"]]
-        path.write_text("\n".join(separator.join(line) for line in lines) + "\n")
-        assert read_labels(path) == [{"file": "a.xy", "label": "ZIF-8", "accepted": "ZIF-8;ZIF-67", "wavelength": "1.5406"}]
+        assert rows_of("\n".join(separator.join(line) for line in lines) + "\n") == [
+            {"file": "a.xy", "label": "ZIF-8", "accepted": "ZIF-8;ZIF-67", "wavelength": "1.5406"}
+        ]
 
-    def test_as_excel_saves_its_own(self, tmp_path):
+    def test_as_excel_saves_its_own(self, path, rows_of):
         """A line that states the separator, names in capitals, columns and rows that are empty, a code page, UTF-16."""
         text = "sep=;\r\nFile;Label;Kind;Wavelength;;\r\nprobe ä.xy;ZIF-8;MOF;1,5406;;\r\n;;;;;\r\n;;\r\nleer.xy;;Blank;;;\r\n"
-        path = tmp_path / "labels.csv"
         for encoding in ("utf-8-sig", "cp1252", "utf-16"):
             path.write_bytes(text.encode(encoding))
             first, second = read_labels(path)
             assert first == {"file": "probe ä.xy", "label": "ZIF-8", "kind": "MOF", "wavelength": "1.5406"}
             assert judge(found("ZIF-8"), second).ranks == ()
-        path.write_text("sep=;\nfile;label\n\nb.xy;?\n")
         with pytest.raises(LibraryError, match="line 4"):
-            read_labels(path)
+            rows_of("sep=;\nfile;label\n\nb.xy;?\n")
 
-    def test_a_row_with_too_much_in_it(self, tmp_path):
-        path = tmp_path / "labels.csv"
-        path.write_text("file,label\na.xy,MIL-53, wet\n")
+    def test_a_row_with_too_much_in_it(self, rows_of):
         with pytest.raises(LibraryError, match="line 2: has more columns than the first line; put quotes"):
-            read_labels(path)
+            rows_of("file,label\na.xy,MIL-53, wet\n")
 
-    def test_a_label_that_names_nothing_is_not_scored(self, tmp_path):
-        path = tmp_path / "labels.csv"
-        path.write_text("file,label\na.xy,?\n")
+    def test_a_label_that_names_nothing_is_not_scored(self, rows_of):
         with pytest.raises(LibraryError, match="line 2: its label '\\?' names nothing"):
-            read_labels(path)
+            rows_of("file,label\na.xy,?\n")
 
-    def test_a_table_without_rows(self, tmp_path):
-        path = tmp_path / "labels.csv"
-        path.write_text("file,label,accepted\n")
-        assert read_labels(path) == []
+    def test_a_table_without_rows(self, rows_of):
+        assert rows_of("file,label,accepted\n") == []
 
     @pytest.mark.parametrize("text", ["file,label,accepted\na.xy,A,MIL(53\n", "file,label,wavelength\na.xy,A,copper\n", "file,label\n,A\na.xy\n"])
-    def test_rows_that_cannot_be_used_name_their_line(self, tmp_path, text):
-        path = tmp_path / "labels.csv"
-        path.write_text(text)
+    def test_rows_that_cannot_be_used_name_their_line(self, rows_of, text):
         with pytest.raises(LibraryError, match=r"labels.csv, line \d"):
-            read_labels(path)
+            rows_of(text)
 
 
 class TestJudge:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import made
 import numpy as np
 import pytest
-from searching import ROWS, compared, evidence_of, refined, signal_of
+from searching import ROWS, compared, evidence_of, refine_cells, refined, signal_of
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.preprocessing.prepared_scan import COMPARISON
-from xrdmatch.search.cell_refinement import refine_cells
 from xrdmatch.search.comparison import candidate_signals
 from xrdmatch.search.line_evidence import Lines, expected_signal, line_evidence, position_weights, refined_lines, residual, strong_lines
 

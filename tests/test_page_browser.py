@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 from commands import EVIL
+from made import page_of
 
 from xrdmatch.notes import note
-from xrdmatch.report import html_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the browser tests need selenium (the browser-test extra)")
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
@@ -38,7 +38,7 @@ def opened(browser, answers, tmp_path):
     """Opens the page of some answers from disk; afterwards the browser must have had nothing to complain of."""
 
     def open_page(results=answers):
-        (tmp_path / "report.html").write_text(html_page.page(results, "report"), encoding="utf-8")
+        (tmp_path / "report.html").write_text(page_of(results, "report"), encoding="utf-8")
         browser.get("about:blank")
         browser.get((tmp_path / "report.html").as_uri())
         return browser

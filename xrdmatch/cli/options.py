@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from xrdmatch.formats import ReadOptions
     from xrdmatch.model.folder import Model
 
+#: Endings of files that hold one pattern.
+PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 #: Repeats of one warning that are printed; the rest are counted.
 WARNINGS = 3
 

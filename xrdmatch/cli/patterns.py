@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from xrdmatch.system.parallel import Workers
     from xrdmatch.training.training_set import PhysicsOptions
 
-PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
-
 
 class Suffix(StrEnum):
     """What patterns are written as in a folder."""
@@ -76,12 +74,12 @@ class TargetOptions:
 
     def __post_init__(self) -> None:
         if not self.single and self.out.suffix and not self.out.is_dir():
-            raise options.wrong("--output", f"{self.out}: expected a file ending in {' '.join(PATTERN_SUFFIXES)}, or a folder")
+            raise options.wrong("--output", f"{self.out}: expected a file ending in {' '.join(options.PATTERN_SUFFIXES)}, or a folder")
 
     @property
     def single(self) -> bool:
         """Whether there is one file."""
-        return self.out.suffix.lower() in PATTERN_SUFFIXES and not self.out.is_dir()
+        return self.out.suffix.lower() in options.PATTERN_SUFFIXES and not self.out.is_dir()
 
 
 @grouped("paths out filter_mode suffix plot plot_size plot_scale plot_format wavelength recursive range_index column peaks quiet")

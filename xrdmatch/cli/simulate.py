@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from xrdmatch.library.reference_library import Library
 
 LIBRARY_SUFFIXES = (".h5", ".hdf5")
-PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
 
 
@@ -90,16 +89,16 @@ def simulate(
     A structure that cannot be loaded is listed and left out; the library is written all the same, and the exit code is 1.
     """
     suffix, plot = out.suffix.lower(), pattern.plot
-    if plot is not None and (suffix not in PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
-        raise options.wrong("--plot", f"{plot}: one pattern ({' '.join(PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
-    if suffix in PATTERN_SUFFIXES:
+    if plot is not None and (suffix not in options.PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
+        raise options.wrong("--plot", f"{plot}: one pattern ({' '.join(options.PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
+    if suffix in options.PATTERN_SUFFIXES:
         options.refuse(context, LIBRARY, f"{out} is one pattern")
         _pattern(sources, out, pattern)
     elif suffix in LIBRARY_SUFFIXES:
         options.refuse(context, PATTERN, f"{out} is a library")
         _library(sources, out, library, work)
     else:
-        raise options.wrong("--output", f"{out}: expected a library (.h5) or a pattern ({' '.join(PATTERN_SUFFIXES)})")
+        raise options.wrong("--output", f"{out}: expected a library (.h5) or a pattern ({' '.join(options.PATTERN_SUFFIXES)})")
 
 
 def _pattern(sources: list[Path], out: Path, asked: PatternOptions) -> None:

@@ -116,13 +116,13 @@ class Grid:
         """The point nearest to an angle in degrees; one outside the grid gives a place outside it."""
         return round((angle - self.start) / self.step)
 
-    def resample(self, pattern: Pattern, wavelength: float | None = None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def resample(self, pattern: Pattern) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Intensity (size,) at the grid's angles and wavelength, and a mask (size,) that is True where the pattern has data.
 
         A scan finer than the grid is averaged over each grid step, so that its counting statistics are kept; a coarser one is interpolated.
-        `wavelength` stands in for the pattern's own; where neither is known, the grid's is taken.
+        Where the pattern does not tell its wavelength, the grid's is taken.
         """
-        source = wavelength or pattern.wavelength or self.wavelength
+        source = pattern.wavelength or self.wavelength
         angles = convert_two_theta(pattern.two_theta, source, self.wavelength)
         reach = np.isfinite(angles)
         angles, counts = angles[reach], pattern.intensity[reach]

@@ -52,13 +52,13 @@ class Recipe:
     def channels(self) -> int:
         return 2 if self.kind == "search" else 1
 
-    def apply(self, pattern: Pattern, wavelength: float | None = None, sigma: float | None = None, noise_gain: float = 1.0) -> Float32Array:
+    def apply(self, pattern: Pattern, sigma: float | None = None, noise_gain: float = 1.0) -> Float32Array:
         """Network input (channels, grid.size) of one pattern.
 
-        `wavelength` (angstrom) stands in for the pattern's own. `sigma`: noise of one point in counts before any filter, where it is known better
+        `sigma`: noise of one point in counts before any filter, where it is known better
         than it can be measured; `noise_gain`: share of it that a filter left.
         """
-        values, mask = self.grid.resample(pattern, wavelength)
+        values, mask = self.grid.resample(pattern)
         level = np.array([self.smoothed_noise(pattern, sigma, noise_gain)], dtype=np.float32)
         return np.asarray(self.apply_batch(values[None], mask[None], level)[0])
 

@@ -270,7 +270,7 @@ def _plain(axes: Axes, pattern: Pattern, scale: Scale) -> None:
     axes.set_yticks([])
 
 
-def curves_figure(rows: Sequence[dict[str, float]], size: Size = "double") -> Figure:
+def curves_figure(rows: Sequence[dict[str, float]]) -> Figure:
     """Learning curves of a training log: losses on the left, shares right on the right, over epochs or steps. Raises ValueError without rows."""
     if not rows:
         raise ValueError("there are no rows to draw")
@@ -279,7 +279,7 @@ def curves_figure(rows: Sequence[dict[str, float]], size: Size = "double") -> Fi
         x = [row[along] if along else place for place, row in enumerate(rows, 1)]
         losses = {"loss": "training", "val_loss": "validation"}
         shares = {name: name.replace("val_top", "top-") for name in rows[0] if name.startswith(("val_top", "recall@"))}
-        figure = new_figure(size, 62.0)
+        figure = new_figure("double", 62.0)
         for axes, lines, label in zip(figure.subplots(1, 2), (losses, shares), ("loss", "share right on validation"), strict=True):
             for place, (field, name) in enumerate((field, name) for field, name in lines.items() if field in rows[0]):
                 marker = "o" if len(rows) < 30 else ""

@@ -9,7 +9,6 @@ import base64
 import html
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -243,11 +242,3 @@ def line_rows(lines: Indexed, number: int, states: dict[tuple[int, ...], str]) -
 def doi_link(doi: str) -> str:
     """The address of a DOI, or nothing where it is none: only doi.org is ever linked to."""
     return f"https://doi.org/{quote(doi, safe='/:;().-_')}" if doi.startswith("10.") else ""
-
-
-def page(results: Sequence[Identification], title: str = "xrdmatch") -> str:
-    """The page of several answers, as text."""
-    made = Page(len(results), title)
-    for result in results:
-        made.add(result)
-    return made.text()

@@ -98,15 +98,11 @@ def _worth(candidates: Candidates, modes: StrainModes, cost: float) -> Float64Ar
     return np.asarray(candidates.similarity - cost * strain_penalty(candidates.strain, modes))
 
 
-def refine_cells(library: Library, candidates: Candidates, scan: ComparisonSignal, options: RefinementOptions = _DEFAULTS) -> Candidates:
-    """Candidates with cell, width and B brought closest to the scan, within the symmetry of their lattices; best first."""
-    return refine_and_draw(library, candidates, scan, options)[0]
-
-
 def refine_and_draw(
     library: Library, candidates: Candidates, scan: ComparisonSignal, options: RefinementOptions = _DEFAULTS
 ) -> tuple[Candidates, NDArray[np.float32]]:
-    """The same, and the refined candidates' signals (k, m), which have been drawn for it anyway."""
+    """Candidates with cell, width and B brought closest to the scan, within the symmetry of their lattices; best first; and their
+    signals (k, m), which have been drawn for it anyway."""
     if len(candidates) == 0:
         return candidates, np.empty((0, scan.grid.size), np.float32)
     modes, cost = strain_modes(library, candidates.rows), options.strain_cost
