@@ -71,6 +71,14 @@ def test_the_table_fits(width):
     assert max(map(len, shown(width=width, verbose=True).splitlines())) <= width
 
 
+def test_the_narrowest_table_keeps_name_formula_and_probability():
+    lines = shown(width=40).splitlines()
+    assert any("Probability" in line for line in lines)
+    row = next(at for at, line in enumerate(lines) if line.lstrip().startswith("1  HKUST-1"))
+    assert lines[row].rstrip().endswith("%")
+    assert "Cu" in lines[row + 1]
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_says_it_all(width):
     text = shown(width=width)
@@ -191,6 +199,34 @@ SENTENCES = [
     (
         note("attenuator", factor=10.0, weakened=29, points=60),
         "An attenuator (factor 10) weakened 29 of 60 points; their intensities are as recorded",
+    ),
+    (
+        note("range_chosen", taken=2, why="they overlap", ranges="1: 5 to 9 deg; 2: 5 to 50 deg"),
+        "Ranges that cannot be joined (they overlap): the longest, number 2, was taken; --range-index chooses another, or all. "
+        "1: 5 to 9 deg; 2: 5 to 50 deg",
+    ),
+    (
+        note("first_column", column="A", others=tuple("BCDEFGHIJ")),
+        "The table holds 10 samples; A was taken. --column chooses another: B, C, D, E, F, G, H, I, ...",
+    ),
+    (note("converted", what="theta", called="Theta (deg)", wavelength=None), "'Theta (deg)' was read as theta and converted to 2θ"),
+    (note("converted", what="d-spacings", called="d", wavelength=1.5406), "'d' was read as d-spacings and converted to 2θ with 1.5406 Å"),
+    (note("rows_left_out", rows=3, first="5.2 ****"), "3 rows could not be read and were left out; the first is '5.2 ****'"),
+    (note("rows_left_out", rows=1, first=""), "1 row could not be read and was left out"),
+    (note("uneven_steps"), "The steps of the first column change steadily, as those of d-spacings do: is it 2θ? It was taken for it"),
+    (note("unnamed_columns", columns=6), "The table has 6 columns without names: the first two were taken for 2θ and intensity"),
+    (
+        note("wavelength_read_as_nm", stated=0.15406, wavelength=1.5406),
+        "The file says wavelength 0.15406 without a unit: taken for nm, 1.5406 Å. Change with --wavelength",
+    ),
+    (note("drawn_from_peaks", peaks=12, fwhm=0.12), "Drawn from a list of 12 peaks, 0.12° wide: heights and widths are not those of a scan"),
+    (
+        note("wavelength_in_name", told="CoKa1"),
+        "The file's name says CoKa1, the file itself says nothing. If the name is right, add --wavelength CoKa1",
+    ),
+    (
+        note("other_anode_fits", anode="Mo", name="MOF-5", probability=0.97),
+        "Nothing fits with copper radiation, but MOF-5 would with Mo. If it was Mo, add --wavelength Mo",
     ),
     (note("filter_off"), "not filtered: the filter is switched off"),
     (note("filter_flat"), "not filtered: the scan is flat"),

@@ -60,8 +60,7 @@ def _first_column(column: str, others: Sequence[str]) -> str:
 
 
 def _converted(what: str, called: str, wavelength: float | None) -> str:
-    """The units of `what` are part of it."""
-    return f"The file holds {what} ({called}); converted to 2θ" + (f" with {wavelength:.5g} Å" if wavelength else "")
+    return f"{called!r} was read as {what} and converted to 2θ" + (f" with {wavelength:.5g} Å" if wavelength else "")
 
 
 def _rows_left_out(rows: int, first: str) -> str:

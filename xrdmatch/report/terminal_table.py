@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from xrdmatch.search.result import Identification, Match
 
-#: Columns of the terminal from which refcodes and families get columns of their own.
-WIDE = 100
+#: Columns of the terminal from which refcodes and families get columns of their own, and from which formula and similarity do.
+WIDE, MIDDLE = 100, 60
 BAR = 8
 #: Lines and members listed before "and n more".
 LISTED = 8
@@ -118,32 +118,38 @@ def _labelled(rows: Sequence[tuple[Text, ...]], indent: int = 2) -> RenderableTy
 
 
 def match_table(matches: Sequence[Match], console: Console) -> Table:
-    """Ranked matches; refcode and family stand under the name, or beside it where there is room."""
+    """Ranked matches; refcode, family and formula stand under the name, or beside it where there is room."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    wide, fancy = console.width >= WIDE, console.is_terminal
+    wide, narrow, fancy = console.width >= WIDE, console.width < MIDDLE, console.is_terminal
     table = Table(box=box.SIMPLE_HEAD if fancy else None, header_style="bold" if fancy else "", pad_edge=False, padding=(0, 1 if fancy else 2, 0, 0))
     table.add_column(" #" if fancy else "  #", justify="right")
     table.add_column("Framework", overflow="fold", min_width=16)
     if wide:
         table.add_column("Refcode", overflow="fold")
-    table.add_column("Formula", overflow="fold")
+    if not narrow:
+        table.add_column("Formula", overflow="fold")
     if wide:
         table.add_column("Family", overflow="fold")
-    table.add_column("Similarity", justify="right", no_wrap=True)
+    if not narrow:
+        table.add_column("Similarity", justify="right", no_wrap=True)
     table.add_column("Probability", no_wrap=True)
     for match in matches:
         title = Text(match.name or match.id, style="bold" if match.rank == 1 else "")
-        under = [Text(line, style="dim") for line in beside_name(match, wide)]
+        formula = formula_text(match.formula, _unicode(console))
+        under = [Text(line, style="dim") for line in [*([formula.replace("\n", "")] if narrow else []), *beside_name(match, wide)]]
         cells: list[RenderableType] = [str(match.rank), Text("\n").join([title, *under])]
         if wide:
             cells.append(Text(match.id if match.name else "", style="dim"))
-        cells.append(formula_text(match.formula, _unicode(console)))
+        if not narrow:
+            cells.append(formula)
         if wide:
             cells.append(Text(f"{match.family} ({len(match.members)})" if len(match.members) > 1 else "", style="dim"))
-        cells += [f"{match.similarity:.3f}", _probability(match.probability, fancy and _unicode(console))]
+        if not narrow:
+            cells.append(f"{match.similarity:.3f}")
+        cells.append(_probability(match.probability, fancy and not narrow and _unicode(console)))
         table.add_row(*cells)
     return table
 
