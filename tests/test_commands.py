@@ -58,13 +58,11 @@ def test_values_are_what_typer_makes_of_them(line, monkeypatch):
 @pytest.mark.parametrize(
     "line", ["--format jsno", "--top 0", "--top x", "--wavelength Cx", "--settle 0", "--jobs 1.5", "--plot-scale SQRT", "--scheduler x"]
 )
-def test_wrong_values_are_refused_as_typer_refuses_them(line):
-    said = []
+def test_what_typer_refuses_is_refused(line):
+    """What is said of it is in test_usage_errors.py."""
     for command in (LazyCommand(IDENTIFY), plain(IDENTIFY)):
-        with pytest.raises(typer.BadParameter) as caught:
+        with pytest.raises(typer.BadParameter):
             command.make_context("identify", ["a.xy", *line.split()])
-        said.append(caught.value.message)
-    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 200])

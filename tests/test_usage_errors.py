@@ -34,17 +34,59 @@ WRONG = {
     "-o of map": ["map", "SCAN", "-o", "a.txt"],
     "-o of train": ["train", "SCAN", "-o", "SCAN"],
     "--model": ["add", "SCAN", "--model", "SCAN"],
+    "--model of identify": ["identify", "SCAN", "--model", "nosuch"],
+    "--from": ["add", "SCAN", "--model", "new", "--from", "nosuch"],
+    "-o of augment": ["augment", "a.h5", "-o", "b.txt", "--noise", "SCAN"],
+    "-o of evaluate": ["evaluate", "labels.csv", "-o", "x.csv"],
     "--noise": ["augment", "a.h5", "-o", "b.h5", "--method", "shuffle"],
 }
 
 
 @pytest.mark.parametrize("option", WRONG)
 def test_the_option_is_named(run, scans, option):
-    name = "--output" if option.startswith("-o of") else option
+    name = option.split(" of ")[0]
+    name = "--output" if name == "-o" else name
     code, out, err = run(*(scans / "a.xy" if word == "SCAN" else word for word in WRONG[option]))
     assert (code, out) == (2, "")
     said = " ".join(err.replace("│", " ").split())
     assert f"Invalid value for {name}" in said.replace("'", "").replace(f"{name} / ", f"{name} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["identify", "SCAN", "--top", "0"], "--top: expected a whole number from 1 to 12, got 0"),
+        (["identify", "SCAN", "-n", "13"], "--top: expected a whole number from 1 to 12, got 13"),
+        (["identify", "SCAN", "--top", "many"], "--top: expected a whole number from 1 to 12, got many"),
+        (["identify", "SCAN", "--jobs", "1.5"], "--jobs: expected a whole number, 1 or more, got 1.5"),
+        (["identify", "SCAN", "--settle", "0.01"], "--settle: expected a number, 0.1 or more, got 0.01"),
+        (["simulate", "SCAN", "-o", "a.xy", "--fwhm", "nan"], "--fwhm: expected a number, 0.001 or more, got nan"),
+        (["simulate", "SCAN", "-o", "a.xy", "--start", "low"], "--start: expected a number, got low"),
+        (["identify", "SCAN", "--filter", "always"], "--filter: expected auto, paper, on or off, got always"),
+        (
+            ["identify", "SCAN", "--model", "nosuch"],
+            "--model: nosuch: expected a model's name or a folder with config.json",
+        ),
+    ],
+)
+def test_what_was_expected_and_what_came_is_said(run, scans, words, said):
+    code, out, err = run(*(scans / "a.xy" if word == "SCAN" else word for word in words))
+    assert (code, out) == (2, "")
+    assert f"Invalid value for {said}" in " ".join(err.replace("│", " ").split())
+
+
+def test_a_wrong_model_of_the_environment_is_named_so(run, scans, monkeypatch):
+    monkeypatch.setenv("XRDMATCH_MODEL", "nosuch")
+    code, _, err = run("identify", scans / "a.xy")
+    assert code == 2
+    assert "Invalid value for XRDMATCH_MODEL: nosuch" in " ".join(err.replace("│", " ").split())
+
+
+def test_a_model_to_copy_for_a_folder_that_is_a_model(run, tiny_model, tmp_path):
+    (tmp_path / "A.cif").write_text(cifs.cif(["Zn1 Zn 0 0 0"]))
+    code, _, err = run("add", tmp_path / "A.cif", "--model", tiny_model, "--from", tiny_model)
+    assert code == 2
+    assert "holds a model already" in " ".join(err.replace("│", " ").split())
 
 
 def test_all_of_them_are_made_by_the_function_that_names_the_option():

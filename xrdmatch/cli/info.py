@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from xrdmatch.cli import options
-from xrdmatch.cli.option_groups import grouped
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.version import __version__
 
@@ -26,15 +25,15 @@ class Format(StrEnum):
     json = "json"
 
 
-@grouped()
 def info(
-    model: options.ModelOptions,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = options.Device.auto,
     format: Annotated[Format, typer.Option("--format", "-f", help="json is one object.")] = Format.text,
 ) -> None:
     """Show version, model, library and the device that would be used: paste it into a bug report."""
     from xrdmatch.report.records import to_json
 
-    facts = collect(model.model, model.device.value)
+    facts = collect(model, device.value)
     if format is Format.json:
         typer.echo(to_json(facts, indent=2))
     else:

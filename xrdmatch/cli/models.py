@@ -30,10 +30,14 @@ def add(
 ) -> None:
     """Add your own structures to a model, in seconds and without training."""
     from xrdmatch.model.add import add as add_structures
+    from xrdmatch.model.folder import CONFIG
 
     messages = options.Messages(quiet)
     if model.is_file():
         raise options.wrong("--model", f"{model} is a file; give a folder")
+    if base is not None and (model / CONFIG).is_file():
+        raise options.wrong("--from", f"{model} holds a model already, which is added to; leave out --from, or name a new folder with --model")
+    options.check_model("--from", base)
     done = add_structures(sources, model, base, device.value)
     messages.note(f"{model}: {len(done.ids)} structures added; use it with --model {model}")
     messages.listed("join a family that powder diffraction cannot tell them from", [(name, f"{name}: {family}") for name, family in done.alike])
@@ -88,13 +92,17 @@ class BaselineOptions:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """How the accuracy is written, and where."""
+    """How the accuracy is written, and where. Raises BadParameter where the file's ending stands for a form that there is not."""
 
     format: Annotated[
         EvaluationFormat | None,
         typer.Option("--format", "-f", help="json: one object with scores and files. By default the ending of --output decides, otherwise table."),
     ] = None
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results to this file, complete or not at all.")] = None
+
+    def __post_init__(self) -> None:
+        if self.format is None and self.output is not None and self.output.suffix.lower() == ".csv":
+            raise options.wrong("--output", f"{self.output}: an evaluation is not written as CSV; give a name ending in .json or .txt")
 
     @property
     def form(self) -> EvaluationFormat:

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
-from xrdmatch.errors import XrdMatchError
+from xrdmatch.errors import ModelError, XrdMatchError
 from xrdmatch.system import atomic_files
+from xrdmatch.system.startup import no_garbage
 
 if TYPE_CHECKING:
     from xrdmatch.formats import ReadOptions
     from xrdmatch.model.folder import Model
 
+#: Endings of libraries and of sets of training patterns.
+HDF5_SUFFIXES = (".h5", ".hdf5")
 #: Endings of files that hold one pattern.
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv")
 #: Repeats of one warning that are printed; the rest are counted.
@@ -93,6 +96,19 @@ def _models(incomplete: str) -> list[str]:
     return [name for name in shipped_models() if name.startswith(incomplete)]
 
 
+def check_model(option: str, model: str | None) -> None:
+    """Raises BadParameter, with the names that exist, where this is neither a shipped model nor the folder of one."""
+    if model is None:
+        return
+    with no_garbage():
+        from xrdmatch.model.folder import VARIABLE, find_model
+
+    try:
+        find_model(model)
+    except ModelError as error:
+        raise wrong(VARIABLE if os.environ.get(VARIABLE) == model else option, str(error)) from error
+
+
 def symbols(option: str, text: str | None) -> tuple[str, ...] | None:
     """Element symbols of a list such as `Zn,C,N,O`, the value of an option; None where there is none. Raises BadParameter for what is no element."""
     if text is None:
@@ -155,10 +171,13 @@ SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, and where its network runs."""
+    """Which model, and where its network runs. Raises BadParameter where there is no such model."""
 
     model: ModelOption = None
     device: DeviceOption = Device.auto
+
+    def __post_init__(self) -> None:
+        check_model("--model", self.model)
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,8 @@ def augment(
     from xrdmatch.preprocessing.fft_filter import PAPER_GRID
     from xrdmatch.training.training_set import ShuffleOptions, library_profiles, write_physics, write_shuffled
 
+    if out.suffix.lower() not in options.HDF5_SUFFIXES:
+        raise options.wrong("--output", f"{out}: expected a file ending in {' or '.join(options.HDF5_SUFFIXES)}, the format that train reads")
     if effects.method is Method.shuffle and work.scheduler is not None:
         raise options.wrong("--scheduler", "goes with --method physics or mix; shuffling takes no longer than writing")
     messages, entries = options.Messages(work.quiet), Library.load(library)

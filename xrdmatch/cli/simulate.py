@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from xrdmatch.library.build import BuildReport
     from xrdmatch.library.reference_library import Library
 
-LIBRARY_SUFFIXES = (".h5", ".hdf5")
 PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
 
 
@@ -94,7 +93,7 @@ def simulate(
     if suffix in options.PATTERN_SUFFIXES:
         options.refuse(context, LIBRARY, f"{out} is one pattern")
         _pattern(sources, out, pattern)
-    elif suffix in LIBRARY_SUFFIXES:
+    elif suffix in options.HDF5_SUFFIXES:
         options.refuse(context, PATTERN, f"{out} is a library")
         _library(sources, out, library, work)
     else:
