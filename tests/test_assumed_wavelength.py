@@ -1,12 +1,17 @@
 """What speaks for another wavelength than the assumed one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import xrdmatch
-from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.radiation import ANODES, CU_K_ALPHA, convert_two_theta
-from xrdmatch.search.assumed_wavelength import better_anode, name_note, named_in
+from xrdmatch.library.reference_library import Library
+from xrdmatch.model.library_vectors import ideal
+from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.search.assumed_wavelength import better_anode, name_note, named_in, worth_trying
 
 NAMES = {
     "sample_CoKa1.xy": "CoKa1", "sample-Co-Ka1.xy": "CoKa1", "UiO-66 Mo Kalpha.xy": "MoKa", "x_Mo.xy": "Mo", "Mo_x.xy": "Mo", "MOF-74_Ag.dat": "Ag",
@@ -27,6 +32,14 @@ NOTHING = [
 ]
 
 
+def measured_with(anode: str, library: Library) -> Pattern:
+    """A scan of the library's first entry over the angles that a diffractometer with this anode gives it, without its wavelength."""
+    grid = Grid(3.0, 50.0, 0.02)
+    angles = convert_two_theta(grid.two_theta, CU_K_ALPHA, ANODES[anode].k_alpha)
+    counts = 20.0 + 5000.0 * ideal(library, np.array([0]), grid)[0] / ideal(library, np.array([0]), grid).max()
+    return Pattern(angles, np.random.default_rng(1).poisson(counts).astype(float), None, "scan.xy")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names_that_tell(name: str) -> None:
     assert named_in(f"/data/Mo_old/{name}") == NAMES[name]
@@ -44,16 +57,22 @@ def test_a_note_only_where_the_name_says_another_wavelength() -> None:
     assert [told["told"] for told in name_note("x_0.4137A.xy", CU_K_ALPHA)] == ["0.4137"]
 
 
-def test_the_best_of_the_other_anodes_is_told_where_it_is_clear() -> None:
-    answers = {round(ANODES["Mo"].k_alpha, 4): (0.97, "MOF-5"), round(ANODES["Co"].k_alpha, 4): (0.91, "IRMOF-8")}
-    (told,) = better_anode(lambda wavelength: answers.get(round(wavelength, 4)))
-    assert (told["anode"], told["name"], told["probability"]) == ("Mo", "MOF-5", 0.97)
-    assert better_anode(lambda wavelength: (0.5, "MOF-5")) == []
-    assert better_anode(lambda wavelength: None) == []
+def test_the_best_of_the_other_anodes_is_told_where_it_is_clear(identifier, library) -> None:
+    lines = identifier.model.index.line_index
+    scan = prepare_scan(measured_with("Mo", library))
+    assert worth_trying(scan, lines)[0] == "Mo"
+    (told,) = better_anode(scan, lines, lambda wavelength: (0.97, "HKUST-1") if wavelength == ANODES["Mo"].k_alpha else (0.91, "ZIF-8"))
+    assert (told["anode"], told["name"], told["probability"]) == ("Mo", "HKUST-1", 0.97)
+    assert better_anode(scan, lines, lambda wavelength: (0.5, "MOF-5")) == []
+    assert better_anode(scan, lines, lambda wavelength: None) == []
+
+
+def test_no_other_anode_is_tried_where_copper_fits_best(identifier, library) -> None:
+    assert worth_trying(prepare_scan(measured_with("Cu", library)), identifier.model.index.line_index) == []
 
 
 def test_a_scan_of_another_anode_is_told_in_the_answer() -> None:
-    sample = xrdmatch.read("docs/samples/hkust-1.xy")
+    sample = xrdmatch.read(Path(__file__).parents[1] / "docs" / "samples" / "hkust-1.xy")
     angles = convert_two_theta(sample.two_theta, sample.wavelength or CU_K_ALPHA, ANODES["Mo"].k_alpha)
     seen = np.isfinite(angles)
     answer = xrdmatch.identify(Pattern(angles[seen], sample.intensity[seen], None, "sample_Mo.xy"))

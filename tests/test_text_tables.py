@@ -91,6 +91,23 @@ def test_an_abscissa_is_converted_or_refused_wherever_it_is_named(place: str) ->
         read(table(ANGLES, COUNTS, header=place.format(name="Channel"), separator=separator))
 
 
+@pytest.mark.parametrize("header", [
+    "#L Q(A^{-1})  S(Q)\n", "#L r(A) G(r)\n", "# columns: Q I\n", "# Column 1: q [1/A]\n# Column 2: I\n", "# first column is Q (A-1), second I(Q)\n",
+    '# {"x": "q (A^-1)", "y": "I"}\n', "# units: A^-1\n", "# q in 1/A\n# made by x\n# y\n# z\n# w\n",
+    "image.tif\nAzimuth (Degrees)\nIntensity\n 200\n",
+    "image.tif\nRadial Distance (mm)\nIntensity\n 200\n", "E(keV) counts\n", "tof y\n",
+])  # fmt: skip
+def test_other_statements_of_the_abscissa(header: str) -> None:
+    with pytest.raises(ReadError, match="its abscissa holds"):
+        read(table(ANGLES / 3, COUNTS, header=header))
+
+
+def test_commas_that_separate_and_group_are_refused() -> None:
+    rows = [f"{angle:.2f},{1200 - 5 * at:,}" for at, angle in enumerate(ANGLES)]
+    with pytest.raises(ReadError, match="group thousands"):
+        read("\n".join(rows))
+
+
 def test_a_column_of_an_unknown_name_is_refused() -> None:
     with pytest.raises(ReadError, match=r"first column is called 'Wert'.*call it 2theta"):
         read(table(ANGLES, COUNTS, header="Wert,Intensity\n", separator=","))

@@ -23,13 +23,14 @@ _Values = NDArray[np.float64]
 class Abscissa:
     """what: in words, in the plural. angles: values (n,) and the wavelength in angstrom -> 2theta in degrees (n,); None where nothing leads there.
 
-    needs_wavelength: whether the wavelength takes part in that. called: how the file names them.
+    needs_wavelength: whether the wavelength takes part in that. called: how the file names them; has_unit: whether with their unit.
     """
 
     what: str
     angles: Callable[[_Values, float], _Values] | None = None
     needs_wavelength: bool = False
     called: str = ""
+    has_unit: bool = False
 
     @property
     def is_two_theta(self) -> bool:
@@ -180,7 +181,7 @@ def _unit(text: str) -> str:
 
 def _parts(text: str) -> tuple[str, str]:
     """The name as `plain` spells it, and the unit."""
-    name, unit = re.sub(r"^d\*", "dstar", text.strip().strip("\"'#:; "), flags=re.IGNORECASE), ""
+    name, unit = re.sub(r"^d\*", "dstar", re.sub("[{}]", "", text).strip().strip("\"'#:; "), flags=re.IGNORECASE), ""
     whole = plain(name)
     meant = whole in TWO_THETA_AXES or any(pattern.fullmatch(whole) for pattern, _ in (*_NAMES, *_REFUSED))
     if meant and not _SYMBOLS.search(name):  # nothing was lost that could be a unit
@@ -219,4 +220,4 @@ def abscissa(text: str) -> Abscissa | None:
         meant = Abscissa(refused)
     else:
         return None
-    return replace(meant, called=text.strip())
+    return replace(meant, called=text.strip(), has_unit=bool(unit))

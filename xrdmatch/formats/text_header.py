@@ -17,6 +17,10 @@ from xrdmatch.formats.scan import details, first_number, noted, other_axis, plai
 LONGEST, _NEAR = 300, 4
 #: What marks a line as a comment, taken off its beginning.
 _MARKS = "#!%*/;'\"& "
+#: What may stand before the names of columns on their line: SPEC's `#L`, `columns:`.
+_LABELLED = re.compile(r"^((?-i:L)\s+|(columns?( names)?|fields|labels|data columns)\s*[:=]\s*)(?=\D)", re.IGNORECASE)
+#: How keys end that are no names of columns.
+_KEY_ENDS = ("unit", "units", "axis", "label", "title")
 _NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 _INTENSITY = re.compile(r"inten|count|cps|obs|signal|cnts|impuls|height|^ii0$|^ii?max$|^relint|^y(data|values?|axis|col)?$|^i(nt)?(au)?$|^imp$")
@@ -57,11 +61,11 @@ class Facts:
 
 def cells_of(line: str, separator: str | None) -> Iterator[list[str]]:
     """The ways in which a line may be divided into cells, the table's own first."""
-    line = line.rstrip()
-    bare = line.lstrip(_MARKS)
+    line = line.rstrip("\r\n ")
+    bare = _LABELLED.sub("", line.lstrip(_MARKS))
     if separator is not None and separator in line:
         yield [cell.strip(" \"'") for cell in (line if line[:1] == separator else bare).split(separator)]
-    yield [cell.strip(" \"'") for cell in re.split(r"\s*[;\t|,]\s*", bare)]
+    yield [cell.strip(" \"'") for cell in re.split(r"\s*[;\t|,]\s*", bare.rstrip())]
     yield re.split(r"\s{2,}|\t", bare.strip())
     yield re.findall(r"[^\s(\[]+(?:\s?[(\[][^)\]]*[)\]]\S*)?", bare)
     yield bare.split()
@@ -76,7 +80,7 @@ def column_names(header: list[str], width: int, separator: str | None) -> Column
     for back, line in enumerate(reversed(near)):
         tried: set[tuple[str, ...]] = set()
         for at, cells in enumerate(cells_of(line, separator)):
-            apart = at == 0 and separator is not None and separator in line
+            apart = _LABELLED.match(line.lstrip(_MARKS)) is not None or (at == 0 and separator is not None and separator in line)
             if tuple(cells) not in tried and (found := _named(cells, width, back == 0, apart)):
                 return found
             tried.add(tuple(cells))
@@ -93,10 +97,10 @@ def _named(cells: list[str], width: int, next_to_numbers: bool, apart: bool) -> 
     next_to_numbers: no other line stands between. apart: the table's own separator stands between the cells.
     """
     names = [plain(cell) for cell in cells]
-    if not 2 <= sum(map(bool, names)) <= len(names) or any(_NUMBER.fullmatch(cell) for cell in cells):
+    if sum(map(bool, names)) < 2 or any(_NUMBER.fullmatch(cell) or cell.endswith((":", "=")) for cell in cells):
         return None
-    angles = tuple((at, known) for at, cell in enumerate(cells) if (known := abscissa(cell)) is not None and not cell.endswith((":", "=")))
-    if not angles:
+    angles = tuple((at, known) for at, cell in enumerate(cells) if (known := abscissa(cell)) is not None)
+    if not angles or len(angles) == len(cells):
         return None
     at_angle = {at for at, _ in angles}
     counted = [at for at, name in enumerate(names) if at not in at_angle and _INTENSITY.search(name) and not _BESIDE.fullmatch(name)]
@@ -104,7 +108,7 @@ def _named(cells: list[str], width: int, next_to_numbers: bool, apart: bool) -> 
         return None
     whole, leads = len(cells) == width, angles[0][0] == min(at for at, name in enumerate(names) if name)
     if any(known.is_two_theta for _, known in angles):
-        sure = bool(counted) or (whole and leads)
+        sure = bool(counted) or (whole and leads and (next_to_numbers or apart))
     else:  # words that have other meanings need more beside them
         sure = leads and ((whole and apart) or (bool(counted) and (next_to_numbers or any(known.angles for _, known in angles))))
     if not sure:
@@ -116,7 +120,7 @@ def _named(cells: list[str], width: int, next_to_numbers: bool, apart: bool) -> 
 def _refuse_unknown(cells: list[str], width: int) -> None:
     """Refuses an abscissa of a name that means nothing to us, under names that fit the table cell by cell."""
     names = [plain(cell) for cell in cells]
-    if len(cells) != width or not names[0] or names[0].isdigit() or any(_NUMBER.fullmatch(cell) for cell in cells):
+    if len(cells) != width or not names[0] or names[0].isdigit() or names[0].endswith(_KEY_ENDS) or any(_NUMBER.fullmatch(cell) for cell in cells):
         return
     if _BESIDE.fullmatch(names[0]) or _INTENSITY.search(names[0]) or not any(_INTENSITY.search(name) for name in names[1:]):
         return
@@ -139,9 +143,10 @@ _KEYS = {
     "perhaps_x": ("axis", "x", "column1", "col1", "firstcolumn", "unit", "units", "axisunit"),
 }
 #: What else such keys mean: a length, a time.
-_UNSURE = re.compile(r"numbers in|times|distances|temperatures|or seconds|energies")
+_UNSURE = re.compile(r"numbers in (?!1/)|times|distances|temperatures|or seconds|energies")
 _FIELD = {key: field for field, keys in _KEYS.items() for key in keys}
-_QUOTED = re.compile(r'(\w{1,40}): "([^"]{0,200})"')
+_QUOTED = re.compile(r'"?(\w{1,40})"?: "([^"]{0,200})"')
+_FIRST_COLUMN = re.compile(r"\b(?:first|1st) column\s*(?:is|holds|contains|=|:)?\s*(?:the\s+)?(.+?)\s*(?:[,;.]|$)", re.IGNORECASE)
 _PAIR = re.compile(r"\s*[=:,;\t]\s*")
 _WAVELENGTH = re.compile(
     r"(?:wave ?length|lambda|\bwave\b|\bwl\b|λ)([^\d\n]{0,40}?)((?:\d+[.,]|\.)\d+(?:e[-+]?\d{1,2})?|\d+e-\d{1,2})(.{0,14})", re.IGNORECASE
@@ -160,6 +165,8 @@ def header_facts(header: list[str]) -> Facts:
             if len(pair) == 2 and (place := _FIELD.get(plain(re.sub(r"[(\[].*?[)\]]", "", pair[0])))):
                 known.setdefault(place, pair[1].strip().strip("\"'").strip(" ,;"))
                 units.setdefault(place, pair[0])
+        if first := _FIRST_COLUMN.search(line):
+            known.setdefault("perhaps_x", first.group(1))
         found = _WAVELENGTH.search(line)
         if found and stated is None and not re.search(r"alpha|beta", line, re.IGNORECASE):
             stated = _angstrom(found, meta)
@@ -196,7 +203,7 @@ def _wavelength_alone(header: list[str], meta: dict[str, Any]) -> float | None:
     """DASH, and others after it: the first line is nothing but the wavelength."""
     first = next((line.strip() for line in header if line.strip()), "")
     low, high = WAVELENGTH_RANGE
-    return float(first) if re.fullmatch(r"\d\.\d{2,9}", first) and low <= float(first) <= high else None
+    return float(first) if re.fullmatch(r"\d\.\d{1,9}", first) and float(first) % 1 and low <= float(first) <= high else None
 
 
 def _stated_abscissa(known: dict[str, str], header: list[str]) -> Abscissa | None:
@@ -215,6 +222,10 @@ def _stated_abscissa(known: dict[str, str], header: list[str]) -> Abscissa | Non
     count = titles[-1] if titles else ""
     if len(header) == 4 and count.isdigit() and (told := abscissa(titles[-3])) is not None:
         return told
+    for line in header:  # a line that is nothing but such a name with its unit
+        alone = abscissa(line.strip().strip(_MARKS))
+        if alone is not None and alone.angles is not None and not alone.is_two_theta and alone.has_unit:
+            return alone
     # These keys have other uses: they count where they name what can be converted.
     perhaps = abscissa(known.get("perhaps_x", ""))
     return perhaps if perhaps is not None and not _UNSURE.search(perhaps.what) else None

@@ -30,6 +30,7 @@ _HEIGHT = re.compile(r"^height|^inten|^i$|^i(ntensity)?(rel|100|cps|counts|abs|n
 
 def scans_of(block: Block, header: list[str], separator: str | None) -> list[Scan]:
     """The scans of a block: one, or one for each sample that has a column of its own. header: the lines above it, the nearest last."""
+    _refuse_grouped_commas(block, separator)
     table = block.table()
     named = column_names(header, table.shape[1], separator)
     filled = np.array(~np.isnan(table).all(axis=0), dtype=np.bool_)  # a tab before each row makes an empty column
@@ -63,6 +64,17 @@ def scans_of(block: Block, header: list[str], separator: str | None) -> list[Sca
             known = Abscissa("places of peaks without a name, which may be d-spacings")
         scans.append(Scan(two_theta[there], counts[there], facts.wavelength, facts.axis, meta, known, column if len(pairs) > 1 else "", is_peaks))
     return scans
+
+
+def _refuse_grouped_commas(block: Block, separator: str | None) -> None:
+    """Refuses `5.00,1,234` beside `5.02,981`: the comma that separates the columns groups thousands as well."""
+    widths = np.array(block.widths)
+    longer = np.flatnonzero(widths == 3)
+    if separator != "," or not 0 < longer.size < widths.size or set(widths.tolist()) != {2, 3}:
+        return
+    thirds = np.array(block.values)[np.cumsum(widths)[longer] - 1]
+    if bool(((thirds % 1 == 0) & (thirds >= 0) & (thirds < 1000)).all()):
+        raise ReadError("its commas separate the columns and group thousands as well (5.00,1,234): export it without thousands separators")
 
 
 def _without(named: Columns, filled: NDArray[np.bool_]) -> Columns:

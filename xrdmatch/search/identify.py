@@ -76,7 +76,7 @@ class Identifier:
         decision = decide(library, places, len(clear), self.retriever.says_unknown, matches[0].undecided)
         notes = [*answer.notes, *cut_off(library, first.best, scan)]
         if decision.verdict == "unknown" and scan.wavelength_source == "default":
-            notes += better_anode(partial(self._matched, pattern, options))
+            notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
         return replace(
             answer,
             verdict=decision.verdict,
