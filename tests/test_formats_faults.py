@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scanfiles as make
+import scanfiles_exchange as more
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,13 +29,17 @@ from xrdmatch.errors import ReadError
 
 pytest.importorskip("resource", reason="peak memory is measured where the system tells it (not on Windows)")
 
-SEEDS = {name: encode() for name, (encode, _) in make.ALL.items()} | {
+SEEDS = {name: encode() for name, (encode, _) in (make.ALL | more.ALL).items()} | {
     "raw4 two ranges": make.raw4([(5.0, make.counts(30)), (5.6, make.counts(30))]),
     "raw4 long records": make.raw4(record=8),
     "xrdml 2.1": make.xrdml("2.1", factors=" ".join(["1"] * make.COUNT)),
     "uxd ranges": make.uxd(ranges=2),
     "rd v5": make.rd(b"V5RD"),
     "cif range": make.cif(angle_column=False),
+    "older rigaku raw": more.rigaku_raw(older=True),
+    "mdi large": more.mdi(values=make.counts() * 1e4),
+    "jcamp differences": more.jcamp(more.jcamp_table("DIF")),
+    "uxd peaks": more.uxd_peaks(),
     "gz": gzip.compress(make.text()),
     "zip": make.zipped({"scan.xy": make.text()}),
     "utf16": make.text(encoding="utf-16"),
@@ -229,6 +234,19 @@ def test_impossible_numbers_in_raw4() -> None:
         b"# " + b"wavelength " * 500_000 + b"\n5 1\n6 2\n7 3\n",
         b"SampleIdent\nDataAngleRange,1,2\nScanStepSize,1e-300\nRawScan\n1,2,3/",
         b"BANK 1 1 1 CONS nan inf 0 0 STD\n 1   100\n",
+        b"#S 1 ascan tth 1 2 3 1\n#N 2\n" * 100_000,
+        b"#S 1 ascan tth 1 2 3 1\n#L " + b"tth  " * 1_000_000 + b"\n1 2\n",
+        b"##TITLE=\n##XUNITS=2theta\n##XYDATA=(X++(Y..Y))\n5A" + b"s99999" * 1000 + b"\n",
+        b"##TITLE=\n##XUNITS=2theta\n##XYDATA=(X++(Y..Y))\n" + b"5A1J1\n" * 1_000_000,
+        b"##TITLE=\n" * 400_000,
+        b"BerPar1\n" * 400_000,
+        b"begin 1\nend 2\nstep 1e-9\n" + b"1\n" * 1_000_000,
+        b"begin 1 end step\n" + b"a b " * 4_000 + b"1" * 100 + b"\n1\n2\n3\n4\n",
+        b"x DIF y\n 5.0 0.02 1.0 CU 1.54 1e300 999999999999\n" + b"1" * 8_000_000,
+        b"SIETRONICS XRD SCAN\n" + b"1\n" * 900_000,
+        b"FI\0\0" + b"PI" * 2_000_000,
+        b"\x89HDF\r\n\x1a\n" + bytes(1_000_000),
+        b"data_x\n" * 400_000,
     ],
     ids=lambda data: repr(data[:24]),
 )

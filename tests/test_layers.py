@@ -33,7 +33,7 @@ DOORS = {
     "torch": ({"training"}, {"training"}),
     "onnx": ({"training"}, set()),
     "onnxruntime": ({"model.session", "cli"}, set()),
-    "h5py": ({"library.library_file", "training.training_set"}, set()),
+    "h5py": ({"library.library_file", "training.training_set", "formats.hdf5_patterns"}, set()),
     "distributed": ({"system.parallel"}, set()),
     "dask": ({"system.parallel"}, set()),
     "gemmi": ({"diffraction.structure", "diffraction.structure_factors"}, {"diffraction.structure", "diffraction.structure_factors"}),

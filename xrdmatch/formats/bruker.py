@@ -26,6 +26,8 @@ _SCAN_TYPES = {
     130: "psd fast scan",
 }
 _MAX_RANGES = 10_000
+#: Wavelengths (angstrom) closer than this mean the same tube: a range rounds the mean of its lines.
+_SAME_LINE = 3e-3
 
 
 def read(data: bytes) -> list[Scan]:
@@ -91,10 +93,20 @@ def _raw3(file: Binary) -> list[Scan]:
         number = file.u32(offset + 196)
         angles = grid(file.f64(offset + 16), file.f64(offset + 176), count)
         counts = file.array("<f4", offset + header + supplement, count, record)
-        own = details(counting_time=file.f32(offset + 192))
-        scans.append(Scan(angles, counts, wavelength, _SCAN_TYPES.get(number, f"type {number}"), common | own))
+        used, told = _used(file.f64(offset + 240), wavelength, common)
+        own = told | details(counting_time=file.f32(offset + 192))
+        scans.append(Scan(angles, counts, used, _SCAN_TYPES.get(number, f"type {number}"), own))
         offset += header + supplement + count * record
     return scans
+
+
+def _used(own: float, wavelength: float | None, meta: dict[str, object]) -> tuple[float | None, dict[str, object]]:
+    """The wavelength that a range states for itself, where it is none of the tube's lines of the file's header, and what to say about it."""
+    value, _ = radiation(own)
+    lines = [line for line in (wavelength, meta.get("k_alpha1"), meta.get("k_alpha2")) if isinstance(line, float)]
+    if value is None or not lines or min(abs(value - line) for line in lines) < _SAME_LINE:
+        return wavelength, dict(meta)
+    return value, {key: told for key, told in meta.items() if key not in ("k_alpha1", "k_alpha2", "wavelength_kind")} | {"wavelength_kind": "stated"}
 
 
 def _raw4(file: Binary) -> list[Scan]:
@@ -132,6 +144,8 @@ def _raw4_range(file: Binary, offset: int, wavelength: float | None, common: dic
     counts = file.array("<f4", offset + 160 + header, count, record)
     meta = common | details(counting_time=file.f32(offset + 92))
     if wavelength is None:
-        wavelength, used = radiation(file.f64(offset + 112))
-        meta |= used
+        wavelength, told = radiation(file.f64(offset + 112))
+        meta |= told
+    else:
+        wavelength, meta = _used(file.f64(offset + 112), wavelength, meta)
     return Scan(angles, counts, wavelength, file.text(offset + 32, 24), meta), 160 + header + count * record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 from xrdmatch.errors import ReadError, UnfinishedError
@@ -67,6 +68,12 @@ def is_brml(members: Sequence[str]) -> bool:
 def is_rasx(members: Sequence[str]) -> bool:
     """Whether these are the members of a Rigaku RASX file."""
     return any(name.rsplit("/", 1)[-1].startswith("Profile") and name.endswith(".txt") for name in members)
+
+
+def is_rasx_image(members: Sequence[str]) -> bool:
+    """Whether these are the members of a Rigaku RASX file that holds an image and no scan."""
+    files = [name.rsplit("/", 1)[-1].lower() for name in members]
+    return any(name.startswith("image") for name in files) and any(re.match(r"mea?surementconditions", name) for name in files)
 
 
 def names(data: bytes) -> list[str]:

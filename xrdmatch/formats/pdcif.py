@@ -7,14 +7,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xrdmatch.diffraction.radiation import ANODES
 from xrdmatch.errors import ReadError
+from xrdmatch.formats.abscissa import Abscissa, abscissa
 from xrdmatch.formats.scan import MAX_POINTS, Scan, decode, details, first_number, grid, lines, noted, radiation
 
+#: In the order of preference.
 _ANGLES = ("_pd_proc_2theta_corrected", "_pd_meas_2theta_corrected", "_pd_meas_2theta_scan", "_pd_meas_angle_2theta")
+#: What a pattern may have instead, and what it is, as `abscissa` takes it. Units are those of the dictionary.
+_OTHERS = {
+    "_pd_proc_d_spacing": "d [A]",
+    "_pd_proc_recip_len_q": "q [1/A]",
+    "_pd_proc_energy_incident": "energy [eV]",
+    "_pd_proc_energy_detection": "energy [eV]",
+    "_pd_meas_time_of_flight": "time of flight [us]",
+    "_pd_proc_wavelength": "wavelength [A]",
+}
+_PEAKS = (("_pd_peak_2theta_centroid", "2theta"), ("_pd_peak_2theta_maximum", "2theta"), ("_pd_peak_d_spacing", "d [A]"))
+_PEAK_HEIGHTS = ("_pd_peak_intensity", "_pd_peak_pk_height")
 #: In the order of preference: raw, processed, and calculated for lack of anything else.
 _INTENSITIES = (
     "_pd_meas_counts_total",
@@ -26,37 +41,89 @@ _INTENSITIES = (
     "_pd_calc_intensity_total",
     "_pd_calc_intensity_net",
 )
-_MAX_VALUES = 5_000_000
+_MAX_VALUES, _MAX_BLOCKS = 5_000_000, 2000
+_Numbers = NDArray[np.float64]
+
+
+@dataclass
+class _Block:
+    """A data block: values by tag, and loops of tags and flat values. Dots of tags, which the newer dictionaries have, are underscores here."""
+
+    items: dict[str, str] = field(default_factory=dict)
+    loops: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
 
 def read(data: bytes) -> list[Scan]:
-    """The first measured pattern of a CIF. Raises ReadError where there is none, and says so where the file holds a structure."""
-    items: dict[str, str] = {}
-    loops: list[tuple[list[str], list[str]]] = []
-    _parse(decode(data), items, loops)
-    for tags, values in loops:
+    """The measured patterns of a CIF, one for each data block that has one. Raises ReadError where there is none, or a structure."""
+    blocks = _parse(decode(data))
+    whole = _Block({}, [loop for block in blocks for loop in block.loops])
+    for block in blocks:
+        whole.items = {**block.items, **whole.items}
+    for find in (_pattern, _peaks):
+        scans = [scan for block in blocks if (scan := find(block, whole)) is not None]
+        if scans:
+            return scans
+    if "_cell_length_a" in whole.items or any("_atom_site_fract_x" in tags for tags, _ in whole.loops):
+        raise ReadError("is a crystal structure, not a measured pattern: use `xrdmatch simulate` to turn it into one")
+    raise ReadError("is a CIF without a powder pattern (no loop with _pd_meas_ or _pd_proc_ intensities)")
+
+
+def _pattern(block: _Block, whole: _Block) -> Scan | None:
+    """The pattern of a block; None where it has no loop of intensities."""
+    for tags, values in block.loops:
         intensity = next((tag for tag in _INTENSITIES if tag in tags), None)
         if intensity is None or len(values) < len(tags):
             continue
         table = {tag: values[at :: len(tags)] for at, tag in enumerate(tags)}
         counts = _values(table[intensity])
-        angles = next((_values(table[tag]) for tag in _ANGLES if tag in tags), None)
-        if angles is None:
-            angles = _range(items, counts.size)
-        count = min(angles.size, counts.size)
-        there = np.isfinite(angles[:count]) & np.isfinite(counts[:count])
-        wavelength, meta = _radiation(items, loops)
-        meta |= details(format="powder CIF", date=items.get("_pd_meas_datetime_initiated"), sample=items.get("_pd_spec_description"))
+        positions, meant = _positions(block, table, counts.size)
+        scan = _scan(block, whole, positions, counts)
+        scan.abscissa = meant
         if len(values) % len(tags):
-            noted(meta, "broken_record")
-        return [Scan(angles[:count][there], counts[:count][there], wavelength, "", meta)]
-    if "_cell_length_a" in items or any("_atom_site_fract_x" in tags for tags, _ in loops):
-        raise ReadError("is a crystal structure, not a measured pattern: use `xrdmatch simulate` to turn it into one")
-    raise ReadError("is a CIF without a powder pattern (no loop with _pd_meas_ or _pd_proc_ intensities)")
+            noted(scan.meta, "broken_record")
+        return scan
+    return None
 
 
-def _parse(text: str, items: dict[str, str], loops: list[tuple[list[str], list[str]]]) -> None:
-    """Fills items (tag to value, the first block's where repeated) and loops (tags, flat values)."""
+def _peaks(block: _Block, whole: _Block) -> Scan | None:
+    """The peaks that a block lists; None where it lists none."""
+    for tags, values in block.loops:
+        place = next(((tag, name) for tag, name in _PEAKS if tag in tags), None)
+        height = next((tag for tag in _PEAK_HEIGHTS if tag in tags), None)
+        if place is not None and height is not None and len(values) >= len(tags):
+            scan = _scan(block, whole, *(_values(values[tags.index(tag) :: len(tags)]) for tag in (place[0], height)))
+            scan.abscissa, scan.is_peaks = abscissa(place[1]), True
+            return scan
+    return None
+
+
+def _scan(block: _Block, whole: _Block, positions: _Numbers, counts: _Numbers) -> Scan:
+    count = min(positions.size, counts.size)
+    there = np.isfinite(positions[:count]) & np.isfinite(counts[:count])
+    wavelength, meta = _radiation(block.items, block.loops)
+    if wavelength is None:
+        # Programs that write the structure and its pattern keep the radiation in a block of its own.
+        wavelength, meta = _radiation(whole.items, whole.loops)
+    told = [block.items.get(tag) or whole.items.get(tag) for tag in ("_pd_meas_datetime_initiated", "_pd_spec_description")]
+    meta |= details(format="powder CIF", date=told[0], sample=told[1])
+    return Scan(positions[:count][there], counts[:count][there], wavelength, "", meta)
+
+
+def _positions(block: _Block, table: dict[str, list[str]], count: int) -> tuple[_Numbers, Abscissa | None]:
+    """2theta as a column or a range; else what the pattern has instead, the first of it that leads to 2theta."""
+    angles = next((tag for tag in _ANGLES if tag in table), None)
+    if angles is not None:
+        return _values(table[angles]), None
+    others = [(tag, abscissa(name)) for tag, name in _OTHERS.items() if tag in table]
+    if not others or any(tag.startswith(("_pd_proc_2theta_range_", "_pd_meas_2theta_range_")) for tag in block.items):
+        return _range(block.items, count), None
+    tag, meant = next(((tag, meant) for tag, meant in others if meant is not None and meant.angles is not None), others[0])
+    return _values(table[tag]), meant
+
+
+def _parse(text: str) -> list[_Block]:
+    """The data blocks of a CIF; of a tag that a block repeats, the first value counts."""
+    blocks = [_Block()]
     tags: list[str] | None = None
     values: list[str] = []
     tag = ""
@@ -66,23 +133,36 @@ def _parse(text: str, items: dict[str, str], loops: list[tuple[list[str], list[s
         if folded == "loop_" or folded.startswith(("data_", "save_")):
             tags, tag = ([], "") if folded == "loop_" else (None, "")
             values = []
+            if folded.startswith("data_"):
+                blocks.append(_Block())
         elif token.startswith("_"):
             if tags is not None and values:
                 tags = None
             if tags is not None:
                 if not tags:
-                    loops.append((tags, values))
-                tags.append(folded)
+                    blocks[-1].loops.append((tags, values))
+                tags.append(_tag(folded))
             else:
-                tag = folded
+                tag = _tag(folded)
         elif tags:
             values.append(token)
             total += 1
             if total > _MAX_VALUES:
                 raise ReadError(f"holds more than {_MAX_VALUES} values: export the pattern alone")
         elif tag:
-            items.setdefault(tag, token)
+            blocks[-1].items.setdefault(tag, token)
             tag = ""
+        if len(blocks) > _MAX_BLOCKS:
+            raise ReadError(f"holds more than {_MAX_BLOCKS} data blocks: export the pattern alone")
+    return blocks
+
+
+def _tag(name: str) -> str:
+    """A tag as the older dictionaries spell it: `_pd_meas.2theta_scan` and `_diffrn_radiation_wavelength.value` have a dot in the newer ones."""
+    category, _, item = name.partition(".")
+    if not item:
+        return name
+    return category if category == "_diffrn_radiation_wavelength" and item in ("value", "wavelength") else f"{category}_{item}"
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -132,14 +212,14 @@ def _words(line: str) -> Iterator[str]:
         at += len(word)
 
 
-def _values(words: list[str]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _values(words: list[str]) -> _Numbers:
     """Numbers without their standard uncertainties: `5540(160)` -> 5540; NaN for `.` and `?`."""
     if len(words) > MAX_POINTS:
         raise ReadError(f"holds {len(words)} points, a scan has up to {MAX_POINTS}")
     return np.array([float("nan") if word in {".", "?"} else float(word.partition("(")[0]) for word in words])
 
 
-def _range(items: dict[str, str], count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _range(items: dict[str, str], count: int) -> _Numbers:
     """Angles from the first, the last and the step; processed (zero-corrected) ones where given."""
     for kind in ("_pd_proc_2theta_range_", "_pd_meas_2theta_range_"):
         low, high, step = (first_number(items.get(kind + end)) for end in ("min", "max", "inc"))

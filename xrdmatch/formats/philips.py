@@ -50,6 +50,8 @@ def read_udf(data: bytes) -> list[Scan]:
         else:
             key, _, value = line.partition(",")
             keys[key.strip().lower()] = value.rstrip().removesuffix("/").strip(" ,")
+    if values is None and any(key.startswith("peak") for key in keys):
+        raise ReadError("is a Philips list of peaks (UDI), not a scan: give the scan itself")
     counts = np.array([float(value) for value in values or [] if value])
     limits = [first_number(part) for part in keys.get("dataanglerange", "").split(",")]
     step = first_number(keys.get("scanstepsize"))

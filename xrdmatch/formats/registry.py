@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from xrdmatch.errors import ReadError
-from xrdmatch.formats.containers import is_brml, is_rasx
+from xrdmatch.formats.containers import is_brml, is_rasx, is_rasx_image
 
 if TYPE_CHECKING:
     from xrdmatch.formats.scan import Scan
@@ -80,7 +80,7 @@ def _is_udf(head: Head) -> bool:
 
 
 def _is_uxd(head: Head) -> bool:
-    return any(key in head.folded for key in ("_fileversion=", "_drive=", "_stepsize=", "_2thetacounts"))
+    return any(key in head.folded for key in ("_fileversion=", "_drive=", "_stepsize=", "_2thetacounts", "_2thetacps", "_2theta-i", "\n_d-i"))
 
 
 def _is_asc(head: Head) -> bool:
@@ -97,10 +97,37 @@ def _is_cif(head: Head) -> bool:
     )
 
 
+def _is_spec(head: Head) -> bool:
+    scan = re.search(r"(^|\n)#s +\d", head.folded)
+    return (scan is not None and re.search(r"\n#[ln] ", head.folded) is not None) or re.match(r"#f .*\n#e \d", head.folded) is not None
+
+
+#: `start step time anode wavelength end count` on the second line of a Jade MDI file.
+_MDI = re.compile(r"[ \t]*[-+.\d]+[ \t]+[.\d]+[ \t]*[.\d]+[ \t]+[a-z]{1,2}[ \t]+[.\d]+[ \t]+[.\d]+[ \t]+\d+[ \t]*")
+
+
+def _is_mdi(head: Head) -> bool:
+    # Its title is the first line, and may be missing.
+    return any(len(line) < 200 and _MDI.fullmatch(line) for line in head.folded[:2000].split("\n")[:3])
+
+
+#: Where one number stands on each of several lines.
+_ONE_COLUMN = re.compile(r"\n(?:[ \t]*\"?[-+]?\d[\d.,]*\"?[ \t]*\n){3}")
+
+
+def _is_keyed(head: Head) -> bool:
+    """Whether one column of numbers stands below lines that name the start, the end and the step of a scan."""
+    counts = _ONE_COLUMN.search(head.folded)
+    above = head.folded[: counts.start()] if counts else ""
+    return all(re.search(words, above) for words in ("begin|start|from|first|initial|anfang", "end|stop|to|last|final", "step|inc|schritt"))
+
+
 FORMATS = (
     Format("Bruker BRML", (".brml",), lambda head: is_brml(head.members), "brml"),
-    Format("Rigaku RASX", (".rasx",), lambda head: is_rasx(head.members), "rigaku", "read_rasx"),
+    Format("Rigaku RASX", (".rasx",), lambda head: is_rasx(head.members) or is_rasx_image(head.members), "rigaku", "read_rasx"),
+    Format("NeXus", (".nxs",), _begins(b"\x89HDF\r\n\x1a\n"), "nexus"),
     Format("Bruker RAW", (".raw",), _begins(b"RAW4.00\0", b"RAW1.01\0", b"RAW2", b"RAW "), "bruker"),
+    Format("Rigaku RAW", (".raw",), lambda head: head.data[:2] == b"FI" and b"\0" in head.data[2:8], "rigaku_raw"),
     Format("STOE RAW", (".raw",), _begins(b"RAW_1.0"), "stoe"),
     Format("Philips RD", (".rd", ".sd"), _begins(b"V3RD", b"V5RD"), "philips", "read_rd"),
     Format("PANalytical XRDML", (".xrdml", ".xrdmlz"), _is_xrdml, "panalytical"),
@@ -109,6 +136,12 @@ FORMATS = (
     Format("Bruker UXD", (".uxd",), _is_uxd, "bruker_text", "read_uxd"),
     Format("Rigaku ASC", (".asc",), _is_asc, "rigaku", "read_asc"),
     Format("Rigaku RAS", (".ras",), _is_ras, "rigaku", "read_ras"),
+    Format("JCAMP-DX", (".jdx", ".dx", ".jcamp"), _text_begins("##title", "##jcamp"), "jcamp"),
+    Format("SPEC", (".spec", ".spc"), _is_spec, "spec"),
+    Format("Jade MDI", (".mdi",), _is_mdi, "stepped", "read_mdi"),
+    Format("Sietronics CPI", (".cpi",), _text_begins("sietronics xrd scan"), "stepped", "read_cpi"),
+    Format("Seifert VAL", (".val",), lambda head: re.search(r"(^|\n).{0,20}berpar ?\d", head.folded) is not None, "stepped", "read_val"),
+    Format("start, end, step and counts", (".val",), _is_keyed, "stepped", "read_keyed"),
     Format("powder CIF", (), _is_cif, "pdcif"),  # a folder's CIFs are mostly structures: they are looked into
 )
 #: What `meta["format"]` says of columns of text.
@@ -129,16 +162,33 @@ _NOT_SCANS = (
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
     (b"GIF8", "an image"),
+    (b"###CBF", "an image of an area detector (CBF)"),
+    (b"{\nHEADER_BYTES", "an image of an area detector"),
+    (b"{\nHeaderID", "an image of an area detector (EDF)"),
+    (b"{\r\nHeaderID", "an image of an area detector (EDF)"),
+    (b"\n{\r\nHeaderID", "an image of an area detector (EDF)"),
+    (b"FORMAT :", "a frame of an area detector (Bruker)"),
+    (b"R-AXIS", "an image of an area detector (R-AXIS)"),
+    (b"RAXIS", "an image of an area detector (R-AXIS)"),
+    (b"\x93NUMPY", "an array of NumPy"),
     (b"BM", "an image"),
     (b"II*\0", "an image"),
     (b"MM\0*", "an image"),
-    (b"\x89HDF", "an HDF5 file (a library or an augmented set)"),
+    (b"\x89HDF", "a damaged HDF5 file"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"\xd0\xcf\x11\xe0", "an old Office document"),
     (b"{\\rtf", "a formatted document"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"Rar!", "a RAR archive"),
+)
+#: How files begin that are known and not read, and what they are.
+_NOT_READ = (
+    (b"Shimadzu XRD", "a Shimadzu RAW file, whose layout is not known well enough"),
+    (b"V3DI", "a Philips file of peaks"),
+    (b"V5DI", "a Philips file of peaks"),
+    (b"V3BK", "a Philips file of a background"),
+    (b"V5BK", "a Philips file of a background"),
 )
 
 
@@ -153,6 +203,9 @@ def recognised(head: Head) -> Format | None:
     for magic, what in _NOT_SCANS:
         if head.data.startswith(magic) and (len(magic) > 2 or b"\0" in head.data[:512]):
             raise ReadError(f"is {what}, not a powder scan: give the file the instrument wrote, or export columns of angle and intensity")
+    for magic, what in _NOT_READ:
+        if head.data.startswith(magic):
+            raise ReadError(f"is {what}: export the scan from the instrument's software as columns of angle and intensity")
     if head.text.startswith("<"):
         raise ReadError("is XML, but not XRDML (no xrdMeasurements element): export the scan as XRDML or as columns of angle and intensity")
     return None

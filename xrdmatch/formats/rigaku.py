@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError, UnfinishedError
-from xrdmatch.formats.containers import member, names
+from xrdmatch.formats.containers import is_rasx, member, names
 from xrdmatch.formats.scan import Scan, decode, details, first_number, floats, grid, lines, noted, number_rows, plain, radiation, xml_root, xml_text
 
 _KEY = re.compile(r'\*([A-Z0-9_\-]{1,60})\s*"([^"]{0,400})"?')
@@ -112,6 +112,8 @@ def _time(speed: str | None, unit: str, step: str | None) -> float | None:
 
 def read_rasx(data: bytes) -> list[Scan]:
     """Ranges of a RASX archive: `Data*/Profile*.txt` and the conditions beside each. Raises ReadError where points are missing."""
+    if not is_rasx(names(data)):
+        raise ReadError("is a RASX file that holds a two-dimensional image and no scan: integrate it and export the profile")
     profiles = sorted(name for name in names(data) if re.search(r"Profile\d*\.txt$", name))
     if len(profiles) > _MAX_RANGES:
         raise ReadError(f"holds {len(profiles)} profiles, expected one scan: export the one to be identified")
