@@ -151,6 +151,11 @@ def test_keys_above_one_column(header: str) -> None:
     same(more.keyed(header))
 
 
+def test_words_of_a_title_are_no_keys() -> None:
+    data = b"zinc from end to step\nlambda=  1.49400\n 5.000 0.020 6.180 18000.\n" + b"\n".join(b"%.0f" % value for value in make.counts()) + b"\n"
+    assert same(data).meta["format"] == "start, step, end and intensities"
+
+
 def test_what_the_keys_say_of_axis_and_radiation() -> None:
     span = "Begin 5\nEnd 6.18\nStep 0.02\n"
     assert parse(more.keyed("Wavelength (nm): 0.07107\n" + span)).wavelength == pytest.approx(0.7107)
@@ -320,6 +325,7 @@ def test_nexus_refusals() -> None:
     with h5py.File(own, "w") as file:
         file.attrs["format"] = "xrdmatch-library"
     refused(own.getvalue(), "a library or an augmented set")
+    refused(b"xrdmatch table 1 00000989 f7582f2e\n" + b"{}" + bytes(20_000_000), "a library of xrdmatch")
 
 
 def test_hdf5_leads_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

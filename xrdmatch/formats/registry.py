@@ -119,7 +119,11 @@ def _is_keyed(head: Head) -> bool:
     """Whether one column of numbers stands below lines that name the start, the end and the step of a scan."""
     counts = _ONE_COLUMN.search(head.folded)
     above = head.folded[: counts.start()] if counts else ""
-    return all(re.search(words, above) for words in ("begin|start|from|first|initial|anfang", "end|stop|to|last|final", "step|inc|schritt"))
+    names = ("begin|start|from|first|initial|anfang", "end|stop|to|last|final", "step|inc|schritt")
+    # Each with its number on the same line: the words alone stand in many a title.
+    return all(
+        re.search(rf"\b({words})[^\n\d]{{0,40}}[\d.]", above) or re.search(rf"theta[ _]?({words})\b[^\n\d]{{0,9}}[\d.]", above) for words in names
+    )
 
 
 FORMATS = (
@@ -175,6 +179,7 @@ _NOT_SCANS = (
     (b"II*\0", "an image"),
     (b"MM\0*", "an image"),
     (b"\x89HDF", "a damaged HDF5 file"),
+    (b"xrdmatch table 1 ", "a library of xrdmatch"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"\xd0\xcf\x11\xe0", "an old Office document"),
