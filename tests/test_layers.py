@@ -28,6 +28,12 @@ ORDER = [
     "__main__",
 ]
 
+#: Where structures are read and turned into reflections.
+STRUCTURES = {
+    f"diffraction.{name}"
+    for name in ("structure", "structure_factors", "cif_block", "cif_structure", "elements", "plausibility", "space_groups", "symmetry")
+}
+
 #: The packages or modules that may import a heavy library, and those that may do so outside a function.
 DOORS = {
     "torch": ({"training"}, {"training"}),
@@ -36,9 +42,9 @@ DOORS = {
     "h5py": ({"library.library_file", "training.training_set", "formats.hdf5_patterns"}, set()),
     "distributed": ({"system.parallel"}, set()),
     "dask": ({"system.parallel"}, set()),
-    "gemmi": ({"diffraction.structure", "diffraction.structure_factors"}, {"diffraction.structure", "diffraction.structure_factors"}),
+    "gemmi": (STRUCTURES, STRUCTURES),
     "spglib": ({"diffraction.lattice"}, set()),
-    "pymatgen": ({"diffraction.structure", "diffraction.structure_factors"}, set()),
+    "pymatgen": ({"diffraction.structure_factors"}, set()),
     "typer": ({"cli"}, {"cli"}),
     "rich": ({"report", "cli"}, set()),
     "watchfiles": ({"cli"}, set()),

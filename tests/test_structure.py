@@ -6,7 +6,9 @@ import cifs
 import numpy as np
 import pytest
 
-from xrdmatch.diffraction.structure import check_cell, element_number, from_pymatgen, hill_formula, load, metals, parse, parse_cif, salvage
+from xrdmatch.diffraction.cif_salvage import salvage
+from xrdmatch.diffraction.elements import element_number, hill_formula, metals
+from xrdmatch.diffraction.structure import check_cell, from_pymatgen, load, parse, parse_cif
 from xrdmatch.errors import StructureError
 
 ZN_O = ["Zn1 Zn 0 0 0", "O1 O 0.5 0.5 0.25"]
@@ -108,9 +110,9 @@ def test_space_group_without_operations_is_expanded():
     assert "space group 225" in structure.notes[0]
 
 
-def test_unknown_space_group_is_said():
-    structure = read(cifs.cif(ZN_O, symmetry="_symmetry_space_group_name_H-M 'G m -3 m'\n"))
-    assert "'G m -3 m' is not known" in structure.notes[0]
+def test_an_unknown_space_group_is_refused():
+    with pytest.raises(StructureError, match="'G m -3 m' is not known, and no symmetry operations are listed"):
+        read(cifs.cif(ZN_O, symmetry="_symmetry_space_group_name_H-M 'G m -3 m'\n"))
 
 
 def test_thirds_written_with_four_digits_stay_one_atom():
@@ -150,7 +152,8 @@ def test_impossible_and_zero_occupancies():
 def test_atoms_listed_twice_count_once():
     structure = read(cifs.cif(["Zn1 Zn 0 0 0", "Zn2 Zn 1 0 -1", "O1 O 0.3 0.3 0.3", "C1 C 0.3 0.3 0.3"]))
     assert structure.formula == "C O Zn"
-    assert structure.notes == ("left out 1 atoms that are listed twice",)
+    assert structure.notes[0] == "left out 1 atoms that are listed twice"
+    assert structure.notes[1].startswith("doubtful: 1 pairs of atoms lie closer than 0.4 A to each other (C and O)")
 
 
 def test_atoms_without_coordinates_are_left_out():
@@ -201,7 +204,8 @@ def test_hill_formula_and_metals():
         (cifs.cif(["Zn1 Zn 0 0 0"], (10, 10, 10, 30, 30, 170)).encode(), "do not close"),
         (cifs.cif(["Zn1 Zn 0 0 0"]).replace("_cell_", "_sell_").encode(), "expected a unit cell"),
         (cifs.cif(["Q1 Q 0 0 0"]).encode(), "expected atoms"),
-        (cifs.cif(["Zn1 0 0 0"], columns=("label", "Cartn_x", "Cartn_y", "Cartn_z")).encode(), "expected atom coordinates"),
+        (cifs.cif(["Zn1 0 0"], columns=("label", "Cartn_x", "Cartn_y")).encode(), "expected atom coordinates"),
+        (cifs.cif(["0 0 0"], columns=("fract_x", "fract_y", "fract_z")).encode(), "expected what the atoms are"),
     ],
 )
 def test_unreadable_files_are_one_clear_error(data, reason):
@@ -224,11 +228,13 @@ def test_text_encodings_and_line_ends():
         assert (structure.formula, structure.notes) == ("O Zn", ())
 
 
-def test_what_gemmi_refuses_goes_to_pymatgen():
-    text = cifs.cif(ZN_O).replace("_cell_length_b 10", "_cell_length_b 10\n_cell_length_a 10")
-    structure = read(text)
-    assert structure.formula == "O Zn"
-    assert structure.notes[0].startswith("read by pymatgen")
+def test_a_value_given_twice_is_read_where_both_agree_and_refused_where_not():
+    text = cifs.cif(ZN_O, ("10.0(1)", *[10] * 2, *[90] * 3))
+    again = read(text.replace("_cell_length_b 10", "_cell_length_b 10\n_cell_length_a 10"))
+    assert (again.formula, again.cell[0]) == ("O Zn", 10)
+    assert again.notes[0].startswith("salvaged")
+    with pytest.raises(StructureError, match=r"_cell_length_a is given twice, as 10.0\(1\) and as 20"):
+        read(text.replace("_cell_length_b 10", "_cell_length_b 10\n_cell_length_a 20"))
 
 
 def test_poscar(tmp_path):

@@ -113,7 +113,7 @@ def symbols(option: str, text: str | None) -> tuple[str, ...] | None:
     """Element symbols of a list such as `Zn,C,N,O`, the value of an option; None where there is none. Raises BadParameter for what is no element."""
     if text is None:
         return None
-    from xrdmatch.diffraction.structure import element_symbol
+    from xrdmatch.diffraction.elements import element_symbol
 
     found = [part.strip() for part in text.replace(" ", ",").split(",") if part.strip()]
     unknown = [part for part in found if element_symbol(part) is None]

@@ -1,8 +1,9 @@
-"""Structure files out of folders and archives, as bytes: nothing is unpacked to disk."""
+"""Structure files out of folders and archives, as bytes: nothing is unpacked to disk. A CIF file of several structures becomes several."""
 
 from __future__ import annotations
 
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from typing import Self
 from xrdmatch.errors import StructureError
 
 #: File name endings that hold structures, and archives of them.
-STRUCTURE_SUFFIXES = (".cif", ".vasp", ".poscar")
+STRUCTURE_SUFFIXES = (".cif", ".mcif", ".vasp", ".poscar")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 
 #: Types of tar headers that extend the next one, and the bytes one may have.
@@ -23,6 +24,10 @@ MAX_EXTRA = 2**20
 #: A structure file larger than this is not one (bytes).
 MAX_BYTES = 64 * 2**20
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB, so no structure file"
+
+#: What a data block of a CIF file has that holds a structure.
+_ATOMS, _CELL = re.compile(rb"_atom_site[_.](fract|cartn)_x\b", re.IGNORECASE), re.compile(rb"_cell[_.]length_a\b", re.IGNORECASE)
+_BLOCK = re.compile(rb"\s*data_(\S*)", re.IGNORECASE)
 
 #: Told the name of a file that cannot be opened, and why.
 Refused = Callable[[str, str], None]
@@ -74,11 +79,35 @@ def iter_sources(paths: Iterable[str | Path], refused: Refused | None = None) ->
 
 def _one_file(path: Path, source: str, refused: Refused | None) -> Iterator[tuple[str, bytes, str]]:
     try:
-        yield path.name, content(path), source
+        data = content(path)
     except StructureError as error:
         if refused is None:
             raise
         refused(path.name, str(error))
+        return
+    for name, part in structures_in(path.name, data):
+        yield name, part, source
+
+
+def structures_in(name: str, data: bytes) -> list[tuple[str, bytes]]:
+    """(file name, content) of each structure of a file: the file itself, or for a CIF file with several each data block with its name."""
+    if len(data) > MAX_BYTES or data.lower().count(b"data_") < 2:
+        return [(name, data)]
+    blocks: list[tuple[str, list[bytes]]] = []
+    in_text = False
+    for line in data.splitlines(keepends=True):
+        in_text ^= line.startswith(b";")
+        if not in_text and (found := _BLOCK.match(line)):
+            blocks.append((re.sub(r"[^\w.+-]", "-", found.group(1).decode("ascii", "replace")), []))
+        if blocks:
+            blocks[-1][1].append(line)
+    parts = [(called, b"".join(lines)) for called, lines in blocks]
+    parts = [(called, text) for called, text in parts if _ATOMS.search(text) and _CELL.search(text)]
+    if len(parts) < 2:
+        return [(name, data)]
+    path, names = PurePosixPath(name), [called for called, _ in parts]
+    unique = [called if called and names.count(called) == 1 else f"{called}{place}" for place, called in enumerate(names, 1)]
+    return [(f"{path.stem}_{called}{path.suffix}", text) for called, (_, text) in zip(unique, parts, strict=True)]
 
 
 def _iter_archive(path: Path, refused: Refused | None) -> Iterator[tuple[str, bytes, str]]:
@@ -89,7 +118,8 @@ def _iter_archive(path: Path, refused: Refused | None) -> Iterator[tuple[str, by
             if not _is_structure_name(member):
                 continue
             if size <= MAX_BYTES:
-                yield name, read(), path.name
+                for one, part in structures_in(name, read()):
+                    yield one, part, path.name
             elif refused is None:
                 raise StructureError(f"{path}: {member} is {TOO_LARGE}")
             else:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xrdmatch.diffraction.elements import metals as metals
 from xrdmatch.diffraction.radiation import CU_K_ALPHA
 from xrdmatch.diffraction.structure import Structure, iter_sources, parse
-from xrdmatch.diffraction.structure import metals as metals
 from xrdmatch.diffraction.structure_factors import D_MAX, D_MIN, Reflections, conventional_lines, reflections
 from xrdmatch.errors import LibraryError, StructureError
 from xrdmatch.library.library_file import check_writable
