@@ -107,6 +107,7 @@ Codes stay the same from version to version; sentences may get better.
 | `wavelength_in_name`, `other_anode_fits` | notes | what speaks for another wavelength than the assumed one |
 | `few_counts`, `halo`, `high_background` | notes | on the quality of the scan |
 | `strongest_line_cut_off` | a note | the scan starts above the best match's strongest peak |
+| `doubtful_structure` | a note | the best match's structure may be wrong or incomplete |
 | `broken_record`, `stopped_early`, `scan_status`, `just_changed` | notes | the file may be incomplete |
 | `range_chosen`, `first_column` | notes | the file holds more: other ranges, other samples |
 | `converted`, `drawn_from_peaks` | notes | what the file holds is no scan over 2theta; it was made one |

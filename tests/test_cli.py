@@ -426,6 +426,22 @@ def test_simulate_one_pattern(run, cifs, tmp_path):
     assert run("simulate", cifs, "-o", target, "--start", 50, "--stop", 40)[0] == 2
 
 
+def test_repairs_and_doubts_are_told_alike_everywhere(run, tiny_model, tmp_path):
+    """A library build, a pattern and an addition print the same line of one file."""
+    path = tmp_path / "ODDONE.cif"
+    path.write_text(SALT.format(name="x").replace("0.5 0.5 0.5", "1/2 . 0") + "_chemical_formula_sum 'Cl2 Na'\n")
+    lines = set()
+    added = ("add", path, "-m", tmp_path / "m", "--from", tiny_model)
+    for given in (("simulate", path, "-o", tmp_path / "x.xy"), ("simulate", path, "-o", tmp_path / "x.h5"), added):
+        code, _, err = run(*given)
+        assert code == 0
+        assert "1 repaired, read with a liberty, or doubtful:" in err
+        lines |= {line for line in err.splitlines() if "ODDONE: " in line and "family" not in line}
+        if given[0] == "simulate":
+            assert "ODDONE" not in run(*given, "--quiet")[2]
+    assert lines == {"  ODDONE: took '.' for 0 in 1 coordinates; doubtful: the atoms read are Cl Na, but the file's sum formula is Cl2 Na"}
+
+
 def test_denoise_writes_a_file_or_a_folder(run, scans, tmp_path):
     from xrdmatch.formats import read
 

@@ -31,7 +31,17 @@ ORDER = [
 #: Where structures are read and turned into reflections.
 STRUCTURES = {
     f"diffraction.{name}"
-    for name in ("structure", "structure_factors", "cif_block", "cif_structure", "elements", "plausibility", "space_groups", "symmetry")
+    for name in (
+        "structure",
+        "structure_factors",
+        "charge_balance",
+        "cif_block",
+        "cif_structure",
+        "elements",
+        "plausibility",
+        "space_groups",
+        "symmetry",
+    )
 }
 
 #: The packages or modules that may import a heavy library, and those that may do so outside a function.

@@ -228,6 +228,10 @@ SENTENCES = [
         note("other_anode_fits", anode="Mo", name="MOF-5", probability=0.97),
         "Nothing fits with copper radiation, but MOF-5 would with Mo. If it was Mo, add --wavelength Mo",
     ),
+    (
+        note("doubtful_structure", name="SIFSIX-3-Zn", reason="the anions carry at most 0 charges a cell, but the metals need 2"),
+        "The library's structure SIFSIX-3-Zn is doubtful: the anions carry at most 0 charges a cell, but the metals need 2",
+    ),
     (note("filter_off"), "not filtered: the filter is switched off"),
     (note("filter_flat"), "not filtered: the scan is flat"),
     (note("filter_no_noise"), "not filtered: the scan has no noise"),

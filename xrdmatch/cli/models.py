@@ -12,6 +12,7 @@ import typer
 
 from xrdmatch.cli import options
 from xrdmatch.cli.option_groups import grouped
+from xrdmatch.cli.simulate import REPAIRED
 
 if TYPE_CHECKING:
     from xrdmatch.evaluation.baselines import Compared
@@ -41,6 +42,7 @@ def add(
     done = add_structures(sources, model, base, device.value)
     messages.note(f"{model}: {len(done.ids)} structures added; use it with --model {model}")
     messages.listed("join a family that powder diffraction cannot tell them from", [(name, f"{name}: {family}") for name, family in done.alike])
+    messages.listed(REPAIRED, done.repaired)
     messages.listed("could not be loaded", done.failed)
     if done.failed:
         raise typer.Exit(1)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from xrdmatch.library.build import BuildReport
     from xrdmatch.library.reference_library import Library
 
+#: Heads the list of structures of which something was repaired or assumed, or is doubtful, here and where structures are added.
+REPAIRED = "repaired, read with a liberty, or doubtful"
 PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
 
 
@@ -92,7 +94,7 @@ def simulate(
         raise options.wrong("--plot", f"{plot}: one pattern ({' '.join(options.PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
     if suffix in options.PATTERN_SUFFIXES:
         options.refuse(context, LIBRARY, f"{out} is one pattern")
-        _pattern(sources, out, pattern)
+        _pattern(sources, out, pattern, options.Messages(work.quiet))
     elif suffix in options.HDF5_SUFFIXES:
         options.refuse(context, PATTERN, f"{out} is a library")
         _library(sources, out, library, work)
@@ -100,14 +102,16 @@ def simulate(
         raise options.wrong("--output", f"{out}: expected a library (.h5) or a pattern ({' '.join(options.PATTERN_SUFFIXES)})")
 
 
-def _pattern(sources: list[Path], out: Path, asked: PatternOptions) -> None:
+def _pattern(sources: list[Path], out: Path, asked: PatternOptions, messages: options.Messages) -> None:
     from xrdmatch import formats
     from xrdmatch.diffraction.structure import iter_sources, parse
     from xrdmatch.diffraction.structure_factors import simulate_pattern
+    from xrdmatch.library.build import notes_on
 
     grid, items = asked.grid, list(iter_sources(sources))
     if len(items) != 1:
-        raise StructureError(f"{out}: a pattern is made of one structure, but {len(items)} were given; choose a library (.h5) for several")
+        given = f" ({', '.join(Path(name).stem for name, _, _ in items[:3])}{', ...' if len(items) > 3 else ''})" if items else ""
+        raise StructureError(f"{out}: a pattern is made of one structure, but {len(items)} were given{given}; choose a library (.h5) for several")
     name, data, source = items[0]
     structure = parse(data, name, source)
     pattern = simulate_pattern(structure, grid, asked.fwhm)
@@ -117,6 +121,8 @@ def _pattern(sources: list[Path], out: Path, asked: PatternOptions) -> None:
         from xrdmatch.report.figures import structure_figure
 
         save(structure_figure(structure, pattern, asked.plot_size.value, asked.plot_scale.value), asked.plot)
+    told = notes_on(structure)
+    messages.listed(REPAIRED, [(structure.id, told)] if told else [])
 
 
 def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: options.WorkOptions) -> None:
@@ -201,7 +207,7 @@ def _tell(library: Library, done: BuildReport, out: Path, messages: options.Mess
     groups = f", {len(np.unique(library.family))} families" if len(np.unique(library.family)) < len(library) else ""
     before = f" ({done.resumed} from before)" if done.resumed else ""
     messages.note(f"{out}: {len(library)} structures{before}{groups}")
-    messages.listed("repaired or read with a liberty", done.repaired)
+    messages.listed(REPAIRED, done.repaired)
     messages.listed("duplicates left out", done.duplicates)
     messages.listed("could not be loaded", done.failed)
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.cif_block import AtomSites, Tags, read_sites
+from xrdmatch.diffraction.doubts import DOUBTFUL
 from xrdmatch.diffraction.elements import Species, amounts_of, difference, names_several, numbers_of_labels, parse_formula, shared_site, type_number
-from xrdmatch.diffraction.plausibility import DOUBTFUL, OVERFULL, cell_units, close_pairs, formula_doubts, overlaps
+from xrdmatch.diffraction.plausibility import OVERFULL, cell_units, close_pairs, formula_doubts, overlaps
 from xrdmatch.diffraction.space_groups import Setting, operation_codes
 from xrdmatch.diffraction.symmetry import FULL, Symmetry, expand, read_symmetry
 from xrdmatch.errors import StructureError

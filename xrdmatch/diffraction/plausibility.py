@@ -9,12 +9,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.doubts import DOUBTFUL
 from xrdmatch.diffraction.elements import hill_formula
 
 Floats = NDArray[np.float64]
 
-#: Begins a note on a structure that was read, but may be wrong.
-DOUBTFUL = "doubtful: "
 #: Atoms nearer than this (angstrom) are in one place.
 ONE_PLACE = 0.4
 #: Sum of occupancies from which two atoms cannot be in one place.
@@ -33,17 +32,21 @@ def close_pairs(cell: Floats, fractional: Floats, limit: float) -> tuple[NDArray
     """(p, 2) pairs of atoms nearer to each other than `limit` (angstrom, less than half of every axis), and their (p,) distances."""
     box = gemmi.UnitCell(*cell)
     axes = np.array(box.orth.mat.tolist())
-    axis = int(np.argmax(cell[:3]))
-    reach = limit * (box.reciprocal().a, box.reciprocal().b, box.reciprocal().c)[axis]
+    reach = limit * np.array([box.reciprocal().a, box.reciprocal().b, box.reciprocal().c])  # fractions of the axes
+    axis, *others = np.argsort(-cell[:3], kind="stable").tolist()
     order = np.argsort(fractional[:, axis] % 1.0, kind="stable")
     wrapped = fractional[order] % 1.0
     along, again = wrapped[:, axis], np.concatenate([order, order])
     rows = np.arange(len(order))
-    others = np.searchsorted(np.concatenate([along, along + 1.0]), along + reach, "right") - rows - 1  # within reach along the longest axis
+    within = np.searchsorted(np.concatenate([along, along + 1.0]), along + reach[axis], "right") - rows - 1  # of the atoms behind, how many
     pairs, distances = [], []
-    for part in np.split(rows, np.flatnonzero(np.diff(np.cumsum(others) // _AT_ONCE)) + 1):
-        first = np.repeat(part, others[part])
-        second = first + 1 + np.arange(first.size) - np.repeat(np.cumsum(others[part]) - others[part], others[part])
+    for part in np.split(rows, np.flatnonzero(np.diff(np.cumsum(within) // _AT_ONCE)) + 1):
+        first = np.repeat(part, within[part])
+        second = first + 1 + np.arange(first.size) - np.repeat(np.cumsum(within[part]) - within[part], within[part])
+        for column in others:
+            step = wrapped[first, column] - wrapped[second % len(order), column]
+            near = np.flatnonzero(np.abs(step - np.rint(step)) <= reach[column])
+            first, second = first[near], second[near]
         off = wrapped[first] - wrapped[second % len(order)]
         off -= np.rint(off)
         apart = ((off @ axes.T) ** 2).sum(axis=1)

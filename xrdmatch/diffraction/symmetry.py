@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.cif_block import AtomSites, Tags
+from xrdmatch.diffraction.doubts import DOUBTFUL
 from xrdmatch.diffraction.space_groups import CELL_FITS, Setting, by_hall, by_number, by_symbol, in_setting, operation_codes
 from xrdmatch.errors import StructureError
 
@@ -101,7 +102,7 @@ def _named(symbol: str, number: int, code: str, cell: Floats) -> Symmetry:
         if gemmi.find_spacegroup_by_name(symbol) is None:
             notes.append(f"read the space group {symbol!r} as {settings[0].name.partition(':')[0]} (number {settings[0].number})")
         if number not in (0, settings[0].number):
-            notes.append(f"doubtful: the space group {symbol!r} has number {settings[0].number}, but the file says {number}")
+            notes.append(f"{DOUBTFUL}the space group {symbol!r} has number {settings[0].number}, but the file says {number}")
         return Symmetry(found.settings, tuple(notes), found.asked)
     settings = in_setting(by_number(number), code)
     if not settings:
@@ -122,9 +123,9 @@ def _fitting(settings: list[Setting], cell: Floats, said: str) -> Symmetry:
         return Symmetry(tuple(kept), (), said if len(kept) > 1 else "")
     others = [setting for setting in by_number(settings[0].number) if setting.misfit(cell) <= CELL_FITS]
     if len(others) == 1:
-        return Symmetry(tuple(others), (f"doubtful: the cell does not fit {said}: took its setting {others[0].name}, which does",))
+        return Symmetry(tuple(others), (f"{DOUBTFUL}the cell does not fit {said}: took its setting {others[0].name}, which does",))
     if least <= _CELL_REFUSED:
-        return Symmetry((settings[misfits.index(least)],), (f"doubtful: the cell does not quite have the symmetry of {said}",))
+        return Symmetry((settings[misfits.index(least)],), (f"{DOUBTFUL}the cell does not quite have the symmetry of {said}",))
     shape = " ".join(f"{value:g}" for value in cell)
     raise StructureError(f"the cell {shape} does not fit {said}, and no symmetry operations are listed: correct one of them, or list the operations")
 
@@ -133,13 +134,13 @@ def _listed_notes(setting: Setting, symbol: str, cell: Floats) -> tuple[str, ...
     notes = []
     if len(setting) > 1:
         if setting.misfit(cell) > CELL_FITS:
-            notes.append("doubtful: the cell does not have the symmetry of the operations listed")
+            notes.append(f"{DOUBTFUL}the cell does not have the symmetry of the operations listed")
         if not _is_group(setting):
-            notes.append(f"doubtful: the {len(setting)} symmetry operations listed do not form a group; used as they are")
+            notes.append(f"{DOUBTFUL}the {len(setting)} symmetry operations listed do not form a group; used as they are")
     known = {len(one) for one in by_symbol(symbol)} if symbol else set()
     if known and len(setting) not in known:
         count = " or ".join(map(str, sorted(known)))
-        notes.append(f"doubtful: {len(setting)} symmetry operations are listed, but {symbol!r} has {count}; used those listed")
+        notes.append(f"{DOUBTFUL}{len(setting)} symmetry operations are listed, but {symbol!r} has {count}; used those listed")
     return tuple(notes)
 
 

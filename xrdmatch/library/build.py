@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xrdmatch.diffraction.charge_balance import missing_anions
+from xrdmatch.diffraction.doubts import charge_doubt
 from xrdmatch.diffraction.elements import metals as metals
 from xrdmatch.diffraction.radiation import CU_K_ALPHA
 from xrdmatch.diffraction.structure import Structure, iter_sources, parse
@@ -29,13 +31,19 @@ Item = tuple[str, bytes, str]
 
 @dataclass
 class BuildReport:
-    """What became of each source: counts, and (name, reason) lists."""
+    """What became of each source: counts, and (name, reason) lists. repaired: what was repaired, assumed or is doubtful."""
 
     done: int = 0
     resumed: int = 0
     repaired: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+
+
+def notes_on(structure: Structure) -> str:
+    """What was repaired or assumed when the structure was read, and what makes it doubtful as a framework; empty where nothing was."""
+    charges = missing_anions(structure.cell, structure.numbers, structure.fractional, structure.occupancy)
+    return "; ".join([*structure.notes, *([charge_doubt(*charges)] if charges else [])])
 
 
 def entry_of(structure: Structure, keep_above: float = KEEP_ABOVE) -> Entry:
@@ -54,7 +62,7 @@ def entry_of(structure: Structure, keep_above: float = KEEP_ABOVE) -> Entry:
         lines.hkl,
         lines.intensity,
         source=structure.source,
-        note="; ".join(structure.notes),
+        note=notes_on(structure),
     )
 
 

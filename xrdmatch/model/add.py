@@ -23,10 +23,14 @@ from xrdmatch.system import atomic_files
 
 @dataclass
 class Added:
-    """What became of the structures: ids that went in, (id, family name) of those that fell into a known family, (name, reason) of failures."""
+    """What became of the structures: ids that went in, (id, family name) of those that fell into a known family, (name, reason) of failures.
+
+    repaired: (id, what was repaired, assumed or is doubtful).
+    """
 
     ids: list[str] = field(default_factory=list)
     alike: list[tuple[str, str]] = field(default_factory=list)
+    repaired: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -81,6 +85,8 @@ def _add(entries: list[Entry], folder: Path, base: str | None, device: Device, r
             family[i] = known
             report.alike.append((entry.id, str(model.library.family_name[known])))
         report.ids.append(entry.id)
+        if entry.note:
+            report.repaired.append((entry.id, entry.note))
     _copy(find_model(model.path), folder)
     write_encoder(folder, model.config, replace(both.index, library=_with_families(both.library, family)))
 

@@ -99,6 +99,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "halo": "Broad halo near {two_theta:.0f}° (Cu scale): solvent, a capillary or amorphous material. It hides weak peaks",
     "high_background": "High, flat background: fluorescence (Co, Fe or Mn under Cu radiation?) or the holder. It hides weak peaks",
     "strongest_line_cut_off": "The scan starts at {start:.1f}°; the strongest peak of {name} is at {two_theta:.1f}°. Start lower",
+    "doubtful_structure": "The library's structure {name} is doubtful: {reason}",
     # Notes of the readers
     "broken_record": "The last record breaks off: the file may still be being written. What comes before it was read",
     "stopped_early": "Only {points} of {planned} planned points: the scan was stopped, or is still running",

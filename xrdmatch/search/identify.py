@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.composition import SameMetalAndLinker, holding
+from xrdmatch.library.doubtful_entries import doubts_of
+from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
 from xrdmatch.model.session import Device
+from xrdmatch.notes import Note, note
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
 from xrdmatch.search.assumed_wavelength import better_anode, name_note
 from xrdmatch.search.candidates import Candidates
-from xrdmatch.search.matches import Ranking, listed_matches, ordered_places
+from xrdmatch.search.matches import Place, Ranking, listed_matches, ordered_places
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.pipeline import compare_and_refine, rank
 from xrdmatch.search.probability import Calibration
@@ -74,7 +77,7 @@ class Identifier:
         places = ordered_places(library, first, second)
         matches = listed_matches(library, places, options, allowed)
         decision = decide(library, places, len(clear), self.retriever.says_unknown, matches[0].undecided)
-        notes = [*answer.notes, *cut_off(library, first.best, scan)]
+        notes = [*answer.notes, *cut_off(library, first.best, scan), *_doubts(library, places, decision.verdict)]
         if decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
         return replace(
@@ -143,6 +146,15 @@ class Identifier:
             pattern=scan.pattern if options.detail else None,
             measured=scan.measured if options.detail else None,
         )
+
+
+def _doubts(library: Library, places: list[Place], verdict: str) -> list[Note]:
+    """Notes on structures that an answer names and that may be wrong or incomplete."""
+    if verdict not in ("match", "ambiguous"):
+        return []
+    named = [int(ranking.candidates.rows[i]) for place, (ranking, i) in enumerate(places) if place == 0 or ranking.states(i)]
+    names = [(str(library.name[row] or library.id[row]), row) for row in named]
+    return [note("doubtful_structure", name=name, reason="; ".join(found)) for name, row in names if (found := doubts_of(library, row))]
 
 
 def _since(clock: float) -> float:
