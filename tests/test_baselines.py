@@ -246,7 +246,7 @@ class TestCommand:
         profiles = library_profiles(library, np.arange(1), PAPER_GRID, 0.1)
         noise = {"made up": np.random.default_rng(0).random(2251)}
         write_shuffled(profiles, library.id[:1].tolist(), noise, tmp_path / "one.h5", ShuffleOptions(copies=9, grid=PAPER_GRID))
-        with pytest.raises(LibraryError, match=r"one\.h5: the classical models need patterns of two structures"):
+        with pytest.raises(LibraryError, match=r"one\.h5: the classical models need patterns of at least two structures"):
             b.compare_all(["svm"], labels, library, b.CompareOptions(tmp_path / "one.h5"))
 
     def test_a_forest_does_not_depend_on_the_cores(self, library, labels, augmented, monkeypatch):

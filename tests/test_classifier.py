@@ -190,7 +190,7 @@ def test_same_seed_same_weights_other_seed_other_split(source, straight, tmp_pat
 def test_checkpoints_are_guarded(source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path, progress=stop_after(2))
-    with pytest.raises(ModelError, match=r"holds an unfinished training already; give --resume .* --overwrite .* another folder"):
+    with pytest.raises(ModelError, match=r"already holds an unfinished training; give --resume .* --overwrite .* another folder"):
         run(source, tmp_path)
     with pytest.raises(ModelError, match="batch 32, now it is 16"):
         run(source, tmp_path, batch=16, resume=True)
@@ -212,11 +212,11 @@ def test_a_model_is_replaced_only_where_that_is_asked_for(source, straight, tmp_
     shutil.copytree(straight[0], folder)
     (folder / "README.md").write_text("the card of the model that was there")
     before = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")}
-    with pytest.raises(ModelError, match=r"holds a model already; give --resume .* --overwrite .* another folder"):
+    with pytest.raises(ModelError, match=r"already holds a model; give --resume .* --overwrite .* another folder"):
         run(source, folder, seed=1)
     (folder / CHECKPOINT).rename(tmp_path / "elsewhere")
     for resume in (False, True):  # nothing to go on with: resuming would replace it as well
-        with pytest.raises(ModelError, match=r"holds a model already; give --overwrite"):
+        with pytest.raises(ModelError, match=r"already holds a model; give --overwrite"):
             run(source, folder, seed=1, resume=resume)
     (tmp_path / "elsewhere").rename(folder / CHECKPOINT)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")} == before

@@ -466,7 +466,7 @@ def test_augment_and_train_a_classifier(run, tiny_model, scans, tmp_path):
     code, _, err = run("augment", library, "-o", made, "--noise", scans, "--copies", 6, "--limit", 4)
     assert code == 0
     assert "24 patterns of 4 structures, noise from 2 scans" in err
-    assert "left out as a noise source" in err
+    assert "not used as a noise source" in err
     code, out, err = run("train", made, "-o", folder, "--epochs", 1, "--batch", 8, "--library", library, "--jobs", 1)
     assert (code, out) == (0, ""), err
     assert len(Library.load(folder / "library.h5")) == 4
@@ -513,7 +513,7 @@ def test_training_says_when_bfloat16_is_slow(run, tiny_model, scans, tmp_path, m
         folder = tmp_path / f"{units}-{precision}"
         code, _, err = run("train", made, "-o", folder, "--epochs", 1, "--precision", precision, "--library", library, "--device", "cpu", "--jobs", 1)
         assert code == 0
-        assert ("has no units for it" in err) is said
+        assert ("has no hardware for it" in err) is said
 
 
 def test_a_noise_source_has_to_cover_half_of_the_grid(run, tiny_model, scans, tmp_path):
@@ -557,7 +557,7 @@ def test_train_refuses_a_folder_that_holds_a_model(run, tiny_model, tmp_path):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for words in ((), ("--resume",)):
         code, out, err = run("train", tiny_model / "library.h5", "-o", folder, *words)
-        assert (code, out, err) == (1, "", f"error: {folder}: holds a model already; give --overwrite to replace it, or another folder\n")
+        assert (code, out, err) == (1, "", f"error: {folder}: already holds a model; give --overwrite to replace it, or another folder\n")
     assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("lock")} == before
     assert run("train", tiny_model / "library.h5", "-o", folder, "--resume", "--overwrite")[0] == 2
 

@@ -104,7 +104,7 @@ class TestMap:
     def test_too_few(self, folder):
         rows, base = nca_map.labelled(folder / "labels.csv")
         for few in (rows[:3], [rows[0], rows[8]]):
-            with pytest.raises(LibraryError, match="three scans or more, of two labels or more"):
+            with pytest.raises(LibraryError, match="at least three scans with at least two labels"):
                 nca_map.make_map(few, base)
 
 

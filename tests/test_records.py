@@ -185,8 +185,8 @@ SENTENCES = [
         note("strongest_line_cut_off", start=10.0, name="MOF-5", two_theta=6.84),
         "The scan starts at 10.0°; the strongest peak of MOF-5 is at 6.8°. Start lower",
     ),
-    (note("broken_record"), "The last record breaks off: the file may still be being written. What comes before it was read"),
-    (note("stopped_early", points=3, planned=5), "Only 3 of 5 planned points: the scan was stopped, or is still running"),
+    (note("broken_record"), "The last record is incomplete: the file may still be being written. Everything before it was read"),
+    (note("stopped_early", points=3, planned=5), "Only 3 of 5 planned points: the scan was stopped early, or is still running"),
     (note("scan_status", status="Not finished"), "The file calls this scan 'Not finished': it may still be running"),
     (
         note("just_changed", seconds=10.0),

@@ -235,7 +235,7 @@ def test_weights_in_other_files_are_refused(tmp_path, where, network):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(network.SerializeToString())
-    with pytest.raises(ModelError, match=r"model\.onnx: its weights point to another file .*refused for safety"):
+    with pytest.raises(ModelError, match=r"model\.onnx: its weights are in another file .*refused for safety"):
         open_session(folder / "model.onnx", "cpu")
 
 

@@ -86,7 +86,7 @@ def test_a_model_to_copy_for_a_folder_that_is_a_model(run, tiny_model, tmp_path)
     (tmp_path / "A.cif").write_text(cifs.cif(["Zn1 Zn 0 0 0"]))
     code, _, err = run("add", tmp_path / "A.cif", "--model", tiny_model, "--from", tiny_model)
     assert code == 2
-    assert "holds a model already" in " ".join(err.replace("│", " ").split())
+    assert "already holds a model" in " ".join(err.replace("│", " ").split())
 
 
 def test_all_of_them_are_made_by_the_function_that_names_the_option():

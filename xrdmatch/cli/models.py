@@ -37,7 +37,9 @@ def add(
     if model.is_file():
         raise options.wrong("--model", f"{model} is a file; give a folder")
     if base is not None and (model / CONFIG).is_file():
-        raise options.wrong("--from", f"{model} holds a model already, which is added to; leave out --from, or name a new folder with --model")
+        raise options.wrong(
+            "--from", f"{model} already holds a model, and structures are added to that; leave out --from, or give --model a new folder"
+        )
     options.check_model("--from", base)
     done = add_structures(sources, model, base, device.value)
     messages.note(f"{model}: {len(done.ids)} structures added; use it with --model {model}")
@@ -77,7 +79,7 @@ class BaselineOptions:
 
     def __post_init__(self) -> None:
         if self.training is not None and not self.names:
-            raise options.wrong("--training", "goes with --baselines: name some")
+            raise options.wrong("--training", "needs --baselines: name the methods to train")
 
     @cached_property
     def names(self) -> list[str]:
@@ -104,7 +106,7 @@ class ReportOptions:
 
     def __post_init__(self) -> None:
         if self.format is None and self.output is not None and self.output.suffix.lower() == ".csv":
-            raise options.wrong("--output", f"{self.output}: an evaluation is not written as CSV; give a name ending in .json or .txt")
+            raise options.wrong("--output", f"{self.output}: evaluate does not write CSV; give a name that ends in .json or .txt")
 
     @property
     def form(self) -> EvaluationFormat:

@@ -238,7 +238,7 @@ def sinks(number: int, messages: options.Messages, asked: FileOptions) -> Sinks:
     """What was asked for, for `number` scans. Raises XrdMatchError or a usage error where it cannot be had."""
     made: list[Sink] = []
     if asked.export_shifted and asked.export is None:
-        raise options.wrong("--export-shifted", "goes with --export DIR: name a folder")
+        raise options.wrong("--export-shifted", "needs --export DIR: name a folder")
     if asked.export is not None:
         made.append(Export(asked.export, asked.export_shifted))
     if asked.html is not None:

@@ -177,13 +177,13 @@ class EffectOptions:
 
     def __post_init__(self) -> None:
         if self.method is not Method.physics and not self.noise:
-            raise options.wrong("--noise", f"--method {self.method.value} takes its noise from measured scans; name some")
+            raise options.wrong("--noise", f"--method {self.method.value} takes its noise from measured scans: give one or more")
         if self.method is Method.physics and self.noise:
-            raise options.wrong("--noise", "--method physics takes none; empty holders go to --blank, and --method mix takes both")
+            raise options.wrong("--noise", "--method physics uses none; give empty holders with --blank, or use --method mix, which takes both")
         if self.method is Method.shuffle and self.blank:
-            raise options.wrong("--blank", "goes with --method physics or mix; --noise takes blanks as well, with --strength 0.1")
+            raise options.wrong("--blank", "works with --method physics or mix only; for shuffle, give blanks with --noise and --strength 0.1")
         if self.method is Method.mix and self.copies < 2:
-            raise options.wrong("--copies", "--method mix takes half of the copies from each method; give 2 or more")
+            raise options.wrong("--copies", "--method mix makes half of the copies by each method: give 2 or more")
 
     def physics(self, noise: dict[str, Any], blanks: dict[str, Any], seed: int) -> PhysicsOptions:
         """For the physics method, with the scans read."""
@@ -206,7 +206,7 @@ class StructureOptions:
 
     def __post_init__(self) -> None:
         if self.labels is not None and (self.limit is None or self.ids is not None):
-            raise options.wrong("--labels", "goes with --limit, and not with --ids")
+            raise options.wrong("--labels", "needs --limit, and cannot be combined with --ids")
 
 
 @grouped("library out noise method copies strength level blank limit ids labels fwhm seed jobs scheduler quiet")
@@ -226,7 +226,7 @@ def augment(
     if out.suffix.lower() not in options.HDF5_SUFFIXES:
         raise options.wrong("--output", f"{out}: expected a file ending in {' or '.join(options.HDF5_SUFFIXES)}, the format that train reads")
     if effects.method is Method.shuffle and work.scheduler is not None:
-        raise options.wrong("--scheduler", "goes with --method physics or mix; shuffling takes no longer than writing")
+        raise options.wrong("--scheduler", "works with --method physics or mix only; shuffling is as quick as writing the file")
     messages, entries = options.Messages(work.quiet), Library.load(library)
     rows = _rows(entries, library, structures, seed)
     sources = _noise(effects.noise, "--noise", messages) if effects.noise else {}
@@ -265,9 +265,9 @@ def _noise(given: list[str], option: str, messages: options.Messages) -> dict[st
             name = Path(path).name
             sources[name if name not in sources else path] = noise_on_grid(pattern, PAPER_GRID)
         except XrdMatchError as error:
-            messages.warn(f"left out as a noise source: {error}")
+            messages.warn(f"not used as a noise source: {error}")
     if not sources:
-        raise LibraryError(f"none of the noise sources could be used; {option} takes measured scans that cover most of 5-50 degrees")
+        raise LibraryError(f"none of the noise sources could be used; give {option} measured scans that cover at least half of 5-50 degrees")
     return sources
 
 

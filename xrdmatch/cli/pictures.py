@@ -68,7 +68,7 @@ def explain(
     need_matplotlib()
     files = list(scan.parts(inputs.expand([path])))
     if len(files) != 1:
-        raise options.wrong("PATH", f"one scan is explained at a time, {path} gives {len(files)}")
+        raise options.wrong("PATH", f"give one scan, since one is explained at a time; {path} gives {len(files)}")
     name, pattern = next(iter(inputs.patterns(files, 1, scan.reading())))
     if isinstance(pattern, XrdMatchError):
         raise pattern
@@ -122,6 +122,6 @@ def map_scans(
     told = f"; without the map, {right} of {total} have a nearest neighbour of their own label" if total else ""
     messages.note(f"{picture.out}: {len(made.files)} scans of {len(set(made.labels))} labels{told}")
     if not total:
-        messages.warn("no two scans share a label, so the map groups nothing; a labels.csv or subfolders say what belongs together")
+        messages.warn("no two scans share a label, so there is nothing to group; say in a labels.csv, or by subfolders, which scans belong together")
     if made.failed:
         raise typer.Exit(1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xrdmatch.library.reference_library import Library
 
 #: Heads the list of structures of which something was repaired or assumed, or is doubtful, here and where structures are added.
-REPAIRED = "repaired, read with a liberty, or doubtful"
+REPAIRED = "repaired, read leniently, or doubtful"
 PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
 
 
@@ -91,7 +91,7 @@ def simulate(
     """
     suffix, plot = out.suffix.lower(), pattern.plot
     if plot is not None and (suffix not in options.PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
-        raise options.wrong("--plot", f"{plot}: one pattern ({' '.join(options.PATTERN_SUFFIXES)}) is drawn, into one picture (.pdf .svg .png)")
+        raise options.wrong("--plot", f"{plot}: --plot draws one pattern ({' '.join(options.PATTERN_SUFFIXES)}) into one picture (.pdf .svg .png)")
     if suffix in options.PATTERN_SUFFIXES:
         options.refuse(context, LIBRARY, f"{out} is one pattern")
         _pattern(sources, out, pattern, options.Messages(work.quiet))

@@ -45,7 +45,7 @@ class TrainingOptions:
 
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each).")]
     out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")]
-    network: Annotated[Network | None, typer.Option("--network", help="By default what fits the source.", show_default=False)] = None
+    network: Annotated[Network | None, typer.Option("--network", help="By default, whichever fits SOURCE.", show_default=False)] = None
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the folder's checkpoint, if there is one.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model, or the unfinished training, that the folder holds.")] = False
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns per step. By default 128 for wang2020, 256 for the encoder.")] = None
@@ -54,7 +54,7 @@ class TrainingOptions:
         if self.out.is_file():
             raise options.wrong("--output", f"{self.out} is a file; give a folder")
         if self.resume and self.overwrite:
-            raise options.wrong("--overwrite", "starts anew, --resume goes on: give one of them")
+            raise options.wrong("--overwrite", "cannot be combined with --resume: one starts again, the other goes on")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ClassifierOptions:
         if not 0.0 < self.validation < 1.0:
             raise options.wrong("--validation", f"expected a share between 0 and 1, got {self.validation:g}")
         if not 0.0 <= self.lr < math.inf:
-            raise options.wrong("--lr", f"expected a number from 0, got {self.lr:g}")
+            raise options.wrong("--lr", f"expected a number, 0 or more, got {self.lr:g}")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ class RunOptions:
 
     seed: options.SeedOption = 0
     device: options.DeviceOption = options.Device.auto
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first (torch.compile): a minute or so; for GPUs.")] = False
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first (torch.compile): takes about a minute, and pays on GPUs.")
+    ] = False
     jobs: options.ThreadsOption = None
     quiet: options.QuietOption = False
 
@@ -138,7 +140,7 @@ def _network_for(source: Path, asked: Network | None) -> Network:
         raise LibraryError(f"{source}: expected a library (xrdmatch simulate) or an augmented set (xrdmatch augment)")
     if asked is not None and asked is not fits:
         wanted = "an augmented set (xrdmatch augment)" if asked is Network.wang2020 else "a library (xrdmatch simulate)"
-        raise LibraryError(f"{source}: --network {asked.value} trains on {wanted}, this file is for {fits.value}")
+        raise LibraryError(f"{source}: --network {asked.value} trains on {wanted}, but this file is for {fits.value}")
     return fits
 
 
@@ -156,10 +158,10 @@ def _classifier(training: TrainingOptions, asked: ClassifierOptions, run: RunOpt
 
     source, out, precision = training.source, training.out, asked.precision
     if precision is Precision.bfloat16 and not has_half_precision(pick_device(run.device.value)):
-        messages.warn("--precision bfloat16: this processor has no units for it; float32 would be several times as fast")
+        messages.warn("--precision bfloat16: this processor has no hardware for it; --precision float32 would be several times faster")
     labels = _label_entries(source, asked.library) if asked.library is not None else None
     if labels is None:
-        messages.warn("without --library the model folder has no structures, and identify cannot use it")
+        messages.warn("no --library given: the model will hold no structures, and identify cannot use it")
     settings = Settings(
         batch=training.batch or Settings.batch,
         lr=asked.lr,
@@ -175,7 +177,9 @@ def _classifier(training: TrainingOptions, asked: ClassifierOptions, run: RunOpt
     with AugmentedSet(source) as data:
         chance = math.log(len(data.ids))
     if chance > 0 and trained.metrics["val_loss"] > CHANCE * chance:
-        messages.warn(f"the network learned nothing: its loss is that of chance, {chance:.2f}; try --lr 0.0003, another --seed, or less noise")
+        messages.warn(
+            f"the network learned nothing: its loss is no better than chance ({chance:.2f}); try --lr 0.0003, another --seed, or less noise"
+        )
 
 
 def _label_entries(source: Path, library: Path) -> Library:

@@ -66,7 +66,7 @@ class Watch:
         if importlib.util.find_spec("watchfiles") is None:
             raise XrdMatchError(f"--watch needs watchfiles, which is not installed: {how_to_install('watchfiles', 'watch')}")
         if not self.folder.is_dir():
-            raise XrdMatchError(f"{self.folder}: expected a folder to watch, but this is none")
+            raise XrdMatchError(f"{self.folder}: expected a folder to watch, but this is not one")
         self._known = dict(self._listed())
 
     def look(self) -> None:
@@ -110,7 +110,7 @@ class Watch:
             why = waiting.said.removeprefix(f"{path}: ") or f"{waiting.signature[0]} bytes so far"
             its_turn = not waiting.said and waiting.signature[0] and self.clock() - waiting.since >= self.quiet
             state = "its turn came" if its_turn else f"this file was complete ({why})"
-            yield path, ReadError(f"{path}: the watch ended before {state}; identify it by itself")
+            yield path, ReadError(f"{path}: the watch ended before {state}; identify it on its own")
 
     def patterns(self, stop: threading.Event) -> Iterator[Read]:
         """Each file as it is complete, until `stop` is set; then those that never were."""

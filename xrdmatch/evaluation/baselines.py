@@ -118,7 +118,7 @@ def chosen(text: str) -> list[str]:
     names = list(TITLES) if text == "all" else [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in TITLES]
     if unknown or not names:
-        raise ValueError(f"{', '.join(unknown) or 'nothing'} is not a baseline; there are {', '.join(TITLES)}, or all")
+        raise ValueError(f"{', '.join(unknown) or 'nothing'} is not a baseline; choose from {', '.join(TITLES)}, or all")
     return list(dict.fromkeys(names))
 
 
@@ -191,7 +191,7 @@ def _known(learning: bool, library: Library, queries: Queries, options: CompareO
         tell(f"no --training given: making {MADE_COPIES} patterns of up to {MADE_STRUCTURES} structures")
         known = made_training(library, queries.entries, options.seed)
     if learning and known is not None and np.unique(known.y).size < 2:
-        raise LibraryError(f"{options.training or 'the library'}: the classical models need patterns of two structures or more")
+        raise LibraryError(f"{options.training or 'the library'}: the classical models need patterns of at least two structures")
     return known
 
 

@@ -117,12 +117,12 @@ def read_labels(path: Path) -> list[dict[str, str]]:
     except OSError as error:
         raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read ({atomic_files.reason(error)})") from error
     except ReadError as error:
-        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read: it is not a text") from error
+        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read: it is not a text file") from error
     except csv.Error as error:
         raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read as one ({error})") from error
     missing = {"file", "label"} - set(columns)
     if missing:
-        raise LibraryError(f"{path}: expected the columns file, label, accepted; {', '.join(sorted(missing))} not found")
+        raise LibraryError(f"{path}: expected the columns file and label; {', '.join(sorted(missing))} not found")
     rows = []
     for line, cells in numbered:
         row = {name: cell for name, cell in zip(columns, cells, strict=False) if name}
@@ -205,7 +205,9 @@ def covering_rows(library: Library, labels: list[dict[str, str]], number: int, s
     others = firsts[~np.isin(library.family[firsts], library.family[wanted])]
     if not wanted.size <= number <= wanted.size + others.size:
         there = wanted.size + others.size
-        raise LibraryError(f"{number} structures, one a family, were asked for: the labels accept {wanted.size} families, the library has {there}")
+        raise LibraryError(
+            f"the labels accept {wanted.size} families and the library has {there}; one structure per family is taken, so give a number between, not {number}"
+        )
     drawn = np.random.default_rng(seed).permutation(others)[: number - wanted.size]
     return np.sort(np.concatenate([wanted, drawn]))
 

@@ -75,7 +75,7 @@ def make_map(rows: list[dict[str, str]], folder: Path, given: Input = "recipe", 
     failed = [(rows[i]["file"], reason) for i, reason in queries.errors.items()]
     if len(kept) < 3 or len(set(labels)) < 2:
         why = f"; {failed[0][1]}" if failed else ""
-        raise LibraryError(f"a map needs three scans or more, of two labels or more; there are {len(kept)} of {len(set(labels))}{why}")
+        raise LibraryError(f"a map needs at least three scans with at least two labels; found {len(kept)} with {len(set(labels))}{why}")
     patterns = (queries.signal if given == "recipe" else queries.x)[kept].astype(float)
     unit = patterns / np.maximum(np.linalg.norm(patterns, axis=1, keepdims=True), 1e-12)
     # All of NCA happens within the span of the scans, which has one dimension less than there are scans.

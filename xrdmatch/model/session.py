@@ -159,7 +159,7 @@ def _network(path: Path) -> bytes:
     except ValueError as error:
         raise ModelError(f"{path}: not a network that onnxruntime can load (its ONNX {error}); train or download it again") from error
     if outside:
-        raise ModelError(f"{path}: its weights point to another file ({outside!r}), which no network of xrdmatch does: it is refused for safety")
+        raise ModelError(f"{path}: its weights are in another file ({outside!r}), where xrdmatch never puts them; refused for safety")
     return data
 
 

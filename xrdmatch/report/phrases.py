@@ -101,8 +101,8 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "strongest_line_cut_off": "The scan starts at {start:.1f}°; the strongest peak of {name} is at {two_theta:.1f}°. Start lower",
     "doubtful_structure": "The library's structure {name} is doubtful: {reason}",
     # Notes of the readers
-    "broken_record": "The last record breaks off: the file may still be being written. What comes before it was read",
-    "stopped_early": "Only {points} of {planned} planned points: the scan was stopped, or is still running",
+    "broken_record": "The last record is incomplete: the file may still be being written. Everything before it was read",
+    "stopped_early": "Only {points} of {planned} planned points: the scan was stopped early, or is still running",
     "scan_status": "The file calls this scan {status!r}: it may still be running",
     "just_changed": "The file changed less than {seconds:.0f} s ago. If the scan is still running, identify it again when it is done",
     "counting_time_varies": "The counting time varies from {shortest:.4g} to {longest:.4g} s per step; intensities are counts as recorded",

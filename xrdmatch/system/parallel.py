@@ -169,7 +169,9 @@ class _Dask:
         try:
             return future.result()
         except KilledWorker as error:
-            raise XrdMatchError(f"{self.address}: one piece of work killed worker after worker, most likely for want of memory") from error
+            raise XrdMatchError(
+                f"{self.address}: one piece of work killed several workers, most likely because memory ran out; give the workers more memory"
+            ) from error
         except (CancelledError, CommClosedError) as error:
             raise XrdMatchError(f"{self.address}: the connection to the scheduler was lost; start it and run the command again") from error
         except ImportError as error:

@@ -154,7 +154,7 @@ def _killed() -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError) as error:
-        raise XrdMatchError("a worker was killed, most likely for want of memory: try fewer --jobs") from error
+        raise XrdMatchError("a worker was killed, most likely because memory ran out; try fewer --jobs") from error
 
 
 def _serve(connection: Connection, begin: Callable[[], Work]) -> None:

@@ -256,13 +256,13 @@ class Training:
         """Go back to a checkpoint. Raises ModelError where it is another data set's, or other settings'."""
         content = load_checkpoint(path)
         if "fingerprint" not in content:
-            raise ModelError(f"{path}: this is no training of {self.settings.network}; give another folder, or start anew with --overwrite")
+            raise ModelError(f"{path}: this is no training of {self.settings.network}; give another folder, or start again with --overwrite")
         if content["fingerprint"] != self.fingerprint:
-            raise ModelError(f"{path}: made with another augmented set; give the same one, or start anew with --overwrite")
+            raise ModelError(f"{path}: made with another augmented set; give that one to go on, or start again with --overwrite")
         for name, value in self.settings.to_json().items():
             if content["settings"][name] != value:
                 raise ModelError(
-                    f"{path}: made with {name} {content['settings'][name]}, now it is {value}; give the same, or start anew with --overwrite"
+                    f"{path}: made with {name} {content['settings'][name]}, now it is {value}; give that to go on, or start again with --overwrite"
                 )
         for name in ("epoch", "batch", "loss", "seen", "seconds", "history", "best"):
             setattr(self, name, content[name])

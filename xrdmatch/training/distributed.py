@@ -86,7 +86,7 @@ def together(ranks: Ranks, device: torch.device) -> Iterator[None]:
     try:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:  # DistStoreError and its like are RuntimeErrors
-        raise ModelError(f"the processes of torchrun do not find each other: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"the processes that torchrun started cannot reach each other: {str(error).splitlines()[0]}") from error
     try:
         yield
     finally:

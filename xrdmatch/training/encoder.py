@@ -366,14 +366,14 @@ def _restore(path: Path, classes: Classes, optimiser: torch.optim.Optimizer, ori
     for name, value in state.get("origin", origin).items():
         if value != origin.get(name):
             said = "another library" if name == "entries" else f"{name} {value}, not {origin.get(name)}"
-            raise ModelError(f"{path}: this training was begun with {said}; give the same to go on, or --overwrite to start anew")
+            raise ModelError(f"{path}: this training was begun with {said}; give the same to go on, or --overwrite to start again")
     try:
         classes.encoder.load_state_dict(state["encoder"])
         classes.proxies.data.copy_(state["proxies"])
         optimiser.load_state_dict(state["optimiser"])
         return int(state["step"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: the checkpoint is of another library or other settings; give --overwrite to start anew") from error
+        raise ModelError(f"{path}: the checkpoint is of another library or other settings; give --overwrite to start again") from error
 
 
 def _log(path: Path, row: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ def check_folder(folder: Path, run: RunOptions) -> None:
     held = "a model" if (folder / CONFIG).is_file() else "an unfinished training" if unfinished else ""
     if held and not run.overwrite and not (run.resume and unfinished):
         ways = "--resume to go on with it, " if unfinished else ""
-        raise ModelError(f"{folder}: holds {held} already; give {ways}--overwrite to replace it, or another folder")
+        raise ModelError(f"{folder}: already holds {held}; give {ways}--overwrite to replace it, or another folder")
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def training_alone(folder: Path, ranks: Ranks) -> Iterator[None]:
         with atomic_files.writing(folder, ModelError), atomic_files.folder_lock(folder, ".training.lock", wait=False):
             yield
     except atomic_files.Busy as error:
-        raise ModelError(f"{folder}: another training runs in this folder; wait for it, or choose another folder") from error
+        raise ModelError(f"{folder}: another training is running in this folder; wait for it to end, or choose another folder") from error
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -91,7 +91,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises nearly anything, with torch's advice on how to load it all the same
-        raise ModelError(f"{path}: the checkpoint is damaged, or no checkpoint; start anew with --overwrite") from error
+        raise ModelError(f"{path}: the checkpoint is damaged, or not a checkpoint; start again with --overwrite") from error
     return content
 
 
