@@ -206,7 +206,8 @@ def covering_rows(library: Library, labels: list[dict[str, str]], number: int, s
     if not wanted.size <= number <= wanted.size + others.size:
         there = wanted.size + others.size
         raise LibraryError(
-            f"the labels accept {wanted.size} families and the library has {there}; one structure per family is taken, so give a number between, not {number}"
+            f"the labels accept {wanted.size} families and the library has {there}; one structure per family is taken: "
+            f"give a number between these, not {number}"
         )
     drawn = np.random.default_rng(seed).permutation(others)[: number - wanted.size]
     return np.sort(np.concatenate([wanted, drawn]))
