@@ -25,7 +25,7 @@ from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
 from xrdmatch.report import figure_style
 from xrdmatch.search.identify import Identifier
-from xrdmatch.training.training_set import ShuffleOptions, library_profiles, noise_on_grid, write_shuffled
+from xrdmatch.training.augmentation import ShuffleOptions, library_profiles, noise_on_grid, write_shuffled
 
 SIZES = ("189", "500", "1012", "5000", "all")
 NETWORK = "network"

@@ -22,7 +22,7 @@ from xrdmatch import formats
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
 from xrdmatch.report import figure_style
-from xrdmatch.training.training_set import noise_values
+from xrdmatch.training.augmentation import noise_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ import numpy as np
 
 from xrdmatch.model.folder import Model
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
-from xrdmatch.training.training_set import library_profiles
+from xrdmatch.training.augmentation import library_profiles
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from xrdmatch.evaluation import baselines as b
 from xrdmatch.evaluation.labelled_scans import read_labels
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
-from xrdmatch.training.training_set import AugmentedSet, Rows, ShuffleOptions, library_profiles, write_shuffled
+from xrdmatch.training.augmentation import ShuffleOptions, library_profiles, write_shuffled
+from xrdmatch.training.training_set import AugmentedSet, Rows
 
 sklearn = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs the baselines extra")
 

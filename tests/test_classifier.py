@@ -19,7 +19,7 @@ from conftest import SET_ROWS as ROWS  # noqa: E402
 from xrdmatch.errors import LibraryError, ModelError  # noqa: E402
 from xrdmatch.model.folder import Model  # noqa: E402
 from xrdmatch.model.session import open_session  # noqa: E402
-from xrdmatch.training import classifier, networks, training_set  # noqa: E402
+from xrdmatch.training import augmentation, classifier, networks, training_set  # noqa: E402
 from xrdmatch.training.distributed import Ranks  # noqa: E402
 from xrdmatch.training.run import CHECKPOINT, RunOptions, load_checkpoint, sha256  # noqa: E402
 from xrdmatch.training.training_set import AugmentedSet, Rows, write_set  # noqa: E402
@@ -316,8 +316,8 @@ def test_a_checkpoint_that_holds_code_is_refused_and_nothing_is_run(source, tmp_
         (lambda: RunOptions(threads=0), "threads >= 1"),
         (lambda: classifier.Settings(epochs=0), "epochs"),
         (lambda: classifier.Settings(validation=1.0), "validation"),
-        (lambda: training_set.ShuffleOptions(copies=0), "one copy"),
-        (lambda: training_set.PhysicsOptions(copies=0), "one copy"),
+        (lambda: augmentation.ShuffleOptions(copies=0), "one copy"),
+        (lambda: augmentation.PhysicsOptions(copies=0), "one copy"),
     ],
 )
 def test_options_are_checked_when_they_are_made(made, said):

@@ -20,7 +20,7 @@ from xrdmatch.errors import LibraryError, ModelError, XrdMatchError
 from xrdmatch.library.build import build
 from xrdmatch.model.add import add
 from xrdmatch.model.folder import Model
-from xrdmatch.training.training_set import ShuffleOptions, write_shuffled
+from xrdmatch.training.augmentation import ShuffleOptions, write_shuffled
 
 resource = pytest.importorskip("resource", reason="the system sets no limits on files")
 FULL = "File too large"

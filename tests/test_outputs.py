@@ -156,7 +156,7 @@ def test_train_draws_as_a_command(run, tmp_path, library):
     import numpy as np
 
     from xrdmatch.preprocessing.fft_filter import PAPER_GRID
-    from xrdmatch.training.training_set import ShuffleOptions, library_profiles, write_shuffled
+    from xrdmatch.training.augmentation import ShuffleOptions, library_profiles, write_shuffled
 
     rng = np.random.default_rng(0)
     write_shuffled(

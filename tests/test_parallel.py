@@ -22,7 +22,7 @@ from xrdmatch.library.build import build
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.system import parallel
 from xrdmatch.system.parallel import Workers, ordered
-from xrdmatch.training.training_set import PhysicsOptions, write_physics
+from xrdmatch.training.augmentation import PhysicsOptions, write_physics
 
 LOCALHOST = "127.0.0.1"
 

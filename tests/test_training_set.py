@@ -6,6 +6,7 @@ import pytest
 
 from xrdmatch.diffraction.pattern import Grid
 from xrdmatch.errors import LibraryError
+from xrdmatch.training import augmentation
 from xrdmatch.training import training_set as a
 
 POINTS = 2251
@@ -26,7 +27,7 @@ def scan(seed, level=0.05):
 
 def test_noise_is_what_lies_under_the_401st_largest_value():
     values = scan(1)
-    noise = a.noise_values(values)
+    noise = augmentation.noise_values(values)
     assert noise.size == POINTS - 401 + 1  # the threshold itself belongs to the noise, too, as in the published script
     unit = (values - values.min()) / np.ptp(values)
     assert np.all(noise <= np.sort(unit)[::-1][400] + 1e-7)
@@ -35,7 +36,7 @@ def test_noise_is_what_lies_under_the_401st_largest_value():
 
 
 def test_strength_sets_the_largest_noise_value():
-    plain, weak = a.noise_values(scan(1)), a.noise_values(scan(1), strength=0.03)
+    plain, weak = augmentation.noise_values(scan(1)), augmentation.noise_values(scan(1), strength=0.03)
     assert weak.max() == pytest.approx(0.03)
     np.testing.assert_allclose(weak / weak.max(), plain / plain.max(), rtol=1e-5)
 
@@ -43,9 +44,9 @@ def test_strength_sets_the_largest_noise_value():
 @pytest.mark.parametrize("seed", range(5))
 def test_strongest_points_stay_and_the_rest_is_a_permutation_of_noise(seed):
     given = profile(seed)
-    noise = a.noise_values(scan(9))
+    noise = augmentation.noise_values(scan(9))
     before = given.copy(), noise.copy()
-    copies = a.shuffle_copies(given, noise, 6, np.random.default_rng(seed))
+    copies = augmentation.shuffle_copies(given, noise, 6, np.random.default_rng(seed))
     np.testing.assert_array_equal(given, before[0])
     np.testing.assert_array_equal(noise, before[1])
     assert copies.shape == (6, POINTS)
@@ -57,16 +58,16 @@ def test_strongest_points_stay_and_the_rest_is_a_permutation_of_noise(seed):
     np.testing.assert_allclose(copies[:, strong], np.tile(unit[strong], (6, 1)), atol=1e-6)
     for row in copies:
         np.testing.assert_array_equal(np.sort(row[~strong]), np.sort(noise[: POINTS - 401]))
-    again = a.shuffle_copies(given.tolist(), noise, 6, np.random.default_rng(seed))
+    again = augmentation.shuffle_copies(given.tolist(), noise, 6, np.random.default_rng(seed))
     np.testing.assert_array_equal(copies, again)
 
 
 def test_shuffled_noise_has_the_sources_distribution_at_every_place_and_no_memory():
     """Over many copies each replaced point has the noise's mean and spread, and neighbours are uncorrelated, in the source or not."""
     smooth = np.sin(np.arange(POINTS) / 200) ** 2 * 0.05  # a source whose neighbours are almost equal
-    noise = a.noise_values(scan(3, 0.0) + smooth)
+    noise = augmentation.noise_values(scan(3, 0.0) + smooth)
     given = profile(3)
-    copies = a.shuffle_copies(given, noise, 2000, np.random.default_rng(0))
+    copies = augmentation.shuffle_copies(given, noise, 2000, np.random.default_rng(0))
     strong = given >= np.sort(given)[::-1][400]
     drawn = copies[:, ~strong]
     used = noise[: POINTS - 401]
@@ -82,36 +83,41 @@ def test_a_pattern_of_few_lines_still_gets_its_noise():
     """Most points of a sharp pattern are 0: the 401st largest value is 0 too, and keeping all that reach it would leave out the noise."""
     given = np.zeros(POINTS)
     given[500:520] = 1
-    noise = a.noise_values(scan(2)) + np.float32(0.01)
-    copies = a.shuffle_copies(given, noise, 3, np.random.default_rng(0))
+    noise = augmentation.noise_values(scan(2)) + np.float32(0.01)
+    copies = augmentation.shuffle_copies(given, noise, 3, np.random.default_rng(0))
     np.testing.assert_array_equal((copies == 0).sum(axis=1), 381)
     np.testing.assert_array_equal(copies[:, 500:520], 1)
     assert np.diff(np.flatnonzero(copies[0] == 0)).std() > 2  # spread over the pattern, not a block
 
 
 def test_few_noise_values_are_repeated_and_too_few_refused():
-    noise = a.noise_values(scan(1)[:700])
-    assert a.shuffle_copies(profile(0), noise, 2, np.random.default_rng(0)).shape == (2, POINTS)
+    noise = augmentation.noise_values(scan(1)[:700])
+    assert augmentation.shuffle_copies(profile(0), noise, 2, np.random.default_rng(0)).shape == (2, POINTS)
     with pytest.raises(ValueError, match="401"):
-        a.noise_values(np.ones(401))
+        augmentation.noise_values(np.ones(401))
     with pytest.raises(ValueError, match="401"):
-        a.shuffle_copies(np.ones(10), noise, 1, np.random.default_rng(0))
+        augmentation.shuffle_copies(np.ones(10), noise, 1, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(("copies", "sources"), [(72, 6), (72, 5), (3, 4), (1, 6), (7, 1)])
 def test_copies_are_shared_evenly(copies, sources):
-    counts = np.array([a.share(copies, sources, turn) for turn in range(sources)])
+    counts = np.array([augmentation.share(copies, sources, turn) for turn in range(sources)])
     assert (counts.sum(axis=1) == copies).all()
     assert np.ptp(counts, axis=1).max() <= 1
     assert np.ptp(counts.sum(axis=0)) == 0  # and over the patterns every source makes as many
-    assert a.share(72, 6).tolist() == [12] * 6
+    assert augmentation.share(72, 6).tolist() == [12] * 6
 
 
 def write(path, blocks, progress=None, **options):
     rows = np.stack([profile(seed) for seed in range(5)])
     names = [f"MOF-{i}" for i in range(5)]
-    return a.write_shuffled(
-        (rows[part] for part in blocks), names, {"one": scan(7), "two": scan(8)}, path, a.ShuffleOptions(**{"copies": 9, **options}), progress
+    return augmentation.write_shuffled(
+        (rows[part] for part in blocks),
+        names,
+        {"one": scan(7), "two": scan(8)},
+        path,
+        augmentation.ShuffleOptions(**{"copies": 9, **options}),
+        progress,
     )
 
 
@@ -133,7 +139,12 @@ def test_written_set_holds_rows_labels_and_provenance(tmp_path):
         assert data.provenance["grid"]["stop"] == 50.0
         rows = data.read(0, 45).astype(np.float32)
         rng = np.random.default_rng([4, 2])
-        wanted = np.concatenate([a.shuffle_copies(profile(2), a.noise_values(scan(7 + i)), n, rng) for i, n in enumerate(a.share(9, 2, 2))])
+        wanted = np.concatenate(
+            [
+                augmentation.shuffle_copies(profile(2), augmentation.noise_values(scan(7 + i)), n, rng)
+                for i, n in enumerate(augmentation.share(9, 2, 2))
+            ]
+        )
         np.testing.assert_allclose(rows[18:27], wanted, atol=3e-4)
 
 
@@ -194,7 +205,7 @@ class TestPhysics:
 
     def made(self, library, path, **how):
         rows = np.array([3, 0, 2])
-        number = a.write_physics(library, rows, path, a.PhysicsOptions(**{"copies": 7, "grid": self.GRID, **how}))
+        number = augmentation.write_physics(library, rows, path, augmentation.PhysicsOptions(**{"copies": 7, "grid": self.GRID, **how}))
         with a.AugmentedSet(path) as data:
             assert number == len(data) == 21
             assert data.ids == library.id[rows].tolist()
@@ -207,13 +218,13 @@ class TestPhysics:
         assert x.min() == 0
         assert len({row.tobytes() for row in x}) == 21
         assert (provenance["method"], provenance["copies"], provenance["level"]["doublet"]) == ("physics", 7, 0.8)
-        assert a.Grid(**provenance["grid"]) == self.GRID
+        assert Grid(**provenance["grid"]) == self.GRID
 
     def test_patterns_belong_to_their_structures(self, library, tmp_path):
         from xrdmatch.training.effects_numpy import EASY
 
         x, y, _ = self.made(library, tmp_path / "set.h5", level=EASY, copies=7)
-        clean = np.concatenate(list(a.library_profiles(library, np.array([3, 0, 2]), self.GRID, 0.2)))
+        clean = np.concatenate(list(augmentation.library_profiles(library, np.array([3, 0, 2]), self.GRID, 0.2)))
         right = np.array([np.corrcoef(np.vstack([row[None], clean]))[0, 1:].argmax() for row in x])
         assert (right == y).mean() > 0.85
 
@@ -223,7 +234,7 @@ class TestPhysics:
         np.testing.assert_array_equal(whole, again)
         other, _, _ = self.made(library, tmp_path / "other.h5", seed=4)
         assert not (whole == other).all(axis=1).any()
-        a.write_physics(library, np.array([3]), tmp_path / "first.h5", a.PhysicsOptions(copies=7, grid=self.GRID, seed=3))
+        augmentation.write_physics(library, np.array([3]), tmp_path / "first.h5", augmentation.PhysicsOptions(copies=7, grid=self.GRID, seed=3))
         with a.AugmentedSet(tmp_path / "first.h5") as data:
             np.testing.assert_array_equal(data.read(0, 7), whole[:7])
 
@@ -248,7 +259,7 @@ class TestPhysics:
         assert provenance["shuffled"]["copies"] == 3
         assert provenance["shuffled"]["noise"] == ["one.raw", "two.raw"]
         alone = tmp_path / "shuffled.h5"
-        profiles = a.library_profiles(library, np.array([3, 0, 2]), self.GRID)
-        a.write_shuffled(profiles, ["a", "b", "c"], noise, alone, a.ShuffleOptions(copies=3))
+        profiles = augmentation.library_profiles(library, np.array([3, 0, 2]), self.GRID)
+        augmentation.write_shuffled(profiles, ["a", "b", "c"], noise, alone, augmentation.ShuffleOptions(copies=3))
         with a.AugmentedSet(alone) as data:
             np.testing.assert_array_equal(data.read(0, 9).astype(float), x[:9])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xrdmatch.library.reference_library import Library
     from xrdmatch.preprocessing.fft_filter import Filtered
     from xrdmatch.system.parallel import Workers
-    from xrdmatch.training.training_set import PhysicsOptions
+    from xrdmatch.training.augmentation import PhysicsOptions
 
 
 class Suffix(StrEnum):
@@ -187,8 +187,8 @@ class EffectOptions:
 
     def physics(self, noise: dict[str, Any], blanks: dict[str, Any], seed: int) -> PhysicsOptions:
         """For the physics method, with the scans read."""
+        from xrdmatch.training.augmentation import PhysicsOptions
         from xrdmatch.training.effects_numpy import LEVELS, with_instrument
-        from xrdmatch.training.training_set import PhysicsOptions
 
         return PhysicsOptions(self.copies, seed, with_instrument(LEVELS[self.level.value]), blanks, noise, self.strength, self.fwhm)
 
@@ -221,7 +221,7 @@ def augment(
     """Make training patterns for train --network wang2020: with shuffled measured noise (Wang et al. 2020), or as a diffractometer records them."""
     from xrdmatch.library.reference_library import Library
     from xrdmatch.preprocessing.fft_filter import PAPER_GRID
-    from xrdmatch.training.training_set import ShuffleOptions, library_profiles, write_physics, write_shuffled
+    from xrdmatch.training.augmentation import ShuffleOptions, library_profiles, write_physics, write_shuffled
 
     if out.suffix.lower() not in options.HDF5_SUFFIXES:
         raise options.wrong("--output", f"{out}: expected a file ending in {' or '.join(options.HDF5_SUFFIXES)}, the format that train reads")
@@ -255,7 +255,7 @@ def _workers(patterns: int, work: options.WorkOptions) -> Workers:
 def _noise(given: list[str], option: str, messages: options.Messages) -> dict[str, Any]:
     """Values on the paper's grid of the scans noise is taken from, by name; one that does not serve is left out with a warning."""
     from xrdmatch.preprocessing.fft_filter import PAPER_GRID
-    from xrdmatch.training.training_set import noise_on_grid
+    from xrdmatch.training.augmentation import noise_on_grid
 
     sources: dict[str, Any] = {}
     for path, pattern in inputs.patterns(inputs.expand(given), 2):
@@ -306,7 +306,7 @@ def _warn_of_blanks(sources: dict[str, Any], messages: options.Messages) -> None
     """Say which sources would drown the patterns: scaled to 0..1, a scan without lines is all noise."""
     import numpy as np
 
-    from xrdmatch.training.training_set import noise_values
+    from xrdmatch.training.augmentation import noise_values
 
     for name, source in sources.items():
         middle = float(np.median(noise_values(source)))

@@ -29,8 +29,9 @@ from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.search.result import Identification, Match, error_result
 from xrdmatch.system.arrays import Float32Array
 from xrdmatch.system.parallel import usable_cores
+from xrdmatch.training.augmentation import library_profiles
 from xrdmatch.training.effects_numpy import Hardness, measured_like
-from xrdmatch.training.training_set import AugmentedSet, Rows, library_profiles
+from xrdmatch.training.training_set import AugmentedSet, Rows
 
 Tell = Callable[[str], None]
 
