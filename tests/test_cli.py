@@ -435,7 +435,7 @@ def test_repairs_and_doubts_are_told_alike_everywhere(run, tiny_model, tmp_path)
     for given in (("simulate", path, "-o", tmp_path / "x.xy"), ("simulate", path, "-o", tmp_path / "x.h5"), added):
         code, _, err = run(*given)
         assert code == 0
-        assert "1 repaired, read with a liberty, or doubtful:" in err
+        assert "1 repaired, read leniently, or doubtful:" in err
         lines |= {line for line in err.splitlines() if "ODDONE: " in line and "family" not in line}
         if given[0] == "simulate":
             assert "ODDONE" not in run(*given, "--quiet")[2]

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.plausibility import close_pairs
+from xrdmatch.system.arrays import Float64Array
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _H, _B, _C, _N, _O, _F, _SI, _P, _S = 1, 5, 6, 7, 8, 9, 14, 15, 16
@@ -73,7 +73,7 @@ _GROUPS = {
 }
 
 
-def missing_anions(cell: Floats, numbers: NDArray[np.int16], fractional: Floats, occupancy: Floats) -> tuple[float, float] | None:
+def missing_anions(cell: Float64Array, numbers: NDArray[np.int16], fractional: Float64Array, occupancy: Float64Array) -> tuple[float, float] | None:
     """(charge of the anions, charge of the metals) of a cell where the first, at most, is less than the second, at least; None where all is well.
 
     cell: (6,); numbers, occupancy: (n,); fractional: (n, 3). Only ordered structures with carbon and a metal are judged, in cells so large that no
@@ -111,7 +111,7 @@ def _least_charge(number: int) -> int | None:
     return 1 if name in _ONE else 3 if name in _THREE or 57 <= number <= 71 else 4 if name in _FOUR else 2
 
 
-def _bonds(kinds: Ints, pairs: Ints, distances: Floats) -> Ints:
+def _bonds(kinds: Ints, pairs: Ints, distances: Float64Array) -> Ints:
     """(b, 2) pairs of ligand atoms that are bound to each other, of those that are near."""
     radius = np.full(128, 1.2)
     radius[list(_RADII)] = list(_RADII.values())

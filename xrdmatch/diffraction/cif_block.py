@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.cif_salvage import plain_tag
 from xrdmatch.errors import StructureError
-
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 _CELL_TAGS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 _FRACTION = re.compile(r"([-+]?\s*\d+\.?\d*)\s*/\s*(\d+\.?\d*)")
@@ -68,7 +67,7 @@ class Tags:
             return values[place :: loop.width()]
         return [self._pairs[tag]] if tag in self._pairs else []
 
-    def cell(self) -> Floats:
+    def cell(self) -> Float64Array:
         """a, b, c in angstrom, alpha, beta, gamma in degrees. Raises StructureError where one is not said."""
         found = [self.number(f"_cell_{tag}") for tag in _CELL_TAGS]
         if None in found:
@@ -85,8 +84,8 @@ class AtomSites:
 
     symbols: list[str]
     typed: NDArray[np.bool_]
-    fractional: Floats
-    occupancy: Floats
+    fractional: Float64Array
+    occupancy: Float64Array
     written: list[list[str]]
     notes: tuple[str, ...] = ()
 
@@ -104,7 +103,7 @@ def parse_number(text: str) -> float:
     return float(bare.replace(",", ".")) if _DECIMAL_COMMA.fullmatch(bare) else np.nan
 
 
-def parse_numbers(texts: Sequence[str]) -> Floats:
+def parse_numbers(texts: Sequence[str]) -> Float64Array:
     """(n,) numbers, as `parse_number` reads them."""
     try:
         return np.array(texts, dtype=float)
@@ -112,7 +111,7 @@ def parse_numbers(texts: Sequence[str]) -> Floats:
         return np.array([parse_number(text) for text in texts])
 
 
-def read_sites(tags: Tags, cell: Floats) -> AtomSites:
+def read_sites(tags: Tags, cell: Float64Array) -> AtomSites:
     """The atom list of a block. Raises StructureError where it has none, or where nothing says what the atoms are."""
     written = [tags.column(f"_atom_site_fract_{axis}") for axis in "xyz"]
     cartesian = [tags.column(f"_atom_site_cartn_{axis}") for axis in "xyz"]
@@ -135,7 +134,7 @@ def read_sites(tags: Tags, cell: Floats) -> AtomSites:
     return AtomSites(symbols, typed, fractional, occupancy, written, tuple(notes))
 
 
-def _dots_as_zero(fractional: Floats, written: list[list[str]], flags: list[str], notes: list[str]) -> None:
+def _dots_as_zero(fractional: Float64Array, written: list[list[str]], flags: list[str], notes: list[str]) -> None:
     """A dot for a coordinate is how the ICSD writes 0; an atom flagged as a dummy has none. Changes `fractional`."""
     if not np.isnan(fractional).any():
         return
@@ -161,7 +160,7 @@ def _symbols(tags: Tags, count: int) -> tuple[list[str], NDArray[np.bool_]]:
     return [symbol if known else label for symbol, label, known in zip(types, labels or types, typed, strict=True)], typed
 
 
-def _fill_from_cartesian(fractional: Floats, cartesian: list[list[str]], tags: Tags, cell: Floats) -> list[str]:
+def _fill_from_cartesian(fractional: Float64Array, cartesian: list[list[str]], tags: Tags, cell: Float64Array) -> list[str]:
     """Fractional coordinates of Cartesian ones, by the file's own matrix where it gives one. Changes `fractional`; returns what was assumed."""
     places = np.stack([parse_numbers(column) for column in cartesian], axis=1)
     fill = np.isnan(fractional).any(axis=1) & np.isfinite(places).all(axis=1)
@@ -170,7 +169,7 @@ def _fill_from_cartesian(fractional: Floats, cartesian: list[list[str]], tags: T
     return [f"computed fractional coordinates from Cartesian ones ({source})"] if fill.any() else []
 
 
-def _to_fractional(tags: Tags, cell: Floats) -> tuple[Floats, Floats, str]:
+def _to_fractional(tags: Tags, cell: Float64Array) -> tuple[Float64Array, Float64Array, str]:
     """(3, 3) matrix and (3,) shift from Cartesian angstrom to fractions, and where they are from."""
     for kind in ("fract", "cartn"):
         for name in ("tran", "transform", "transf"):

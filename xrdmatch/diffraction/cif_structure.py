@@ -18,8 +18,7 @@ from xrdmatch.diffraction.plausibility import OVERFULL, cell_units, close_pairs,
 from xrdmatch.diffraction.space_groups import Setting, operation_codes
 from xrdmatch.diffraction.symmetry import FULL, Symmetry, expand, read_symmetry
 from xrdmatch.errors import StructureError
-
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 #: Atoms nearer than this (angstrom), hydrogen aside, speak against a setting.
 _NO_BOND = 0.9
@@ -34,8 +33,8 @@ class CellContents:
     """numbers: (n,) atomic numbers. fractional: (n, 3). occupancy: (n,). notes: what was repaired, assumed or is doubtful."""
 
     numbers: NDArray[np.int16]
-    fractional: Floats
-    occupancy: Floats
+    fractional: Float64Array
+    occupancy: Float64Array
     notes: tuple[str, ...] = ()
 
 
@@ -47,7 +46,7 @@ class _Stated:
     units: float | None
 
 
-def contents_of(tags: Tags, cell: Floats) -> CellContents:
+def contents_of(tags: Tags, cell: Float64Array) -> CellContents:
     """All atoms of the cell (6,) of a block. Raises StructureError where atoms or symmetry cannot be made out."""
     symmetry = read_symmetry(tags, cell)
     sites, notes = _usable(read_sites(tags, cell))
@@ -89,7 +88,7 @@ def _usable(sites: AtomSites) -> tuple[AtomSites, list[str]]:
     )
 
 
-def _chosen(symmetry: Symmetry, sites: AtomSites, cell: Floats, stated: _Stated) -> tuple[CellContents, list[str]]:
+def _chosen(symmetry: Symmetry, sites: AtomSites, cell: Float64Array, stated: _Stated) -> tuple[CellContents, list[str]]:
     """The atoms in the setting that fits the sum formula best, then the one without atoms too near to each other, then the usual one."""
     first = _placed(symmetry.settings[0], sites, cell, stated.formula)
     options = [(symmetry.settings[0], *first)]
@@ -116,7 +115,9 @@ def _chosen(symmetry: Symmetry, sites: AtomSites, cell: Floats, stated: _Stated)
     return contents, [f"{symmetry.asked} has several settings: took {setting.name}, {why}"]
 
 
-def _with_another_origin(setting: Setting, contents: CellContents, sites: AtomSites, cell: Floats, stated: _Stated) -> tuple[CellContents, list[str]]:
+def _with_another_origin(
+    setting: Setting, contents: CellContents, sites: AtomSites, cell: Float64Array, stated: _Stated
+) -> tuple[CellContents, list[str]]:
     """The atoms about that origin, by multiples of 1/8, about which they are those of the sum formula.
 
     They stay as they are where they fit already, and where no other origin, or several different ones, will do.
@@ -141,13 +142,13 @@ def _with_another_origin(setting: Setting, contents: CellContents, sites: AtomSi
     return found, [f"{DOUBTFUL}the atoms fit the sum formula only with the origin of {setting.name} at {origin}: took that"]
 
 
-def _fingerprint(contents: CellContents, cell: Floats) -> tuple[int, ...]:
+def _fingerprint(contents: CellContents, cell: Float64Array) -> tuple[int, ...]:
     """Equal for structures that differ in the choice of the origin alone: their distances up to 2.6 angstrom, in hundredths."""
     _, distances = close_pairs(cell, contents.fractional, min(2.6, 0.4 * float(cell[:3].min())))
     return tuple(np.sort(np.rint(distances * 50.0).astype(int)).tolist())
 
 
-def _against(contents: CellContents, cell: Floats, stated: _Stated) -> tuple[int, int, int]:
+def _against(contents: CellContents, cell: Float64Array, stated: _Stated) -> tuple[int, int, int]:
     """What speaks against a setting, smaller is better: composition, number of formula units, atoms too near to each other."""
     amounts = amounts_of(contents.numbers, contents.occupancy)
     off = difference(amounts, stated.formula) if stated.formula else 0.0
@@ -160,7 +161,7 @@ def _against(contents: CellContents, cell: Floats, stated: _Stated) -> tuple[int
     return round(off / _STEP), round(units / _STEP), round(share / _STEP)
 
 
-def _placed(setting: Setting, sites: AtomSites, cell: Floats, formula: Mapping[str, float], apart: bool = True) -> tuple[CellContents, int]:
+def _placed(setting: Setting, sites: AtomSites, cell: Float64Array, formula: Mapping[str, float], apart: bool = True) -> tuple[CellContents, int]:
     """All atoms of the cell in one setting, and how many sites were kept apart from an image of their own."""
     expanded = expand(setting, sites, cell, apart)
     rows, fractional = expanded.site, expanded.fractional
@@ -182,7 +183,7 @@ def _placed(setting: Setting, sites: AtomSites, cell: Floats, formula: Mapping[s
     return CellContents(kinds, fractional, occupancy, (*notes, *more)), expanded.split
 
 
-def _elements(sites: AtomSites, weights: Floats, formula: Mapping[str, float]) -> tuple[NDArray[np.int16], dict[int, Species], list[str]]:
+def _elements(sites: AtomSites, weights: Float64Array, formula: Mapping[str, float]) -> tuple[NDArray[np.int16], dict[int, Species], list[str]]:
     """Atomic numbers (n,) of the sites, 0 where they have none; the species of shared sites by row; notes."""
     known = {symbol: type_number(symbol) for symbol in set(sites.symbols)}
     for symbol, number in known.items():
@@ -218,8 +219,8 @@ def _name(number: int) -> str:
 
 
 def _shared_out(
-    rows: NDArray[np.int64], kinds: NDArray[np.int16], fractional: Floats, occupancy: Floats, shared: Mapping[int, Species]
-) -> tuple[NDArray[np.int16], Floats, Floats]:
+    rows: NDArray[np.int64], kinds: NDArray[np.int16], fractional: Float64Array, occupancy: Float64Array, shared: Mapping[int, Species]
+) -> tuple[NDArray[np.int16], Float64Array, Float64Array]:
     """The atoms with one for each element of a shared site. Shares add up to the site's occupancy, or are fractions of it."""
     source, numbers, shares = [], [], []
     for place, row in enumerate(rows.tolist()):
@@ -233,7 +234,7 @@ def _shared_out(
     return np.array(numbers, dtype=np.int16), fractional[source], np.array(shares)
 
 
-def _listed_once(numbers: NDArray[np.int16], fractional: Floats, occupancy: Floats) -> NDArray[np.bool_]:
+def _listed_once(numbers: NDArray[np.int16], fractional: Float64Array, occupancy: Float64Array) -> NDArray[np.bool_]:
     """False for the second of two atoms of one element in one place (lattice translations included) that cannot both be there."""
     place = np.rint(fractional % 1.0 * 2000.0).astype(np.int64) % 2000
     code = ((place[:, 0] * 2000 + place[:, 1]) * 2000 + place[:, 2]) * 128 + numbers

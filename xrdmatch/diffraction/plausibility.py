@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.doubts import DOUBTFUL
 from xrdmatch.diffraction.elements import hill_formula
-
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 #: Atoms nearer than this (angstrom) are in one place.
 ONE_PLACE = 0.4
@@ -28,7 +27,7 @@ _SOLVENT = ("C", "N", "O", "S", "Cl")
 _A_CARBON = {"N": 1.0, "S": 0.5, "Cl": 3.0}
 
 
-def close_pairs(cell: Floats, fractional: Floats, limit: float) -> tuple[NDArray[np.int64], Floats]:
+def close_pairs(cell: Float64Array, fractional: Float64Array, limit: float) -> tuple[NDArray[np.int64], Float64Array]:
     """(p, 2) pairs of atoms nearer to each other than `limit` (angstrom, less than half of every axis), and their (p,) distances."""
     box = gemmi.UnitCell(*cell)
     axes = np.array(box.orth.mat.tolist())
@@ -56,7 +55,7 @@ def close_pairs(cell: Floats, fractional: Floats, limit: float) -> tuple[NDArray
     return np.concatenate(pairs), np.concatenate(distances)
 
 
-def _any_close(cell: Floats, fractional: Floats, limit: float) -> bool:
+def _any_close(cell: Float64Array, fractional: Float64Array, limit: float) -> bool:
     """Whether there may be a pair nearer than `limit` (angstrom): two atoms in one box of twice that, in one of eight grids that overlap by half."""
     reciprocal = gemmi.UnitCell(*cell).reciprocal()
     boxes = np.maximum(1.0 / (2.0 * limit * np.array([reciprocal.a, reciprocal.b, reciprocal.c])), 1.0).astype(np.int64)
@@ -72,7 +71,7 @@ def _any_close(cell: Floats, fractional: Floats, limit: float) -> bool:
     return False
 
 
-def overlaps(cell: Floats, numbers: NDArray[np.int16], fractional: Floats, occupancy: Floats) -> list[str]:
+def overlaps(cell: Float64Array, numbers: NDArray[np.int16], fractional: Float64Array, occupancy: Float64Array) -> list[str]:
     """A doubt where more atoms lie in one place than it can hold; hydrogen, which X-rays hardly see, is let be."""
     heavy = numbers > 1
     numbers, fractional, occupancy = numbers[heavy], fractional[heavy], occupancy[heavy]

@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.elements import type_number
 from xrdmatch.errors import StructureError
-
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
 class Poscar:
     """vectors: (3, 3), one axis a row, angstrom. numbers: (n,) atomic numbers. fractional: (n, 3). notes: what was assumed."""
 
-    vectors: Floats
+    vectors: Float64Array
     numbers: NDArray[np.int16]
-    fractional: Floats
+    fractional: Float64Array
     notes: tuple[str, ...] = ()
 
     @property
-    def cell(self) -> Floats:
+    def cell(self) -> Float64Array:
         """(6,) a, b, c in angstrom, alpha, beta, gamma in degrees."""
         lengths = np.linalg.norm(self.vectors, axis=1)
         cosines = [self.vectors[i] @ self.vectors[j] / (lengths[i] * lengths[j]) for i, j in ((1, 2), (0, 2), (0, 1))]
@@ -58,7 +57,7 @@ def read_poscar(text: str) -> Poscar:
     return Poscar(vectors, np.array([type_number(symbol) for symbol in symbols], dtype=np.int16), places, notes)
 
 
-def _vectors(lines: list[str]) -> Floats:
+def _vectors(lines: list[str]) -> Float64Array:
     """Lattice vectors, scaled: by one factor, by one for each direction, or (below zero) to a volume."""
     vectors = np.array([_numbers(line.split()[:3], "a lattice vector") for line in lines[2:5]])
     volume = abs(np.linalg.det(vectors))
@@ -71,7 +70,7 @@ def _vectors(lines: list[str]) -> Floats:
     return np.asarray(vectors * factors)
 
 
-def _scales(lines: list[str], scale: float) -> Floats:
+def _scales(lines: list[str], scale: float) -> Float64Array:
     """What Cartesian coordinates are multiplied by, as the lattice vectors are: (3,)."""
     words = lines[1].split()
     return np.array(_numbers(words[:3], "a scale")) if len(words) >= 3 and _is_number(words[1:3]) else np.full(3, scale)
@@ -81,7 +80,7 @@ def _is_number(words: list[str]) -> bool:
     return bool(words) and all(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", word) for word in words)
 
 
-def _numbers(words: list[str], what: str, count: int = 3) -> Floats:
+def _numbers(words: list[str], what: str, count: int = 3) -> Float64Array:
     try:
         found = np.array([float(word.replace("d", "e").replace("D", "e")) for word in words])
     except ValueError:

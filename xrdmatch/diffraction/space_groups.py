@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import read_only
-
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 #: Largest relative change of a^2, ab cos(gamma) and so on under the operations for a cell to have their symmetry (0.5 % of a length, 0.5 degrees).
 CELL_FITS = 0.01
@@ -45,8 +44,8 @@ class Setting:
 
     name: str
     number: int
-    rotations: Floats
-    translations: Floats
+    rotations: Float64Array
+    translations: Float64Array
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rotations", read_only(self.rotations))
@@ -55,27 +54,27 @@ class Setting:
     def __len__(self) -> int:
         return len(self.rotations)
 
-    def misfit(self, cell: Floats) -> float:
+    def misfit(self, cell: Float64Array) -> float:
         """Largest relative change of the cell's metric under the rotations."""
         metric = metric_tensor(cell)
         turned = np.einsum("mji,jk,mkl->mil", self.rotations, metric, self.rotations)
         lengths = np.sqrt(np.diag(metric))
         return float(np.abs((turned - metric) / np.outer(lengths, lengths)).max())
 
-    def shifted(self, by: Floats) -> Setting:
+    def shifted(self, by: Float64Array) -> Setting:
         """The same operations about another origin: that of this setting lies at `by` (3,) in the coordinates of the new one."""
         moves = self.translations + by - self.rotations @ by
         return Setting(self.name, self.number, self.rotations, moves % 1.0)
 
 
-def operation_codes(turns: Floats, moves: Floats) -> NDArray[np.int64]:
+def operation_codes(turns: Float64Array, moves: Float64Array) -> NDArray[np.int64]:
     """(m,) one whole number for each operation; lattice translations change nothing."""
     powers = 5 ** np.arange(9)
     places = np.rint(moves % 1.0 * 120.0).astype(np.int64) % 120
     return np.asarray((((turns.reshape(-1, 9) + 2) @ powers).astype(np.int64) * 120 + places[:, 0]) * 14_400 + places[:, 1] * 120 + places[:, 2])
 
 
-def metric_tensor(cell: Floats) -> Floats:
+def metric_tensor(cell: Float64Array) -> Float64Array:
     """(3, 3) scalar products of the axes, in square angstrom."""
     a, b, c = cell[:3]
     alpha, beta, gamma = np.cos(np.radians(cell[3:]))

@@ -14,8 +14,7 @@ from xrdmatch.diffraction.cif_block import AtomSites, Tags
 from xrdmatch.diffraction.doubts import DOUBTFUL
 from xrdmatch.diffraction.space_groups import CELL_FITS, Setting, by_hall, by_number, by_symbol, in_setting, operation_codes
 from xrdmatch.errors import StructureError
-
-Floats = NDArray[np.float64]
+from xrdmatch.system.arrays import Float64Array
 
 #: Images of a site nearer than this (angstrom) are one atom, unless its occupancy says that they are alternatives.
 ONE_ATOM = 0.4
@@ -61,12 +60,12 @@ class Expanded:
     """
 
     site: NDArray[np.int64]
-    fractional: Floats
+    fractional: Float64Array
     split: int = 0
     merged: int = 0
 
 
-def read_symmetry(tags: Tags, cell: Floats) -> Symmetry:
+def read_symmetry(tags: Tags, cell: Float64Array) -> Symmetry:
     """What a block says of its symmetry: listed operations, else the Hall symbol, the Hermann-Mauguin symbol, the number.
 
     Raises StructureError where an operation is none, a symbol is not known or does not fit the cell, or the structure is modulated.
@@ -93,7 +92,7 @@ def _nothing_said(hall: str) -> Symmetry:
     return Symmetry(tuple(by_number(1)), ("took P 1, since the file gives no symmetry",))
 
 
-def _named(symbol: str, number: int, code: str, cell: Floats) -> Symmetry:
+def _named(symbol: str, number: int, code: str, cell: Float64Array) -> Symmetry:
     """The settings that a Hermann-Mauguin symbol, or where that is not known a number, may mean; code: of the setting, where the file gives one."""
     settings = in_setting(by_symbol(symbol), code) if symbol else []
     if settings:
@@ -114,7 +113,7 @@ def _named(symbol: str, number: int, code: str, cell: Floats) -> Symmetry:
     return Symmetry(found.settings, (f"took space group {meant}, since {why}", *found.notes), found.asked)
 
 
-def _fitting(settings: list[Setting], cell: Floats, said: str) -> Symmetry:
+def _fitting(settings: list[Setting], cell: Float64Array, said: str) -> Symmetry:
     """Those of the settings whose operations leave the cell as it is. Raises StructureError where none does, and what is meant cannot be told."""
     misfits = [setting.misfit(cell) for setting in settings]
     least = min(misfits)
@@ -130,7 +129,7 @@ def _fitting(settings: list[Setting], cell: Floats, said: str) -> Symmetry:
     raise StructureError(f"the cell {shape} does not fit {said}, and no symmetry operations are listed: correct one of them, or list the operations")
 
 
-def _listed_notes(setting: Setting, symbol: str, cell: Floats) -> tuple[str, ...]:
+def _listed_notes(setting: Setting, symbol: str, cell: Float64Array) -> tuple[str, ...]:
     notes = []
     if len(setting) > 1:
         if setting.misfit(cell) > CELL_FITS:
@@ -159,7 +158,7 @@ def _listed(operations: tuple[str, ...], centerings: tuple[str, ...]) -> Setting
 
 
 @lru_cache(maxsize=1024)
-def _operation(text: str) -> tuple[Floats, Floats]:
+def _operation(text: str) -> tuple[Float64Array, Float64Array]:
     """Rotation (3, 3) and translation (3,) of `-x, y+1/2, -z`; the time reversal of `x,y,z,-1` changes no position."""
     bare = re.sub(r"\s+", "", text.strip().strip("'\"")).lower()
     bare = re.sub(r",[+-]?[1m]$|(,[+-]?m[xyz][^,]*){3}$|;[^;]*$", "", bare)
@@ -184,7 +183,7 @@ def _is_group(setting: Setting) -> bool:
     return bool(np.isin(operation_codes(products, moves), own).all())
 
 
-def expand(setting: Setting, sites: AtomSites, cell: Floats, apart: bool = True) -> Expanded:
+def expand(setting: Setting, sites: AtomSites, cell: Float64Array, apart: bool = True) -> Expanded:
     """All atoms of the cell.
 
     Images within 0.4 angstrom of each other are one atom on a special position. Where they differ by more than rounding and their occupancies add up
@@ -210,7 +209,7 @@ def expand(setting: Setting, sites: AtomSites, cell: Floats, apart: bool = True)
     return Expanded(np.repeat(np.arange(count), kept.sum(axis=1)), images[kept], split, merged)
 
 
-def _special(setting: Setting, images: Floats, axes: Floats) -> NDArray[np.bool_]:
+def _special(setting: Setting, images: Float64Array, axes: Float64Array) -> NDArray[np.bool_]:
     """(n,) which sites have images that may coincide: in a group, one then coincides with the site itself."""
     if not _is_group(setting):
         return np.ones(len(images), dtype=bool)
@@ -220,14 +219,14 @@ def _special(setting: Setting, images: Floats, axes: Floats) -> NDArray[np.bool_
     return np.asarray(near.sum(axis=1) > 1)
 
 
-def _distances(images: Floats, axes: Floats) -> Floats:
+def _distances(images: Float64Array, axes: Float64Array) -> Float64Array:
     """(m, m) distances in angstrom between points (m, 3), lattice translations included."""
     off = images[:, None] - images[None]
     off -= np.rint(off)
     return np.asarray(np.sqrt(((off @ axes.T) ** 2).sum(axis=2)))
 
 
-def _rounded_alike(setting: Setting, sites: AtomSites, row: int, images: Floats, axes: Floats) -> NDArray[np.bool_]:
+def _rounded_alike(setting: Setting, sites: AtomSites, row: int, images: Float64Array, axes: Float64Array) -> NDArray[np.bool_]:
     """(m, m) which images of a site differ by the rounding of its coordinates alone."""
     alike = _distances(images, axes) < _ROUNDING
     if not sites.written:

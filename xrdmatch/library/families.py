@@ -25,6 +25,7 @@ from xrdmatch.library.composition import composition_without_h_o, compound, meta
 from xrdmatch.library.reference_library import Entry, Library
 from xrdmatch.library.text_column import TextColumn
 from xrdmatch.preprocessing.smoothing import opening
+from xrdmatch.system.arrays import Float32Array
 
 #: Cosine from which two patterns count as one: of any two entries, and of two that are chemically one.
 SAME, KIN = 0.975, 0.93
@@ -48,12 +49,11 @@ _BLURRED, _WORTH = 0.90, 0.70
 _SCALES = (0.4, FWHM)
 _BLOCK, _BATCH = 512, 4096
 
-Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Progress = Callable[[float], None]
 
 
-def signals(library: Library, rows: Rows, cells: NDArray[np.float64] | None = None, fwhm: float = FWHM, spread: float = 0.0) -> Floats:
+def signals(library: Library, rows: Rows, cells: NDArray[np.float64] | None = None, fwhm: float = FWHM, spread: float = 0.0) -> Float32Array:
     """Unit vectors (k, GRID.size) of entries: noise-free profile above background and detection limit, to POWER.
 
     cells: (k, 6) in place of the library's. fwhm: degrees; `spread` (relative strain) widens it to the shift that strain gives each line.
@@ -82,7 +82,7 @@ def similarity(library: Library, leader: int, rows: Rows) -> NDArray[np.float64]
     return best
 
 
-def _isotropic(library: Library, target: Floats, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _isotropic(library: Library, target: Float32Array, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Best cosine (k,) of the rows with the target over isotropic strains, and that strain (k,)."""
     scores = np.empty((len(_ISOTROPIC), len(rows)))
     for i, strain in enumerate(_ISOTROPIC):
@@ -121,7 +121,7 @@ def _adjusted(library: Library, leader: int, rows: Rows, strains: NDArray[np.flo
     return np.array([max(best[i], float(_shifted(last[i], shift[i]) @ target)) for i in range(len(rows))])
 
 
-def _shifted(values: Floats, shift: float) -> Floats:
+def _shifted(values: Float32Array, shift: float) -> Float32Array:
     """A pattern (m,) moved by `shift` degrees."""
     if shift == 0.0:
         return values
@@ -136,7 +136,7 @@ def _changed(library: Library, rows: Rows, ways: list[NDArray[np.float64]], chan
 
 def _with_slopes(
     library: Library, rows: Rows, ways: list[NDArray[np.float64]], change: list[NDArray[np.float64]], fwhm: float
-) -> tuple[Floats, list[Floats]]:
+) -> tuple[Float32Array, list[Float32Array]]:
     """Patterns (k, m) at the present change of cell, and for each their slopes (p, m) a MAX_STRAIN along each way, by central differences."""
     owner = np.repeat(np.arange(len(rows)), [len(way) for way in ways])
     way = np.concatenate(ways)
@@ -155,14 +155,14 @@ class _Pairs:
 
     first: Rows
     second: Rows
-    cosine: Floats
+    cosine: Float32Array
     start: Rows
 
     def of(self, row: int) -> slice:
         return slice(int(self.start[row]), int(self.start[row + 1]))
 
 
-def _all_signals(library: Library, fwhm: float, spread: float, strain: float = 0.0) -> Floats:
+def _all_signals(library: Library, fwhm: float, spread: float, strain: float = 0.0) -> Float32Array:
     parts = np.array_split(np.arange(len(library)), max(1, len(library) // 128))
     return np.concatenate([signals(library, part, strained(library.cell[part], strain * _LENGTHS), fwhm, spread) for part in parts])
 
@@ -282,7 +282,7 @@ def leaders_of(library: Library) -> Rows:
 
 
 @lru_cache(maxsize=1)
-def _blurred_firsts(library: Library) -> tuple[Rows, Floats]:
+def _blurred_firsts(library: Library) -> tuple[Rows, Float32Array]:
     firsts = leaders_of(library)
     parts = np.array_split(firsts, max(1, firsts.size // 128))
     return firsts, np.concatenate([signals(library, part, None, 1.5 * FWHM, MAX_STRAIN) for part in parts])
