@@ -294,6 +294,18 @@ def test_a_list_of_d_spacings() -> None:
         read(table(d, HEIGHTS), peaks=True)
 
 
+def test_lists_whose_place_is_not_the_first_column() -> None:
+    d, number = d_spacing(PLACES_OF_PEAKS, 1.5406), np.arange(1.0, 13.0)
+    mercury = table(number, number, number, d, HEIGHTS, number, header="  h   k   l   d-spacing   F^2   multiplicity\n")
+    jade = table(number, PLACES_OF_PEAKS, d, HEIGHTS, np.full(12, 0.2), header="#\t2-Theta\td(A)\tHeight\tFWHM\n", separator="\t")
+    for text, fwhm in ((mercury, 0.12), (jade, 0.2)):
+        with pytest.raises(ReadError, match="list of 12 peaks"):
+            read(text)
+        drawn = read(text, peaks=True, wavelength=1.5406)
+        assert drawn.two_theta[drawn.intensity.argmax()] == pytest.approx(11.62, abs=0.02)
+        assert next(told for told in drawn.meta["notes"] if told.code == "drawn_from_peaks")["fwhm"] == fwhm
+
+
 def test_a_short_scan_is_no_list_of_peaks() -> None:
     assert read(table(ANGLES[:20], COUNTS[:20])).two_theta.size == 20
 

@@ -15,6 +15,8 @@ from xrdmatch.formats.scan import details, first_number, noted, other_axis, plai
 
 #: Lines of a header that are looked at, and those next to the numbers that may name columns.
 LONGEST, _NEAR = 300, 4
+#: Words from which a line with one for each column is surely their names.
+MANY = 4
 #: What marks a line as a comment, taken off its beginning.
 _MARKS = "#!%*/;'\"& "
 #: What may stand before the names of columns on their line: SPEC's `#L`, `columns:`.
@@ -107,7 +109,9 @@ def _named(cells: list[str], width: int, next_to_numbers: bool, apart: bool) -> 
     if len(cells) == 2 and not counted and _FIELD.get(names[0]) in ("x_name", "x_unit"):
         return None
     whole, leads = len(cells) == width, angles[0][0] == min(at for at, name in enumerate(names) if name)
-    if any(known.is_two_theta for _, known in angles):
+    if whole and width >= MANY and any(known.angles for _, known in angles):
+        sure = True  # so many words, one for each column, are no sentence
+    elif any(known.is_two_theta for _, known in angles):
         sure = bool(counted) or (whole and leads and (next_to_numbers or apart))
     else:  # words that have other meanings need more beside them
         sure = leads and ((whole and apart) or (bool(counted) and (next_to_numbers or any(known.angles for _, known in angles))))

@@ -50,7 +50,7 @@ def scans_of(block: Block, header: list[str], separator: str | None) -> list[Sca
     scans = []
     for angle, intensity, column, known in pairs:
         known = known if known is not None else facts.abscissa
-        meta = dict(facts.meta)
+        meta = dict(facts.meta) | (_width(table, named) if is_peaks else {})
         two_theta, counts = table[:, angle], table[:, intensity]
         there = ~(np.isnan(two_theta) | np.isnan(counts))
         if np.count_nonzero(there) < 2:
@@ -212,6 +212,14 @@ def _peak_columns(named: Columns | None, angle: int, intensity: int) -> _Pair:
         return angle, intensity, "", None
     height = next((at for at, cell in enumerate(named.cells) if at != angle and _HEIGHT.search(plain(cell))), intensity)
     return angle, height, "", next(known for at, known in named.angles if at == angle)
+
+
+def _width(table: _Table, named: Columns | None) -> dict[str, float]:
+    """The peaks' width in degrees, as `meta` has it, where a column gives it."""
+    at = next((at for at, cell in enumerate(named.cells) if plain(cell).startswith("fwhm")), None) if named is not None else None
+    widths = table[:, at] if at is not None and at < table.shape[1] else np.empty(0)
+    widths = widths[~np.isnan(widths)]
+    return {"fwhm": float(median(widths))} if widths.size else {}
 
 
 def _grows_like_d(places: NDArray[np.float64]) -> bool:
