@@ -89,6 +89,14 @@ def test_ranges_that_are_none_are_usage_errors(run, tiny_model, two_ranges, wron
     assert f"expected a number from 1, or all, got '{wrong}'" in " ".join(err.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("option", ["--range-index", "--column"])
+def test_all_needs_files_that_are_there(run, scans, option):
+    for args in (["-"], ["--watch", scans]):
+        code, _, err = run("identify", *args, option, "all")
+        assert code == 2
+        assert "all" in err
+
+
 def test_a_list_of_peaks_is_drawn_where_that_is_asked_for(run, tiny_model, scans, tmp_path):
     pattern = xrdmatch.read(scans / "b.xy")
     above = pattern.intensity > 0.05 * pattern.intensity.max() + np.median(pattern.intensity)

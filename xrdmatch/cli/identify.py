@@ -62,6 +62,8 @@ class ScanOptions(options.ScanOptions):
             raise options.wrong("PATH", "give files, folders, - for standard input, or --watch DIR")
         if paths.count(inputs.STDIN) > 1:
             raise options.wrong("PATH", "standard input (-) can be read only once")
+        if self.from_stdin and options.ALL in (self.range_index, self.column):
+            raise options.wrong("PATH", f"standard input (-) is read once; give files for --range-index {options.ALL} and --column {options.ALL}")
         if self.watch is not None and options.ALL in (self.range_index, self.column):
             raise options.wrong("--watch", f"takes one scan of each file; leave out --range-index {options.ALL} and --column {options.ALL}")
         if self.watch is not None and not self.watch.is_dir():
