@@ -677,6 +677,8 @@ def test_elements_of_a_poscar(given, note):
         (poscar().replace("Direct\n", ""), "expected Direct or Cartesian"),
         (poscar().replace("0.3 4.5 0", "0.3 4.5"), "a lattice vector"),
         (poscar().replace("0 0.2 2.959", "0.3 4.5 0"), "do not span a volume"),
+        (poscar(scale="0"), "do not span a volume"),
+        (poscar(scale="1e200"), "do not span a volume"),
         (poscar().replace("0.7 0.7 0", "0.7 nan 0"), "expected coordinates"),
         ("nothing\n", "expected a comment"),
     ],

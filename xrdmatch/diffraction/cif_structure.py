@@ -23,7 +23,7 @@ from xrdmatch.system.arrays import Float64Array
 #: Atoms nearer than this (angstrom), hydrogen aside, speak against a setting.
 _NO_BOND = 0.9
 #: Operations times sites up to which other origins are tried.
-_TRIED = 5000
+_TRIED = 1000
 #: Differences of composition, and shares of atoms too near to others, below this are none when settings are compared.
 _STEP = 0.02
 

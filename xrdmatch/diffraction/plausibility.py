@@ -58,7 +58,8 @@ def close_pairs(cell: Float64Array, fractional: Float64Array, limit: float) -> t
 def _any_close(cell: Float64Array, fractional: Float64Array, limit: float) -> bool:
     """Whether there may be a pair nearer than `limit` (angstrom): two atoms in one box of twice that, in one of eight grids that overlap by half."""
     reciprocal = gemmi.UnitCell(*cell).reciprocal()
-    boxes = np.maximum(1.0 / (2.0 * limit * np.array([reciprocal.a, reciprocal.b, reciprocal.c])), 1.0).astype(np.int64)
+    widths = 2.0 * limit * np.array([reciprocal.a, reciprocal.b, reciprocal.c])
+    boxes = (1.0 / np.clip(widths, 1e-4, 1.0)).astype(np.int64)
     places = fractional % 1.0 * boxes
     grids = [places.astype(np.int64) % boxes, (places + 0.5).astype(np.int64) % boxes]
     steps = np.array([boxes[1] * boxes[2], boxes[2], 1])

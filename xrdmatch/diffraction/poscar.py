@@ -60,14 +60,22 @@ def read_poscar(text: str) -> Poscar:
 def _vectors(lines: list[str]) -> Float64Array:
     """Lattice vectors, scaled: by one factor, by one for each direction, or (below zero) to a volume."""
     vectors = np.array([_numbers(line.split()[:3], "a lattice vector") for line in lines[2:5]])
-    volume = abs(np.linalg.det(vectors))
-    if not volume > 0.0:
-        raise StructureError("not a readable POSCAR file: the lattice vectors do not span a volume")
+    volume = _volume(vectors)
     words = lines[1].split()
     factors = _numbers(words[:3], "one scale, or three") if _is_number(words[1:2]) else _numbers(words[:1], "a scale", 1)
     if len(factors) == 1:
         factors = factors if factors[0] > 0 else (-factors / volume) ** (1 / 3)
-    return np.asarray(vectors * factors)
+    scaled = np.asarray(vectors * factors)
+    _volume(scaled)
+    return scaled
+
+
+def _volume(vectors: Floats) -> float:
+    """The volume of a cell. Raises StructureError where there is none, or no axis that a crystal can have."""
+    volume = abs(float(np.linalg.det(vectors))) if np.abs(vectors).max() < 1e5 else 0.0
+    if not volume > 1e-9:
+        raise StructureError("not a readable POSCAR file: the lattice vectors do not span a volume that a crystal can have")
+    return volume
 
 
 def _scales(lines: list[str], scale: float) -> Float64Array:
