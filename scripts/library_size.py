@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from xrdmatch import formats
-from xrdmatch.evaluation.baselines import LEARNING, SLOW, SLOW_CLASSES, TITLES, CompareOptions, compare_all
+from xrdmatch.evaluation.baselines import SLOW_CLASSES, TITLES, CompareOptions, compare_all
+from xrdmatch.evaluation.classical_models import LEARNING, SLOW
 from xrdmatch.evaluation.labelled_scans import RANKS, Evaluation, covering_rows, evaluate, read_labels, wilson
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID

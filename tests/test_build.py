@@ -10,8 +10,9 @@ from xrdmatch.diffraction.radiation import lorentz_polarisation, two_theta
 from xrdmatch.diffraction.structure import parse_cif
 from xrdmatch.diffraction.structure_factors import reflections
 from xrdmatch.errors import LibraryError, StructureError
-from xrdmatch.library.build import KEEP_ABOVE, BuildReport, build, entry_of, metals
+from xrdmatch.library.build import KEEP_ABOVE, BuildReport, Told, build, entry_of, metals
 from xrdmatch.library.reference_library import Library
+from xrdmatch.system.parallel import Workers
 
 
 def text(seed, atoms=12):
@@ -52,7 +53,7 @@ def test_three_structures(tmp_path):
 
 def test_the_library_does_not_depend_on_the_number_of_jobs(folder, tmp_path):
     one, report = build([folder], tmp_path / "one.h5")
-    two, parallel = build([folder], tmp_path / "two.h5", jobs=2)
+    two, parallel = build([folder], tmp_path / "two.h5", Workers(2))
     same(one, two)
     assert one.id.tolist() == sorted(one.id.tolist())
     assert report == parallel
@@ -64,7 +65,7 @@ def test_failures_are_listed_and_the_library_is_written(folder, tmp_path):
     (folder / "empty.cif").write_text("")
     (folder / "tiny.cif").write_text(cifs.cif(["C1 C 0 0 0"], (1.1, 1.1, 1.1, 90, 90, 90)))
     seen = []
-    library, report = build([folder], tmp_path / "library.h5", progress=seen.append)
+    library, report = build([folder], tmp_path / "library.h5", told=Told(seen.append))
     assert len(library) == report.done == 40
     assert sum(seen) == 43
     reasons = dict(report.failed)
@@ -101,11 +102,11 @@ def test_resume_after_an_interruption(folder, tmp_path, jobs, error):
             raise error
 
     with pytest.raises(error):
-        build([folder], target, jobs=jobs, progress=progress)
+        build([folder], target, Workers(jobs), told=Told(progress))
     assert not target.exists()
     partial = Library.load(tmp_path / "library.h5.partial")
     assert len(partial) >= 16
-    library, report = build([folder], target, jobs=jobs, resume=True)
+    library, report = build([folder], target, Workers(jobs), resume=True)
     assert report.resumed == len(partial)
     assert report.resumed + report.done == 40
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cifs", "library.h5"]
@@ -133,7 +134,7 @@ def test_an_interruption_keeps_the_old_library(folder, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build([folder], target, progress=progress)
+        build([folder], target, told=Told(progress))
     assert target.read_bytes() == before
 
 
@@ -145,7 +146,7 @@ def test_checkpoints_are_written_on_the_way(folder, tmp_path, monkeypatch):
         path = tmp_path / "library.h5.partial"
         sizes.append(len(Library.load(path)) if path.exists() else 0)
 
-    build([folder], tmp_path / "library.h5", progress=progress)
+    build([folder], tmp_path / "library.h5", told=Told(progress))
     assert set(sizes) == {0, 10, 20, 30}
 
 
@@ -164,7 +165,7 @@ def test_nothing_to_build_from(tmp_path):
 def test_an_unwritable_target_is_found_before_the_work(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LibraryError, match="cannot be written"):
-        build([folder], tmp_path / "file" / "library.h5", progress=lambda _: pytest.fail("work was done"))
+        build([folder], tmp_path / "file" / "library.h5", told=Told(lambda _: pytest.fail("work was done")))
 
 
 def test_a_damaged_archive_keeps_the_finished_part(folder, tmp_path):

@@ -71,7 +71,8 @@ UPWARD = {
 
 #: What the readers of the formats share; they never import one another.
 SHARED_BY_FORMATS = {
-    "scan", "columns", "ranges", "registry", "containers", "abscissa", "peaks", "text_header", "text_tables", "text_layouts", "export", "__init__",
+    "scan", "columns", "ranges", "registry", "containers", "markup", "abscissa", "peaks", "text_header", "text_tables", "text_layouts",
+    "export", "__init__",
 }  # fmt: skip
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

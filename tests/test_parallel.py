@@ -18,7 +18,7 @@ import pytest
 
 from xrdmatch.cli import pool
 from xrdmatch.errors import LibraryError, XrdMatchError
-from xrdmatch.library.build import build
+from xrdmatch.library.build import Told, build
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.system import parallel
 from xrdmatch.system.parallel import Workers, ordered
@@ -176,7 +176,7 @@ class TestCluster:
             (tmp_path / "cifs" / f"S{number}.cif").write_text(cifs.cif(atoms, (18 + 0.1 * number, 16, 17, 90, 90, 90)))
         (tmp_path / "cifs" / "S33.cif").write_text("<html></html>")
         build([tmp_path / "cifs"], tmp_path / "one.h5")
-        _, report = build([tmp_path / "cifs"], tmp_path / "four.h5", progress=kill, scheduler=four.scheduler)
+        _, report = build([tmp_path / "cifs"], tmp_path / "four.h5", Workers(1, four.scheduler), told=Told(kill))
         assert report.done == 79
         assert [name for name, _ in report.failed] == ["S33.cif"]
         assert (tmp_path / "four.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()

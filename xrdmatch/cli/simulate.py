@@ -126,10 +126,10 @@ def _pattern(sources: list[Path], out: Path, asked: PatternOptions, messages: op
 
 
 def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: options.WorkOptions) -> None:
-    from xrdmatch.library.build import build
+    from xrdmatch.library.build import Told, build
     from xrdmatch.library.common_names import core_dois
     from xrdmatch.system.atomic_files import check_writable
-    from xrdmatch.system.parallel import usable_cores
+    from xrdmatch.system.parallel import Workers, usable_cores
 
     messages, known = options.Messages(work.quiet), core_dois(asked.doi or [])  # before the work, as all that may be amiss
     if asked.report is not None and not asked.report.exists():
@@ -142,7 +142,8 @@ def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: option
             return _finish(library, bar, asked, known)
 
         try:
-            library, done = build(sources, out, work.jobs or usable_cores(), asked.resume, bar.advance, finish=finish, scheduler=work.scheduler)
+            workers = Workers(work.jobs or usable_cores(), work.scheduler)
+            library, done = build(sources, out, workers, asked.resume, told=Told(bar.advance, finish))
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"interrupted; {out}.partial holds what is done, go on with --resume") from error
         finally:

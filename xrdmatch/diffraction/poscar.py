@@ -70,7 +70,7 @@ def _vectors(lines: list[str]) -> Float64Array:
     return scaled
 
 
-def _volume(vectors: Floats) -> float:
+def _volume(vectors: Float64Array) -> float:
     """The volume of a cell. Raises StructureError where there is none, or no axis that a crystal can have."""
     volume = abs(float(np.linalg.det(vectors))) if np.abs(vectors).max() < 1e5 else 0.0
     if not volume > 1e-9:

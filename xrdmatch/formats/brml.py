@@ -13,7 +13,8 @@ import numpy as np
 
 from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.containers import member, names
-from xrdmatch.formats.scan import MAX_POINTS, Scan, details, first_number, noted, plain, radiation, xml_root, xml_text
+from xrdmatch.formats.markup import xml_root, xml_text
+from xrdmatch.formats.scan import MAX_POINTS, Scan, details, first_number, noted, plain, radiation
 
 _MEMBER = re.compile(r"(?:^|/)RawData(\d+)\.xml$")
 _MAX_RANGES = 500

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError, UnfinishedError
-from xrdmatch.formats.scan import Scan, details, first_number, floats, noted, radiation, xml_root, xml_text
+from xrdmatch.formats.markup import xml_root, xml_text
+from xrdmatch.formats.scan import Scan, details, first_number, floats, noted, radiation
 
 #: Crystals of an incident-beam monochromator that separates K-alpha1 from K-alpha2; graphite and multilayers do not.
 _KA1_CRYSTALS = ("ge", "si", "quartz")

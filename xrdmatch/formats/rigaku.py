@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.containers import is_rasx, member, names
-from xrdmatch.formats.scan import Scan, decode, details, first_number, floats, grid, lines, noted, number_rows, plain, radiation, xml_root, xml_text
+from xrdmatch.formats.markup import xml_root, xml_text
+from xrdmatch.formats.scan import Scan, decode, details, first_number, floats, grid, lines, noted, number_rows, plain, radiation
 
 _KEY = re.compile(r'\*([A-Z0-9_\-]{1,60})\s*"([^"]{0,400})"?')
 _LINES = {"KALPHA": "", "KALPHA1": "Ka1", "KBETA": "Kb", "KA": "", "KA1": "Ka1", "KB": "Kb"}

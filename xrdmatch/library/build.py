@@ -39,6 +39,28 @@ class BuildReport:
     failed: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
 
+    def put(self, result: Entry | tuple[str, str], entries: dict[str, Entry]) -> None:
+        """One more result: an entry, which goes to `entries`, or (name, reason)."""
+        if not isinstance(result, Entry):
+            self.failed.append(result)
+            return
+        entries[result.id] = result
+        self.done += 1
+        if result.note:
+            self.repaired.append((result.id, result.note))
+
+    def sort(self) -> None:
+        self.failed.sort()
+        self.repaired.sort()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a build calls. progress: with 1 after each structure. finish: with the whole library before it is written, for the one that is."""
+
+    progress: Callable[[int], None] = lambda number: None
+    finish: Callable[[Library], Library] | None = None
+
 
 def notes_on(structure: Structure) -> str:
     """What was repaired or assumed when the structure was read, and what makes it doubtful as a framework; empty where nothing was."""
@@ -86,42 +108,29 @@ def _entry(job: None, item: Item) -> Entry | tuple[str, str]:
 def build(
     sources: Iterable[str | Path],
     target: Path,
-    jobs: int = 1,
+    workers: Workers | None = None,
     resume: bool = False,
-    progress: Callable[[int], None] | None = None,
     attrs: dict[str, Any] | None = None,
-    finish: Callable[[Library], Library] | None = None,
-    scheduler: str | None = None,
+    told: Told | None = None,
 ) -> tuple[Library, BuildReport]:
-    """Simulate every structure of `sources` and write the library `target` (.h5), on `jobs` processes or those of a Dask `scheduler`.
+    """Simulate every structure of `sources` and write the library `target` (.h5), by `workers`, by default one process.
 
     An id that comes twice keeps its first structure; the rest are reported. While it works, the finished part is kept in `target`.partial
-    (also after Ctrl-C); `resume` starts from it. finish: what is done to the whole library before it is written. Raises LibraryError where no
-    structure could be loaded.
+    (also after Ctrl-C); `resume` starts from it. attrs: further provenance. Raises LibraryError where no structure could be loaded.
     """
-    report = BuildReport()
+    told, report = told or Told(), BuildReport()
     partial = target.with_name(target.name + ".partial")
     check_writable(target)
     entries = _finished(partial) if resume else {}
     report.resumed = len(entries)
     seen: dict[str, str] = {}
     try:
-        since = 0
         wanted = _wanted(iter_sources(sources, lambda *refusal: report.failed.append(refusal)), entries, seen, report)
-        for result in ordered(_entry, wanted, Workers(jobs, scheduler), batch=_BATCH):
-            if isinstance(result, Entry):
-                entries[result.id] = result
-                report.done += 1
-                if result.note:
-                    report.repaired.append((result.id, result.note))
-            else:
-                report.failed.append(result)
-            since += 1
-            if progress:
-                progress(1)
-            if since >= _CHECKPOINT:
+        for number, result in enumerate(ordered(_entry, wanted, workers or Workers(1), batch=_BATCH), start=1):
+            report.put(result, entries)
+            told.progress(1)
+            if number % _CHECKPOINT == 0:
                 _assemble(entries, seen, attrs).save(partial)
-                since = 0
     except BaseException:
         if entries:
             _assemble(entries, seen, attrs).save(partial)
@@ -129,12 +138,11 @@ def build(
     if not entries:
         reasons = "; ".join(reason for _, reason in report.failed[:3]) or "no structure files (.cif, POSCAR) found"
         raise LibraryError(f"no structure could be loaded: {reasons}")
-    report.failed.sort()
-    report.repaired.sort()
+    report.sort()
     library = _assemble({name: entry for name, entry in entries.items() if name in seen}, seen, attrs)
-    if finish is not None:
+    if told.finish is not None:
         library.save(partial)  # grouping may take longer than simulating
-        library = finish(library)
+        library = told.finish(library)
     library.save(target)
     partial.unlink(missing_ok=True)
     return library, report
