@@ -12,6 +12,7 @@ import pytest
 
 from xrdmatch.errors import LibraryError
 from xrdmatch.evaluation import baselines as b
+from xrdmatch.evaluation import classical_models as cm
 from xrdmatch.evaluation.labelled_scans import read_labels
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import PAPER_GRID
@@ -82,8 +83,8 @@ class TestTraining:
 class TestClassical:
     @pytest.mark.parametrize("name", b.LEARNING)
     def test_noisy_copies_of_what_was_learned_come_first(self, name, library, monkeypatch):
-        monkeypatch.setattr(b, "TREES", 30)
-        monkeypatch.setattr(b, "NEIGHBOURS", 8)
+        monkeypatch.setattr(cm, "TREES", 30)
+        monkeypatch.setattr(cm, "NEIGHBOURS", 8)
         known, new = training_of(library), training_of(library, 2, 1)
         scores = b.classify(name, known, new.x.astype(np.float32))
         assert scores.shape == (len(new.y), len(library))
@@ -105,15 +106,15 @@ class TestClassical:
         known, new = training_of(library), training_of(library, 1, 1)
         low, high = known.x.min(axis=0).astype(float), known.x.max(axis=0).astype(float)
         whole = MultinomialNB(alpha=0.01).fit((known.x - low) / (high - low), known.y)
-        monkeypatch.setattr(b, "BLOCK", 7)
+        monkeypatch.setattr(cm, "BLOCK", 7)
         got = b.classify("bayes", known, new.x.astype(np.float32))
         np.testing.assert_allclose(got, whole.predict_joint_log_proba((new.x - low) / (high - low)), rtol=1e-3)
 
     def test_neighbours_vote_as_in_scikit_learn(self, library, monkeypatch):
         from sklearn.neighbors import KNeighborsClassifier
 
-        monkeypatch.setattr(b, "NEIGHBOURS", 11)
-        monkeypatch.setattr(b, "BLOCK", 7)
+        monkeypatch.setattr(cm, "NEIGHBOURS", 11)
+        monkeypatch.setattr(cm, "BLOCK", 7)
         known, new = training_of(library), training_of(library, 2, 1)
         low, high = known.x.min(axis=0).astype(float), known.x.max(axis=0).astype(float)
         scaled = [(x - low) / (high - low) for x in (known.x, new.x)]
@@ -122,7 +123,7 @@ class TestClassical:
         np.testing.assert_allclose(np.where(np.isfinite(got), got, 0.0), wanted, atol=1e-6)
 
     def test_a_class_without_a_vote_is_no_answer(self, library, monkeypatch):
-        monkeypatch.setattr(b, "NEIGHBOURS", 4)
+        monkeypatch.setattr(cm, "NEIGHBOURS", 4)
         known = training_of(library)
         scores = b.classify("knn", known, known.x[:1].astype(np.float32))[0]
         matches = b.ranked(scores, known.rows, library)
@@ -184,8 +185,8 @@ class TestSearch:
 class TestCommand:
     @pytest.fixture(autouse=True)
     def few(self, monkeypatch):
-        monkeypatch.setattr(b, "TREES", 5)
-        monkeypatch.setattr(b, "NEIGHBOURS", 5)
+        monkeypatch.setattr(cm, "TREES", 5)
+        monkeypatch.setattr(cm, "NEIGHBOURS", 5)
 
     def asked(self, labels, tiny_model, *more):
         return ("evaluate", labels, "--model", tiny_model, "--baselines", *more)
@@ -229,6 +230,7 @@ class TestCommand:
 
     def test_fewer_patterns_are_said(self, library, labels, augmented, monkeypatch):
         monkeypatch.setattr(b, "SLOW", {"logistic": 20, "forest": 20, "svm": 20})
+        monkeypatch.setattr(cm, "SLOW", {"logistic": 20, "forest": 20, "svm": 20})
         done = b.compare_all(["logistic", "forest"], labels, library, b.CompareOptions(augmented))
         assert [one.note for one in done] == ["learned from 20 of 40 patterns", "each tree learned from 20 of 40 patterns"]
 
@@ -254,7 +256,7 @@ class TestCommand:
         known, asked = b._from_set(augmented, library, 0), np.random.default_rng(0).random((3, 2251), np.float32)
         grown = []
         for cores in (1, 3):
-            monkeypatch.setattr(b, "usable_cores", lambda cores=cores: cores)
+            monkeypatch.setattr(cm, "usable_cores", lambda cores=cores: cores)
             grown.append(b.classify("forest", known, asked, seed=4))
         assert np.array_equal(*grown)
         assert not np.array_equal(grown[0], b.classify("forest", known, asked, seed=5))
