@@ -242,7 +242,8 @@ class TestWavelength:
         assumed = identifier.identify(silent)
         assert assumed.wavelength_source == "default"
         assert assumed.wavelength == pytest.approx(CU, abs=1e-3)
-        assert [note.code for note in assumed.notes] == ["wavelength_assumed"]
+        assert [note.code for note in assumed.notes] == ["wavelength_assumed", "other_anode_fits"]
+        assert assumed.notes[1]["anode"] == "Co"
 
     def test_the_option_wins_over_the_file(self, identifier, library):
         wrong = replace(made.scan(library, 0, wavelength=CO), wavelength=MO)

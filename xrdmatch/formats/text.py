@@ -35,6 +35,9 @@ def read(data: bytes) -> list[Scan]:
         raise ReadError(_no_columns(text))
     if max(len(block.widths) for block in found) < 2:
         raise UnfinishedError("holds 1 point, expected a scan: is it still being written?")
+    broken = breaks_off(text, split, int(np.bincount(np.array(found[-1].widths)).argmax()))
+    if broken and found[-1].unread:
+        found[-1].unread.pop()  # the last line, of which another note tells
     tables, left_out = _tables(found)
     first = found[0].header
     for block in tables:
@@ -42,7 +45,7 @@ def read(data: bytes) -> list[Scan]:
         scans += scans_of(block, own, separator_of(split))
     if left_out:
         noted(scans[0].meta, "rows_left_out", rows=left_out, first="")
-    if breaks_off(text, split, int(np.bincount(np.array(found[-1].widths)).argmax())):
+    if broken:
         noted(scans[-1].meta, "broken_record")
     return scans
 
