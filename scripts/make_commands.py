@@ -112,7 +112,7 @@ Codes stay the same from version to version; sentences may get better.
 | `range_chosen`, `first_column` | notes | the file holds more: other ranges, other samples |
 | `converted`, `drawn_from_peaks` | notes | what the file holds is no scan over 2theta; it was made one |
 | `rows_left_out` | a note | rows that could not be read |
-| `uneven_steps`, `unnamed_columns`, `wavelength_read_as_nm` | notes | what was assumed of a file that does not say |
+| `uneven_steps`, `odd_unit`, `unnamed_columns`, `wavelength_read_as_nm` | notes | what was assumed of a file that does not say |
 | `counting_time_varies`, `attenuator` | notes | intensities are as recorded |
 | `filter_off`, `filter_flat`, `filter_no_noise`, `filter_not_needed`, `filter_applied` | the filter | why it ran or did not |
 | `paper_filter_not_needed`, `paper_filter_applied` | the filter | the same of `--filter paper` |

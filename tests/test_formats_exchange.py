@@ -255,9 +255,18 @@ def test_jcamp_calls_2theta_so(units: str) -> None:
     same(more.jcamp(units=units))
 
 
+@pytest.mark.parametrize("units", ["1/CM", "cm-1", "1/cm"])
+def test_jcamp_of_a_converter_for_infrared_spectra(units: str) -> None:
+    pattern = parse(more.jcamp(units=units))
+    np.testing.assert_allclose(pattern.two_theta, make.angles(), atol=1e-9)
+    assert [(told.code, told["called"]) for told in pattern.meta["notes"]] == [("odd_unit", units)]
+    with pytest.raises(ReadError, match="infrared spectrum"):
+        parse(more.jcamp(units=units, kind="INFRARED SPECTRUM"))
+
+
 def test_jcamp_refusals() -> None:
     refused(more.jcamp(units="1/CM", kind="INFRARED SPECTRUM"), "infrared spectrum")
-    refused(more.jcamp(units="1/CM"), "expected 2theta")
+    refused(more.jcamp(units="MICROMETERS"), "expected 2theta")
     refused(more.jcamp(points=61), "NPOINTS gives 61")
     refused(more.jcamp("", "NTUPLES= X"), "NTUPLES")
     refused(more.jcamp(more.jcamp_table("DIF").replace("J", "K", 1)), "does not agree with itself")

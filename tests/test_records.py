@@ -214,6 +214,10 @@ SENTENCES = [
     (note("rows_left_out", rows=3, first="5.2 ****"), "3 rows could not be read and were left out; the first is '5.2 ****'"),
     (note("rows_left_out", rows=1, first=""), "1 row could not be read and was left out"),
     (note("uneven_steps"), "The steps of the first column change steadily, as those of d-spacings do: is it 2θ? It was taken for it"),
+    (
+        note("odd_unit", called="1/CM"),
+        "The file calls itself a diffraction pattern over 1/CM, which no diffractometer scans: taken for 2θ",
+    ),
     (note("unnamed_columns", columns=6), "The table has 6 columns without names: the first two were taken for 2θ and intensity"),
     (
         note("wavelength_read_as_nm", stated=0.15406, wavelength=1.5406),

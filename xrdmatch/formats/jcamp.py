@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.errors import ReadError, UnfinishedError
 from xrdmatch.formats.abscissa import Abscissa, abscissa
-from xrdmatch.formats.scan import MAX_LINE, MAX_POINTS, Scan, decode, details, first_number, lines, plain, radiation, stated_wavelength
+from xrdmatch.formats.scan import MAX_LINE, MAX_POINTS, Scan, decode, details, first_number, lines, noted, plain, radiation, stated_wavelength
 
 #: Records that hold the numbers.
 _TABLES = ("xydata", "xypoints", "peaktable", "ntuples", "datatable", "peakassignments", "radata")
@@ -24,6 +24,8 @@ _SQUEEZED = {mark: digit for digits in ("@ABCDEFGHI", " abcdefghi") for digit, m
 _DIFFERENCE = {mark: digit for digits in ("%JKLMNOPQR", " jklmnopqr") for digit, mark in enumerate(digits) if mark != " "}
 _DUPLICATE = {mark: digit for digit, mark in enumerate(" STUVWXYZs") if mark != " "}
 _COMPRESSED = re.compile(r"[@A-DF-Za-df-z%]")
+#: What converters for infrared spectra write as the unit of everything; no diffractometer scans wavenumbers.
+_WAVENUMBER = re.compile(r"1 ?/ ?cm|cm ?\^?-1", re.IGNORECASE)
 _FREE = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|\?")
 _PACKED = re.compile(r"([@A-Ia-i%J-Rj-rS-Zs?]|[-+]?(?=[\d.]))(\d*\.?\d*)")
 _LEADING = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+))")
@@ -98,6 +100,8 @@ def _scan(record: _Record) -> Scan:
     meta |= details(
         format="JCAMP-DX", sample=keys.get("title"), date=keys.get("longdate") or keys.get("date"), intensity_unit=_unit(keys.get("yunits", ""))
     )
+    if _WAVENUMBER.fullmatch(keys.get("xunits", "").strip()):
+        noted(meta, "odd_unit", called=keys["xunits"].strip())
     return Scan(positions[there], values[there], wavelength, "", meta, meant, is_peaks=record.table == "peaktable")
 
 
@@ -116,7 +120,7 @@ def _abscissa(record: _Record) -> Abscissa:
         meant = abscissa(text)
         if meant is not None:
             return meant
-    if not units and not label and diffraction:
+    if diffraction and not label and (not units or _WAVENUMBER.fullmatch(units)):
         return abscissa("2theta") or Abscissa("2theta")
     raise ReadError(f"is JCAMP-DX whose abscissa is called {units or label or 'nothing'!r} (XUNITS), expected 2theta: export it against 2theta")
 

@@ -112,6 +112,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "converted": _converted,
     "rows_left_out": _rows_left_out,
     "uneven_steps": "The steps of the first column change steadily, as those of d-spacings do: is it 2θ? It was taken for it",
+    "odd_unit": "The file calls itself a diffraction pattern over {called}, which no diffractometer scans: taken for 2θ",
     "unnamed_columns": "The table has {columns} columns without names: the first two were taken for 2θ and intensity",
     "wavelength_read_as_nm": "The file says wavelength {stated:g} without a unit: taken for nm, {wavelength:.5g} Å. Change with --wavelength",
     "drawn_from_peaks": "Drawn from a list of {peaks} peaks, {fwhm:g}° wide: heights and widths are not those of a scan",
