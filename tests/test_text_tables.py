@@ -157,6 +157,12 @@ def test_unreadable_rows_are_counted_and_told(bad: str, at: int, run: int) -> No
     assert (told.code, told["rows"]) == ("rows_left_out", run)
 
 
+def test_a_table_of_mostly_unreadable_rows_is_refused() -> None:
+    rows = [f"{angle:.2f} {'12' if at % 3 == 0 else '********'}" for at, angle in enumerate(ANGLES)]
+    with pytest.raises(ReadError, match=r"only 67 of its 200 rows can be read; the first other is '5.05 \*+'"):
+        read("\n".join(rows) + "\n")
+
+
 def test_a_table_that_words_interrupt_is_one_scan_or_told() -> None:
     lines = table(ANGLES, COUNTS).splitlines()
     words = ["detector restarted", "shutter opened", "scan goes on", "after a pause"]

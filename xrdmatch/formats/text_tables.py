@@ -30,6 +30,10 @@ _HEIGHT = re.compile(r"^height|^inten|^i$|^i(ntensity)?(rel|100|cps|counts|abs|n
 
 def scans_of(block: Block, header: list[str], separator: str | None) -> list[Scan]:
     """The scans of a block: one, or one for each sample that has a column of its own. header: the lines above it, the nearest last."""
+    if len(block.unread) > len(block.widths):
+        raise ReadError(
+            f"only {len(block.widths)} of its {len(block.widths) + len(block.unread)} rows can be read; the first other is {block.unread[0]!r}"
+        )
     _refuse_grouped_commas(block, separator)
     table = block.table()
     named = column_names(header, table.shape[1], separator)
