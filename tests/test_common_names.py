@@ -17,13 +17,13 @@ ROWS = list(csv.DictReader((resources.files("xrdmatch.library") / "names.csv").r
 def test_table_is_sorted_and_its_keys_are_unique():
     keys = [row["key"] for row in ROWS]
     assert keys == sorted(keys)
-    assert len(set(keys)) == len(keys) > 1000
-    assert len({row["name"] for row in ROWS}) > 1000
+    assert len(set(keys)) == len(keys) > 500
+    assert len({row["name"] for row in ROWS}) > 200
 
 
 def test_every_row_says_where_it_comes_from():
-    assert {row["source"] for row in ROWS} == {"checked", "paper", "pattern"}
-    assert sum(not row["doi"] for row in ROWS) < 0.03 * len(ROWS)
+    assert {row["source"] for row in ROWS} == {"checked", "pattern"}
+    assert sum(bool(row["doi"]) for row in ROWS) > 0.6 * len(ROWS)
     assert all(re.fullmatch(r"10\.\d{4,}/\S+", row["doi"]) for row in ROWS if row["doi"])
 
 
@@ -55,6 +55,10 @@ def test_names_are_names():
         ("WAYMOA_manual", "MIL-53(Al)"),
         ("HIFTOG_clean", "MOF-5 (interpenetrated)"),
         ("QOWRAV01_clean", "DUT-34"),  # twice the volume a metal atom of MOF-14, whose refcode it shares
+        ("JUWBIO_clean", "CALF-20"),
+        ("OTIBUQ_freeONLY", "Al-PMOF"),
+        ("RAVVIU01_clean", "Co formate"),
+        ("EMEHUB_freeONLY", "SIFSIX-2-Cu"),
         ("PCN-68", "NU-100 (PCN-610)"),  # raspa2's file has NU-100's linker and cell
     ],
 )
@@ -64,6 +68,7 @@ def test_famous_ones(identifier, name):
 
 def test_unknown_ids_have_no_name():
     assert name_of("my own MOF") is None
+    assert name_of("EMEHUB_clean") is None  # solvent removal took its pillars
     assert name_of("FIQCEN_clean")[1] == "10.1126/science.283.5405.1148"
 
 

@@ -52,7 +52,7 @@ DOORS = {
     "h5py": ({"library.library_file", "training.training_set", "formats.hdf5_patterns"}, set()),
     "distributed": ({"system.parallel"}, set()),
     "dask": ({"system.parallel"}, set()),
-    "gemmi": (STRUCTURES, STRUCTURES),
+    "gemmi": (STRUCTURES | {"diffraction.bonds"}, STRUCTURES),
     "spglib": ({"diffraction.lattice"}, set()),
     "pymatgen": ({"diffraction.structure_factors"}, set()),
     "typer": ({"cli"}, {"cli"}),
@@ -60,7 +60,7 @@ DOORS = {
     "watchfiles": ({"cli"}, set()),
     "matplotlib": ({"report"}, set()),
     "sklearn": ({"evaluation"}, set()),
-    "scipy": ({"search.probability"}, set()),  # fits weights, never at identify
+    "scipy": ({"search.probability", "diffraction.bonds"}, set()),  # fits weights, finds neighbours; never at identify
 }
 
 #: The only imports of a later package, and only inside a function: an answer in words, and what a notebook shows of a value.

@@ -1,7 +1,7 @@
 """Names people say (HKUST-1, ZIF-8) and the DOIs of the papers behind library entries.
 
 The names are a readable table, xrdmatch/library/names.csv, made by scripts/make_names.py: a key (refcode, or the stem of a structure file without its
-suffix), the name, the DOI of a paper, and the name's source: "checked" against the structure, a "paper", or an equal composition and "pattern".
+suffix), the name, the DOI of a paper, and the name's source: "checked" against the structure, or an equal composition and "pattern" with one that is.
 """
 
 from __future__ import annotations

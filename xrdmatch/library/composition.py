@@ -15,7 +15,7 @@ from xrdmatch.library.formula_table import FormulaTable, symbol_code
 from xrdmatch.library.reference_library import Library
 from xrdmatch.notes import Note, note
 
-_NON_METALS = frozenset(
+NON_METALS = frozenset(
     ("H", "D", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S", "Cl", "Ar", "Ge", "As", "Se", "Br", "Kr", "Te", "I", "Xe", "At", "Rn")
 )
 #: Compositions a metal atom that are rounded to the same multiple of this count as equal.
@@ -35,14 +35,14 @@ Metals = tuple[str, ...]
 def composition(formula: str) -> Mapping[str, float]:
     """Atoms a metal atom of a formula such as `C6 H2 Cu O4`; a formula without metal is taken as it is."""
     amounts = {symbol: float(amount or 1) for symbol, amount in re.findall(r"([A-Z][a-z]?)([\d.]*)", formula)}
-    metal = sum(amount for symbol, amount in amounts.items() if symbol not in _NON_METALS) or 1.0
+    metal = sum(amount for symbol, amount in amounts.items() if symbol not in NON_METALS) or 1.0
     return MappingProxyType({symbol: amount / metal for symbol, amount in amounts.items()})
 
 
 @lru_cache(maxsize=65536)
 def metals_of(formula: str) -> Metals:
     """Metals of a formula, sorted."""
-    return tuple(sorted(set(_SYMBOL.findall(formula)) - _NON_METALS))
+    return tuple(sorted(set(_SYMBOL.findall(formula)) - NON_METALS))
 
 
 def holding(library: Library, elements: Sequence[str] | None = None, exclude: Sequence[str] = ()) -> NDArray[np.bool_]:
@@ -66,7 +66,7 @@ class SameMetalAndLinker:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._table = table = FormulaTable.of(library.formula)
-        self._is_metal = ~_among(table.symbol, _NON_METALS)
+        self._is_metal = ~_among(table.symbol, NON_METALS)
         self._metal_atoms = table.total(self._is_metal)
         self._linker_elements = table.number(~self._is_metal & ~_among(table.symbol, _CAPS))
         self._known: dict[str, NDArray[np.float64]] = {}  # what `_a_metal_atom` has told
@@ -106,7 +106,7 @@ def _among(symbols: NDArray[np.uint16], wanted: Iterable[str]) -> NDArray[np.boo
 @lru_cache(maxsize=65536)
 def _linker(formula: str) -> dict[str, float]:
     """Atoms a metal atom, without the metals and what caps or charges them: hydrogen, oxygen, halogens."""
-    return {symbol: amount for symbol, amount in composition(formula).items() if symbol not in _CAPS and symbol in _NON_METALS}
+    return {symbol: amount for symbol, amount in composition(formula).items() if symbol not in _CAPS and symbol in NON_METALS}
 
 
 def compound(identifier: str) -> str:

@@ -1,0 +1,87 @@
+"""Name every entry of a library by what it is made of, and say what share has which kind of name.
+
+    python scripts/name_entries.py --library models/mof-encoder/library.h5 --linkers linkers.jsonl --nets nets.jsonl --out entries.jsonl
+
+linkers.jsonl and nets.jsonl are written by scripts/linkers_of_structures.py and scripts/nets_of_structures.py; the second may be unfinished. A net
+found for one member of a family holds for the others, those of the same linker first. A line of the output: id; name (what people say, where they
+do, else what it is made of); structure_name; kind ("people", "linkers", "groups", "inorganic", "formula"); metals; linkers [{"formula", "name"}];
+guests; bound_solvent; net; formula_fits; charge_left. Entries without a structure file, such as strained copies, take the line of the one they come
+from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from xrdmatch.library.breathing import MARK
+from xrdmatch.library.common_names import name_of
+from xrdmatch.library.framework_names import FrameworkName, framework_name, of_one_compound, parts_from_line, with_net
+from xrdmatch.library.reference_library import Library
+
+
+def lines(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Lines by id, without those that say an error."""
+    if path is None:
+        return {}
+    found = (json.loads(text) for text in path.read_text(encoding="utf-8").splitlines() if text.endswith("}"))
+    return {line["id"]: line for line in found if not line.get("error")}
+
+
+def nets_by_family(library: Library, names: dict[str, FrameworkName], nets: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The net of each entry: its own; else that of the members of its family with the same first linker, where these agree; else of all members."""
+    family = dict(zip(library.id.tolist(), library.family.tolist(), strict=True))
+    own = {identifier: line["net"] or "" for identifier, line in nets.items() if identifier in names}
+    found: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for identifier, net in own.items():
+        for kind in ("", _first_linker(names[identifier])):
+            found[(family[identifier], kind)] |= {net} if net else set()
+    told = {}
+    for identifier, name in names.items():
+        near = [found.get((family[identifier], kind), set()) for kind in (_first_linker(name), "")]
+        shared = next((nets for nets in near if nets), set())
+        told[identifier] = own.get(identifier) or (next(iter(shared)) if len(shared) == 1 else "")
+    return told
+
+
+def _first_linker(name: FrameworkName) -> str:
+    return name.linkers[0].name if name.linkers else "none"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--library", type=Path, required=True)
+    parser.add_argument("--linkers", type=Path, required=True)
+    parser.add_argument("--nets", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    library = Library.load(options.library)
+    ids = set(library.id.tolist())
+    cut = {identifier: line for identifier, line in lines(options.linkers).items() if identifier in ids}
+    names = of_one_compound({identifier: framework_name(parts_from_line(line), line["formula"]) for identifier, line in cut.items()})
+    nets = nets_by_family(library, names, lines(options.nets))
+    kinds: Counter[str] = Counter()
+    with options.out.open("w", encoding="utf-8") as file:
+        for identifier, formula, own in zip(library.id.tolist(), library.formula.tolist(), library.name.tolist(), strict=True):
+            source = identifier.split(MARK)[0]
+            found = names.get(source) or FrameworkName(formula.replace(" ", ""), "formula", ())
+            found = with_net(found, nets.get(source, ""))
+            people = own if MARK in identifier else (name_of(source) or ("",))[0]
+            kind = "people" if people else found.kind
+            kinds[kind] += 1
+            kinds["with a net"] += bool(found.net)
+            kinds["all linkers named"] += found.kind in ("linkers", "inorganic")
+            line = {"id": identifier, "name": people or found.text, "structure_name": found.text, "kind": kind, "metals": found.metals}
+            line |= {"linkers": [{"formula": linker.formula, "name": linker.name} for linker in found.linkers], "guests": found.guests}
+            line |= {"bound_solvent": found.bound_solvent, "net": found.net, "formula_fits": found.formula_fits, "charge_left": found.charge_left}
+            file.write(json.dumps(line) + "\n")
+    for kind, count in kinds.most_common():
+        print(f"{kind}: {count} of {len(library)}, {count / len(library):.1%}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
