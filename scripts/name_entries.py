@@ -5,8 +5,8 @@
 linkers.jsonl and nets.jsonl are written by scripts/linkers_of_structures.py and scripts/nets_of_structures.py; the second may be unfinished. A net
 found for one member of a family holds for the others, those of the same linker first. A line of the output: id; name (what people say, where they
 do, else what it is made of); structure_name; kind ("people", "linkers", "groups", "inorganic", "formula"); metals; linkers [{"formula", "name"}];
-guests; bound_solvent; net; formula_fits; charge_left. Entries without a structure file, such as strained copies, take the line of the one they come
-from.
+guests; bound_solvent; net; formula_fits; charge_left; framework and composition, as xrdmatch.library.levels has them. Entries without a structure
+file, such as strained copies, take the line of the one they come from.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xrdmatch.library.breathing import MARK
 from xrdmatch.library.common_names import name_of
 from xrdmatch.library.framework_names import FrameworkName, framework_name, of_one_compound, parts_from_line, with_net
+from xrdmatch.library.levels import Chemistry, levels
 from xrdmatch.library.reference_library import Library
+
+#: How sizes of groups are counted: label, from, to.
+SIZES = (("1", 1, 1), ("2", 2, 2), ("3-5", 3, 5), ("6-20", 6, 20), ("more", 21, 10**9))
 
 
 def lines(path: Path | None) -> dict[str, dict[str, Any]]:
@@ -65,20 +71,33 @@ def main() -> None:
     names = of_one_compound({identifier: framework_name(parts_from_line(line), line["formula"]) for identifier, line in cut.items()})
     nets = nets_by_family(library, names, lines(options.nets))
     kinds: Counter[str] = Counter()
+    told: list[dict[str, Any]] = []
+    entries: list[Chemistry] = []
+    fields = (library.id, library.formula, library.name, library.family)
+    for identifier, formula, own, family in zip(*(field.tolist() for field in fields), strict=True):
+        source = identifier.split(MARK)[0]
+        found = names.get(source) or FrameworkName(formula.replace(" ", ""), "formula", ())
+        found = with_net(found, nets.get(source, ""))
+        people = own if MARK in identifier else (name_of(source) or ("",))[0]
+        kind = "people" if people else found.kind
+        kinds[kind] += 1
+        kinds["with a net"] += bool(found.net)
+        kinds["all linkers named"] += found.kind in ("linkers", "inorganic")
+        line = {"id": identifier, "name": people or found.text, "structure_name": found.text, "kind": kind, "metals": found.metals}
+        line |= {"linkers": [{"formula": linker.formula, "name": linker.name} for linker in found.linkers], "guests": found.guests}
+        line |= {"bound_solvent": found.bound_solvent, "net": found.net, "formula_fits": found.formula_fits, "charge_left": found.charge_left}
+        told.append(line)
+        linkers = tuple(linker.name for linker in found.linkers)
+        entries.append(Chemistry(identifier, formula, family, people, tuple(found.metals), linkers, found.net, found.text))
+    grouped = levels(entries)
     with options.out.open("w", encoding="utf-8") as file:
-        for identifier, formula, own in zip(library.id.tolist(), library.formula.tolist(), library.name.tolist(), strict=True):
-            source = identifier.split(MARK)[0]
-            found = names.get(source) or FrameworkName(formula.replace(" ", ""), "formula", ())
-            found = with_net(found, nets.get(source, ""))
-            people = own if MARK in identifier else (name_of(source) or ("",))[0]
-            kind = "people" if people else found.kind
-            kinds[kind] += 1
-            kinds["with a net"] += bool(found.net)
-            kinds["all linkers named"] += found.kind in ("linkers", "inorganic")
-            line = {"id": identifier, "name": people or found.text, "structure_name": found.text, "kind": kind, "metals": found.metals}
-            line |= {"linkers": [{"formula": linker.formula, "name": linker.name} for linker in found.linkers], "guests": found.guests}
-            line |= {"bound_solvent": found.bound_solvent, "net": found.net, "formula_fits": found.formula_fits, "charge_left": found.charge_left}
+        for line, framework, composition in zip(told, grouped.framework.tolist(), grouped.composition.tolist(), strict=True):
+            line |= {"framework": grouped.framework_name[framework], "composition": grouped.composition_name[composition]}
             file.write(json.dumps(line) + "\n")
+    for what, groups in (("forms", library.family), ("frameworks", grouped.framework), ("compositions", grouped.composition)):
+        sizes = np.bincount(np.unique(groups, return_inverse=True)[1])
+        counts = ", ".join(f"{label}: {int(((sizes >= low) & (sizes <= high)).sum())}" for label, low, high in SIZES)
+        print(f"{what}: {len(sizes)}; of entries {counts}; largest {sizes.max()}", file=sys.stderr)
     for kind, count in kinds.most_common():
         print(f"{kind}: {count} of {len(library)}, {count / len(library):.1%}", file=sys.stderr)
 

@@ -1,0 +1,88 @@
+"""Forms, frameworks and compositions: what is one, and what must not become one."""
+
+import numpy as np
+import pytest
+
+from xrdmatch.library.levels import Chemistry, levels
+
+
+def entry(identifier, family, *, name="", metals=("Zn",), linkers=("terephthalate",), net="", formula="C8 H4 O4 Zn"):
+    text = f"{' '.join(metals)} {' '.join(linkers)}" + (f", {net}" if net else "")
+    return Chemistry(identifier, formula, family, name, metals, linkers, net, text)
+
+
+def together(*entries):
+    """Which entries share a framework, as a list of groups of ids."""
+    made = levels(entries)
+    groups = {}
+    for number, one in zip(made.framework.tolist(), entries, strict=True):
+        groups.setdefault(number, []).append(one.id)
+    return list(groups.values())
+
+
+@pytest.mark.parametrize("second", [
+    entry("second", 1),  # one form
+    entry("ABCDEF02_clean", 2),  # a redetermination
+    entry("second", 2, name="MOF-5"),  # a name
+    entry("second", 2, net="pcu"),  # a net
+])  # fmt: skip
+def test_what_makes_entries_one_framework(second):
+    first = entry("ABCDEF_clean", 1, name="MOF-5", net="pcu")
+    assert together(first, second) == [[first.id, second.id]]
+
+
+@pytest.mark.parametrize("second", [
+    entry("second", 1, metals=("Co",)),  # another metal in one form
+    entry("second", 1, linkers=("fumarate",)),  # another linker in one form
+    entry("second", 1, net="dia"),  # another net, whatever else they share
+    entry("ABCDEF01_clean", 2, net="dia"),
+    entry("second", 2, name="MOF-5", net="dia"),
+    entry("second", 2),  # nothing in common but what they are made of
+])  # fmt: skip
+def test_what_does_not(second):
+    first = entry("ABCDEF_clean", 1, name="MOF-5", net="pcu")
+    assert together(first, second) == [[first.id], [second.id]]
+
+
+def test_open_and_closed_forms_are_one_framework_of_many_forms():
+    forms = [entry(f"form{at}", at, name="MIL-53(Al)", metals=("Al",), net="bpq" if at else "") for at in range(4)]
+    assert together(*forms) == [[one.id for one in forms]]
+    made = levels(forms)
+    assert made.framework_name == ("MIL-53(Al)",)
+    assert made.composition_name == ("Al terephthalate",)
+
+
+def test_an_entry_without_a_net_cannot_bridge_two():
+    entries = [entry("one", 1, net="pcu"), entry("bridge", 1), entry("other", 1, net="dia")]
+    groups = together(*entries)
+    assert ["one", "bridge"] in groups
+    assert ["other"] in groups
+
+
+def test_without_linkers_the_formula_is_the_composition():
+    entries = [
+        entry("a", 1, linkers=(), formula="Cu2 O"), entry("b", 1, linkers=(), formula="Cu4 O2"), entry("c", 1, linkers=(), formula="Cu S"),
+    ]  # fmt: skip
+    made = levels(entries)
+    assert made.composition.tolist() == [0, 0, 1]
+    assert made.framework.tolist() == [0, 0, 1]
+
+
+def test_names_are_the_commonest():
+    entries = [entry("a", 1, name="ZIF-8"), entry("b", 1, name="ZIF-8"), entry("c", 1, name="MAF-4"), entry("d", 2, linkers=("fumarate",), net="pcu")]
+    made = levels(entries)
+    assert made.framework_name == ("ZIF-8", "Zn fumarate, pcu")
+    assert np.array_equal(made.framework, [0, 0, 0, 1])
+
+
+def test_no_framework_swallows_another_net():
+    rng = np.random.default_rng(3)
+    entries = []
+    for at in range(60):
+        name, net, metal = rng.choice(["", "A", "B"]), rng.choice(["", "pcu", "dia"]), rng.choice(["Zn", "Co"])
+        entries.append(entry(f"e{at}", int(rng.integers(6)), name=str(name), net=str(net), metals=(str(metal),)))
+    groups = together(*entries)
+    nets = [{one.net for one in entries if one.id in group} - {""} for group in groups]
+    assert max(len(found) for found in nets) == 1
+    assert sorted(identifier for group in groups for identifier in group) == sorted(one.id for one in entries)
+    assert len(groups) < 20

@@ -1,0 +1,145 @@
+"""Three levels of an answer: form, framework, composition.
+
+A form is what powder diffraction tells apart: a family. A framework is one metal, linkers and net, whatever the cell, the guests and the
+redetermination: open and closed MIL-53(Al), every HKUST-1. A composition is one metal and linkers: "an iron terephthalate".
+
+Of entries of one composition those are one framework that share a form, a refcode, a name that people say, or a net. What would join two known nets
+is left apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.library.common_names import stem
+from xrdmatch.library.composition import composition_without_h_o
+
+
+@dataclass(frozen=True)
+class Chemistry:
+    """What an entry is made of.
+
+    id, formula, family: the library's. name: what people say, or empty. metals. linkers: names, the largest first, empty where they are not known.
+    net: RCSR symbol, or empty. text: what to call it where people have no name.
+    """
+
+    id: str
+    formula: str
+    family: int
+    name: str = ""
+    metals: tuple[str, ...] = ()
+    linkers: tuple[str, ...] = ()
+    net: str = ""
+    text: str = ""
+
+    @property
+    def composition(self) -> tuple[Hashable, ...]:
+        """What entries of one composition share: metals and linkers, else amounts a metal atom without hydrogen and oxygen."""
+        return (self.metals, frozenset(self.linkers)) if self.linkers else ("formula", composition_without_h_o(self.formula))
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """framework, composition: (n,) index into framework_name and composition_name."""
+
+    framework: NDArray[np.int32]
+    framework_name: tuple[str, ...]
+    composition: NDArray[np.int32]
+    composition_name: tuple[str, ...]
+
+
+#: Why two entries are one framework, the surest first; where a reason needs less than the whole composition, what it needs.
+_REASONS: tuple[Callable[[Chemistry], Hashable | None], ...] = (
+    lambda entry: (entry.family, entry.composition),
+    lambda entry: (stem(entry.id)[:6], entry.composition) if _has_refcode(entry.id) else None,
+    lambda entry: (entry.name, entry.metals, entry.linkers[:1]) if entry.name else None,
+    lambda entry: (entry.net, entry.composition) if entry.net and entry.linkers else None,
+    lambda entry: (entry.family, entry.metals, entry.linkers[0]) if entry.linkers else None,
+)
+
+
+def _has_refcode(identifier: str) -> bool:
+    code = stem(identifier)[:6]
+    return len(code) == 6 and code.isalpha() and code.isupper()
+
+
+def levels(entries: Sequence[Chemistry]) -> Levels:
+    """Frameworks and compositions of all entries of a library."""
+    joined = _Joined([entry.net for entry in entries])
+    for reason in _REASONS:
+        alike: dict[Hashable, list[int]] = defaultdict(list)
+        for row, entry in enumerate(entries):
+            if (key := reason(entry)) is not None:
+                alike[key].append(row)
+        for rows in alike.values():
+            joined.join(rows)
+    framework = _numbered(joined.first(row) for row in range(len(entries)))
+    composition = _numbered(entry.composition for entry in entries)
+    return Levels(
+        framework,
+        _names(entries, framework, lambda entry: entry.name, _with_net),
+        composition,
+        _names(entries, composition, lambda entry: "", _without_net),
+    )
+
+
+class _Joined:
+    """Rows that belong together; none is joined to rows of another known net."""
+
+    def __init__(self, nets: Sequence[str]) -> None:
+        self._before = list(range(len(nets)))
+        self._net = list(nets)
+
+    def first(self, row: int) -> int:
+        while self._before[row] != row:
+            self._before[row] = self._before[self._before[row]]
+            row = self._before[row]
+        return row
+
+    def join(self, rows: Sequence[int]) -> None:
+        """Join these rows: those of a known net with each other first, then those of none with the commonest net among them."""
+        by_net: dict[str, list[int]] = defaultdict(list)
+        for row in dict.fromkeys(map(self.first, rows)):
+            by_net[self._net[row]].append(row)
+        unknown = by_net.pop("", [])
+        if by_net:
+            max(by_net.values(), key=len).extend(unknown)
+        for together in by_net.values() if by_net else (unknown,):
+            for row in together[1:]:
+                self._join_two(together[0], row)
+
+    def _join_two(self, left: int, right: int) -> None:
+        left, right = sorted((self.first(left), self.first(right)))
+        net = self._net[left] or self._net[right]
+        if left != right and {self._net[left], self._net[right]} <= {"", net}:
+            self._before[right] = left
+            self._net[left] = net
+
+
+def _numbered(keys: Iterable[Hashable]) -> NDArray[np.int32]:
+    number: dict[Hashable, int] = {}
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int32)
+
+
+def _names(
+    entries: Sequence[Chemistry], group: NDArray[np.int32], said: Callable[[Chemistry], str], otherwise: Callable[[Chemistry], str]
+) -> tuple[str, ...]:
+    """The commonest of what is said of a group's entries, else of what can be said of each."""
+    told: dict[int, tuple[Counter[str], Counter[str]]] = defaultdict(lambda: (Counter(), Counter()))
+    for number, entry in zip(group.tolist(), entries, strict=True):
+        told[number][0].update([said(entry)] if said(entry) else [])
+        told[number][1].update([otherwise(entry)])
+    return tuple((told[number][0] or told[number][1]).most_common(1)[0][0] for number in range(len(told)))
+
+
+def _with_net(entry: Chemistry) -> str:
+    return entry.text or entry.formula.replace(" ", "")
+
+
+def _without_net(entry: Chemistry) -> str:
+    return f"{' '.join(entry.metals)} {' '.join(entry.linkers)}".strip() if entry.linkers else entry.formula.replace(" ", "")
