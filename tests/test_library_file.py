@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from xrdmatch.errors import LibraryError
 from xrdmatch.library import dataset_table, library_file
 from xrdmatch.library.reference_library import Library
 
@@ -37,6 +38,12 @@ def place(library, tmp_path):
 @pytest.fixture
 def without_h5py(monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
+
+
+@pytest.fixture
+def without_h5py_after(monkeypatch):
+    """From the call on there is no h5py."""
+    return lambda: monkeypatch.setitem(sys.modules, "h5py", None)
 
 
 def as_0_1_wrote_it(library, path):
@@ -79,6 +86,36 @@ def test_a_file_of_0_1_is_written_anew(library, tmp_path):
     subprocess.run([sys.executable, script, path], check=True, capture_output=True, timeout=300)
     assert dataset_table.read_table(memoryview(path.read_bytes())) is not None
     same(Library.load(path), library)
+
+
+SAID = {"linkers": "trimesate", "net": "tbo", "category": "mof", "title": "copper(II) 1,3,5-benzenetricarboxylate"}
+
+
+def test_linkers_net_category_and_title_are_kept(library, tmp_path, without_h5py_after):
+    first = replace(library.entry(0), id="saying", **SAID)
+    both = Library.from_entries([first]).joined(library)
+    both.save(tmp_path / "said.h5")
+    without_h5py_after()
+    back = Library.load(tmp_path / "said.h5")
+    for key, text in SAID.items():
+        assert getattr(back, key).tolist() == [text, *[""] * len(library)]
+        assert getattr(back.subset([3, 0]), key).tolist() == ["", text]
+        assert getattr(back.entry(0), key) == text
+
+
+def test_what_no_entry_says_is_not_in_the_file(place, library):
+    with h5py.File(place) as file:
+        assert not set(SAID) & set(file)
+    back = Library.load(place)
+    for key in SAID:
+        assert getattr(back, key).tolist() == [""] * len(library)
+
+
+def test_optional_texts_of_another_number_of_entries_are_refused(place):
+    with h5py.File(place, "r+") as file:
+        file["linkers"] = np.array([b"trimesate", b"terephthalate"])
+    with pytest.raises(LibraryError, match="do not fit each other"):
+        Library.load(place)
 
 
 def test_a_file_that_is_replaced_stays_as_it_was_for_who_reads_it(place, library):

@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: Texts of each entry that every library has, and those that a file has where they say something of an entry at least.
+TEXTS, OPTIONAL_TEXTS = ("id", "name", "formula", "source", "doi", "note"), ("linkers", "net", "category", "title")
 #: The types that a dataset may have in a file (S: texts of any length), and its number of dimensions.
 TYPES: Mapping[str, tuple[tuple[str, ...], int]] = {
-    **dict.fromkeys(("id", "name", "formula", "source", "doi", "note", "family_name"), (("S",), 1)),
+    **dict.fromkeys((*TEXTS, *OPTIONAL_TEXTS, "family_name"), (("S",), 1)),
     "cell": (("<f8",), 2),
     "offsets": (("<i8",), 1),
     "hkl": (("|i1", "<i2"), 2),
@@ -34,7 +36,7 @@ TYPES: Mapping[str, tuple[tuple[str, ...], int]] = {
     "lookup": (("<u2",), 3),
 }
 #: Of these a library may do without.
-OPTIONAL = ("vectors", "lookup")
+OPTIONAL = ("vectors", "lookup", *OPTIONAL_TEXTS)
 #: Datasets begin at multiples of so many bytes, the length of a cache line.
 ALIGNMENT = 64
 #: What HDF5 begins with, and the smallest user block it allows; a larger one is this times a power of two.

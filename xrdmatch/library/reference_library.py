@@ -22,17 +22,18 @@ from xrdmatch.diffraction.pattern import read_only
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
 from xrdmatch.errors import LibraryError
 from xrdmatch.library import library_file
+from xrdmatch.library.dataset_table import OPTIONAL_TEXTS, TEXTS
 from xrdmatch.library.text_column import TextColumn
 
 #: The strongest |F|^2 of an entry is stored as this, so that float16 holds six orders of magnitude below it.
 INTENSITY_SCALE = 1000.0
 
-_TEXT_FIELDS = ("id", "name", "formula", "source", "doi", "note")
+_TEXT_FIELDS = (*TEXTS, *OPTIONAL_TEXTS)
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One reference structure: what `Library` holds a row of."""
+    """One reference structure: what `Library` holds a row of. linkers: their names, with "; " between."""
 
     id: str
     formula: str
@@ -43,15 +44,20 @@ class Entry:
     source: str = ""
     doi: str = ""
     note: str = ""
+    linkers: str = ""
+    net: str = ""
+    category: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Library:
     """Reference structures as reflections. `library.index()["ABCDEF_clean"]` is the row of an id.
 
-    id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. cell: (n, 6) angstrom and degrees. offsets: (n + 1,),
-    the lines of entry i are rows offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times
-    multiplicity, the strongest of an entry 1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied.
+    id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. linkers (names, "; " between), net, category,
+    title: (n,) texts as well, all empty where nothing is given. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are rows
+    offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an entry
+    1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied.
     family: (n,) index into family_name. attrs: provenance.
     """
 
@@ -67,6 +73,10 @@ class Library:
     intensity: NDArray[np.float16]
     family: NDArray[np.int32]
     family_name: TextColumn
+    linkers: TextColumn = field(default_factory=TextColumn.none)
+    net: TextColumn = field(default_factory=TextColumn.none)
+    category: TextColumn = field(default_factory=TextColumn.none)
+    title: TextColumn = field(default_factory=TextColumn.none)
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,6 +84,9 @@ class Library:
             if not isinstance(getattr(self, key), TextColumn):
                 object.__setattr__(self, key, TextColumn.of(map(str, getattr(self, key))))
         n = len(self.id)
+        for key in OPTIONAL_TEXTS:
+            if len(getattr(self, key)) == 0:
+                object.__setattr__(self, key, TextColumn.none(n))
         rows = {key: len(getattr(self, key)) for key in (*_TEXT_FIELDS, "cell", "family")}
         fits = set(rows.values()) == {n} and self.cell.shape == (n, 6) and self.hkl.shape == (len(self.intensity), 3)
         fits = (
@@ -200,7 +213,8 @@ class Library:
     def _datasets(self, vectors: NDArray[np.floating[Any]] | None, lookup: NDArray[np.uint16] | None) -> dict[str, NDArray[Any]]:
         """What goes into the file, as it is stored."""
         narrow = self.hkl.min(initial=0) >= -127 and self.hkl.max(initial=0) <= 127
-        stored = {key: getattr(self, key).stored for key in (*_TEXT_FIELDS, "family_name")}
+        stored = {key: getattr(self, key).stored for key in (*TEXTS, "family_name")}
+        stored |= {key: getattr(self, key).stored for key in OPTIONAL_TEXTS if getattr(self, key).stored.any()}
         stored |= {"cell": self.cell.astype("<f8"), "offsets": self.offsets.astype("<i8"), "family": self.family.astype("<i4")}
         stored |= {"intensity": self.intensity.astype("<f2"), "hkl": self.hkl.astype("|i1" if narrow else "<i2")}
         return stored | ({} if lookup is None else {"lookup": lookup.astype("<u2")}) | ({} if vectors is None else {"vectors": vectors.astype("<f2")})
@@ -223,7 +237,7 @@ class Library:
             contents = library_file.read(path, mapped)
             arrays: dict[str, Any] = dict(contents.datasets)
             vectors, lookup = arrays.pop("vectors", None), arrays.pop("lookup", None)
-            arrays |= {key: TextColumn(arrays[key]) for key in (*_TEXT_FIELDS, "family_name")}
+            arrays |= {key: TextColumn(arrays[key]) for key in (*_TEXT_FIELDS, "family_name") if key in arrays}
             return cls(**arrays, attrs=contents.provenance), vectors, lookup
 
 

@@ -41,6 +41,11 @@ class TextColumn:
             raise LibraryError(f"{error.object!r}: expected a text that Unicode can hold; rename the file it comes from") from error
         return cls(np.array(stored, dtype=np.bytes_))
 
+    @classmethod
+    def none(cls, number: int = 0) -> TextColumn:
+        """A column of so many empty texts."""
+        return cls(np.zeros(number, dtype="S1"))
+
     def __len__(self) -> int:
         return len(self.stored)
 
