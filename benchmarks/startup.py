@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SAMPLE = "docs/samples/hkust-1.xy"
 BARE, TYPER, NUMERIC = (f"python -c '{code}'" for code in ("pass", "import typer", "import numpy, onnxruntime"))
-HELP, IDENTIFY = "xrdmatch --help", f"xrdmatch identify {SAMPLE}"
+HELP, IDENTIFY, FIND = "xrdmatch --help", f"xrdmatch identify {SAMPLE}", "xrdmatch find uio-66"
 CALLS = {
     BARE: ["-c", "pass"],
     TYPER: ["-c", "import typer"],
@@ -31,8 +31,9 @@ CALLS = {
     HELP: ["-m", "xrdmatch", "--help"],
     "xrdmatch identify --help": ["-m", "xrdmatch", "identify", "--help"],
     IDENTIFY: ["-m", "xrdmatch", "identify", SAMPLE, "--quiet"],
+    FIND: ["-m", "xrdmatch", "find", "uio-66", "--quiet"],
 }
-LIMITS = {HELP: 0.5, IDENTIFY: 1.5}
+LIMITS = {HELP: 0.5, IDENTIFY: 1.5, FIND: 0.5}
 #: What is compared with what, and how many times as long it may take.
 RATIOS = ((IDENTIFY, NUMERIC, 3), (HELP, TYPER, 2))
 
@@ -53,9 +54,10 @@ def spent(arguments: list[str]) -> tuple[float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=15, help="processes of each kind")
-    parser.add_argument("--model", help="model of identify (default: the shipped one)")
+    parser.add_argument("--model", help="model of identify and find (default: the shipped one)")
     given = parser.parse_args()
-    calls = {**CALLS, IDENTIFY: [*CALLS[IDENTIFY], *(["--model", given.model] if given.model else [])]}
+    model = ["--model", given.model] if given.model else []
+    calls = {name: [*call, *(model if name in (IDENTIFY, FIND) else [])] for name, call in CALLS.items()}
     for arguments in calls.values():
         spent(arguments)  # files come into the cache, and modules are compiled
     times: dict[str, list[tuple[float, ...]]] = {name: [] for name in calls}

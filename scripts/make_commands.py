@@ -20,6 +20,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from xrdmatch.cli.commands import COMMANDS
+from xrdmatch.library.find_entries import MATCHED
 from xrdmatch.report.records import CSV_FIELDS, CSV_MATCH_FIELDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
@@ -123,6 +124,35 @@ One row a match, with what is said of the file in each; a file without matches h
 above: {columns}.
 """
 
+FIND = """\
+### How `find` compares
+
+- Case, hyphens, blanks and brackets do not count: `uio66`, `UIO-66` and `UiO 66` are one. Numbers do: `mof 5` is not MOF-505.
+- The words may come in any order, and a metal's symbol may be one of them: `MOF-74-Mg`, `zr uio`.
+- A refcode may stand with or without what CoRE MOF appends to it (`FIQCEN`, `FIQCEN_clean`); six letters stand for all determinations.
+- A formula may have brackets, any order and any number of formula units: `Zn4O(C8H4O4)3`. Entries without hydrogen atoms fit as well.
+- A DOI finds the entries of that paper.
+- Where nothing else fits, a name of which one letter differs is found: `hkst-1`.
+- `--metal Zr,Ce` wants both. `--linker` takes the linker of that name, or where there is none all whose names hold the text. A library that says
+  no linkers is searched by the frameworks' names, or by a formula (`C8H4O4`) that their composition allows; a warning says so.
+
+One row is one family, whose best entry is shown; *Alike* counts the others, which powder diffraction cannot tell from it.
+
+### The JSON of `find`
+
+One object a line and a family. The CSV has the same columns, the cell's six in place of `cell`, several texts with `; ` between.
+
+| field | type | meaning |
+|---|---|---|
+| `id`, `refcode` | text | the best entry of the family: the stem of its structure file; its CSD refcode, empty where the id holds none |
+| `name` | text | the name people say, else the refcode or file name: never empty |
+| `formula`, `metals`, `doi` | text, list, text | of that entry |
+| `linkers`, `net`, `category`, `title` | list, texts | where the library says them, else empty |
+| `cell` | object | `a`, `b`, `c` in angstrom, `alpha`, `beta`, `gamma` in degrees |
+| `family`, `members` | text, list | the family's name, and the ids of all its entries |
+| `matched` | text | {matched}; empty without a text |
+"""
+
 
 def cell(text: str) -> str:
     """Plain text for a table cell."""
@@ -212,6 +242,8 @@ def page() -> str:
     parts = [HEAD]
     for name, function in commands().items():
         parts.append(section(name, function))
+        if name == "find":
+            parts.append(FIND.replace("{matched}", ", ".join(f"`{way}`" for way in MATCHED)))
         if name == "identify":
             parts.append(JSON.replace("## ", "### ").replace("{columns}", fields((*CSV_FIELDS, *CSV_MATCH_FIELDS))))
     return "\n".join(parts)

@@ -306,6 +306,15 @@ def test_json_fields_are_those_of_the_results():
     assert match == set(Match(1, "a", "", "", "", [], 0.0, 0.0, 0.0).to_json())
 
 
+def test_json_fields_of_find_are_those_of_the_dataclass():
+    from xrdmatch.library.find_entries import Found
+
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.split("### The JSON of `find`")[1].split("\n#")[0]
+    stated = {name for row in re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert stated == {field.name for field in dataclasses.fields(Found)}
+
+
 def test_every_code_is_documented_with_its_sentence():
     """What a program may find as reason_code or as the code of a note, and what people read beside it."""
     from xrdmatch.report import phrases

@@ -6,9 +6,10 @@
     answer.verdict, answer.matches[0].name, answer.matches[0].probability
     pattern = xrdmatch.read("scan.raw")            # two_theta in degrees, intensity, wavelength in angstrom
     ideal = xrdmatch.simulate("HKUST-1.cif")       # a Pattern as well
+    xrdmatch.find("uio-66")[0].refcode             # what the library holds
 
-`Library`, `Model`, `Structure`, `Pattern`, `Grid`, `Identification` and `Match` are the types; errors derive from `XrdMatchError`. Importing the
-package is light: each name loads what it needs when it is used.
+`Library`, `Model`, `Structure`, `Pattern`, `Grid`, `Identification`, `Match` and `Found` are the types; errors derive from `XrdMatchError`.
+Importing the package is light: each name loads what it needs when it is used.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from xrdmatch.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from xrdmatch.diffraction.pattern import Grid, Pattern
     from xrdmatch.diffraction.structure import Structure
     from xrdmatch.errors import LibraryError, ModelError, ReadError, StructureError, XrdMatchError
+    from xrdmatch.library.find_entries import Found
     from xrdmatch.library.reference_library import Library
     from xrdmatch.model.folder import Model
     from xrdmatch.search.identify import Identifier
     from xrdmatch.search.result import Identification, Match
 
 __all__ = [
+    "Found",
     "Grid",
     "Identification",
     "Library",
@@ -45,12 +49,14 @@ __all__ = [
     "StructureError",
     "XrdMatchError",
     "__version__",
+    "find",
     "identify",
     "read",
     "simulate",
 ]
 
 _HOMES = {
+    "Found": "library.find_entries",
     "Grid": "diffraction.pattern",
     "Identification": "search.result",
     "Library": "library.reference_library",
@@ -121,6 +127,33 @@ def simulate(structure: str | os.PathLike[str] | Structure, grid: Grid | None = 
     from xrdmatch.diffraction.structure_factors import simulate_pattern
 
     return simulate_pattern(structure if isinstance(structure, Structure) else load(os.fspath(structure)), grid, fwhm, eta)
+
+
+def find(
+    text: str = "",
+    *,
+    metal: str | Sequence[str] = (),
+    linker: str = "",
+    category: str = "",
+    model: str | os.PathLike[str] | Model | Library | None = None,
+    top: int | None = 20,
+) -> list[Found]:
+    """The families of a library that fit, best first; empty where none does.
+
+    text: a name, refcode, id, formula or DOI, or a part of a name, however it is spelled. metal: a symbol, or several that an entry holds together.
+    linker, category: as the library says them; where it says no linkers, names and compositions are searched. model: a name, a folder, a `Model` or a
+    `Library`, by default the shipped model's. top: families at most; None: all. Raises ModelError or LibraryError where there is no such model or
+    category.
+    """
+    from xrdmatch.library.find_entries import Search, Wanted
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.folder import LIBRARY, Model, find_model
+
+    if isinstance(model, Model):
+        library = model.library
+    else:
+        library = model if isinstance(model, Library) else Library.load(find_model(os.fspath(model) if model is not None else None) / LIBRARY)
+    return Search(library, Wanted(text, (metal,) if isinstance(metal, str) else tuple(metal), linker, category)).found(top)
 
 
 def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"]) -> Identifier:

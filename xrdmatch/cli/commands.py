@@ -36,6 +36,7 @@ COMMANDS = (
     Command("identify", "identify:identify", START, "Name the framework in raw powder scans: a ranked list with a verdict."),
     Command("simulate", "simulate:simulate", START, "Turn crystal structures into a reference library, or one structure into a pattern."),
     Command("train", "training:train", START, "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020."),
+    Command("find", "find:find", MORE, "Find entries of the library by name, refcode, formula, metal, linker or category."),
     Command("denoise", "patterns:denoise", MORE, "Remove noise from measured scans with the FFT filter."),
     Command(
         "augment",
