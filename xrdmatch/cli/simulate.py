@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +13,17 @@ import typer
 
 from xrdmatch.cli import options, outputs
 from xrdmatch.cli.option_groups import grouped
-from xrdmatch.errors import StructureError, XrdMatchError
+from xrdmatch.errors import LibraryError, StructureError, XrdMatchError
 
 if TYPE_CHECKING:
-    from xrdmatch.diffraction.pattern import Grid
+    from matplotlib.figure import Figure
+
+    from xrdmatch.diffraction.pattern import Grid, Pattern
     from xrdmatch.library.build import BuildReport
     from xrdmatch.library.reference_library import Library
+
+    #: A pattern, and what draws it.
+    Drawn = tuple[Pattern, Callable[[], Figure]]
 
 #: Heads the list of structures of which something was repaired or assumed, or is doubtful, here and where structures are added.
 REPAIRED = "repaired, read leniently, or doubtful"
@@ -46,6 +53,17 @@ class PatternOptions:
     stop: Annotated[float, typer.Option("--stop", help="Last 2theta in degrees.", rich_help_panel=PATTERN)] = 50.0
     step: Annotated[float, typer.Option("--step", help="Step in degrees.", rich_help_panel=PATTERN)] = 0.02
     fwhm: Annotated[float, typer.Option("--fwhm", min=0.001, help="Line width in degrees.", rich_help_panel=PATTERN)] = 0.1
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|DIR",
+            help="Whose library names are looked up in; the shipped model's by default.",
+            envvar="XRDMATCH_MODEL",
+            rich_help_panel=PATTERN,
+        ),
+    ] = None
     wavelength: Annotated[
         float | None,
         typer.Option("--wavelength", "-w", metavar=options.WAVELENGTH, parser=options.wavelength, help="Cu by default.", rich_help_panel=PATTERN),
@@ -79,7 +97,13 @@ class PatternOptions:
 @grouped()
 def simulate(
     context: typer.Context,
-    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives (.zip .tar .tar.gz .tar.xz).")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE",
+            help="CIF and POSCAR files, folders, archives (.zip .tar .tar.gz .tar.xz); for a pattern a name or refcode of the library as well.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="A library (.h5), or one structure's pattern (.xy .xye .csv).")],
     library: LibraryOptions,
     pattern: PatternOptions,
@@ -88,6 +112,8 @@ def simulate(
     """Turn crystal structures into a reference library, or one structure into a pattern.
 
     A structure that cannot be loaded is listed and left out; the library is written all the same, and the exit code is 1.
+
+    A pattern needs no file: HKUST-1 or FIQCEN is drawn from the model's library where no file is called so, and a line says from which entry.
     """
     suffix, plot = out.suffix.lower(), pattern.plot
     if plot is not None and (suffix not in options.PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
@@ -104,6 +130,23 @@ def simulate(
 
 def _pattern(sources: list[Path], out: Path, asked: PatternOptions, messages: options.Messages) -> None:
     from xrdmatch import formats
+
+    pattern, draw = _of_entry(str(sources[0]), asked, messages) if _is_name(sources) else _of_structure(sources, out, asked, messages)
+    formats.write(pattern, out)
+    if asked.plot is not None:
+        from xrdmatch.report.figure_style import save
+
+        save(draw(), asked.plot)
+
+
+def _is_name(sources: list[Path]) -> bool:
+    """Whether this is no file, and is not called as one would be: then it is looked up in the library."""
+    from xrdmatch.diffraction.structure_files import ARCHIVE_SUFFIXES, STRUCTURE_SUFFIXES
+
+    return len(sources) == 1 and not os.path.lexists(sources[0]) and not sources[0].name.lower().endswith((*STRUCTURE_SUFFIXES, *ARCHIVE_SUFFIXES))
+
+
+def _of_structure(sources: list[Path], out: Path, asked: PatternOptions, messages: options.Messages) -> Drawn:
     from xrdmatch.diffraction.structure import iter_sources, parse
     from xrdmatch.diffraction.structure_factors import simulate_pattern
     from xrdmatch.library.build import notes_on
@@ -115,14 +158,48 @@ def _pattern(sources: list[Path], out: Path, asked: PatternOptions, messages: op
     name, data, source = items[0]
     structure = parse(data, name, source)
     pattern = simulate_pattern(structure, grid, asked.fwhm)
-    formats.write(pattern, out)
-    if asked.plot is not None:
-        from xrdmatch.report.figure_style import save
-        from xrdmatch.report.figures import structure_figure
-
-        save(structure_figure(structure, pattern, asked.plot_size.value, asked.plot_scale.value), asked.plot)
     told = notes_on(structure)
     messages.listed(REPAIRED, [(structure.id, told)] if told else [])
+
+    def draw() -> Figure:
+        from xrdmatch.report.figures import structure_figure
+
+        return structure_figure(structure, pattern, asked.plot_size.value, asked.plot_scale.value)
+
+    return pattern, draw
+
+
+def _of_entry(name: str, asked: PatternOptions, messages: options.Messages) -> Drawn:
+    """The pattern of the library's entry of this name, refcode or id."""
+    from xrdmatch.library.doubtful_entries import doubts_of
+    from xrdmatch.library.entry_pattern import entry_pattern, entry_reflections
+    from xrdmatch.library.find_entries import entry_called
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.folder import LIBRARY, find_model
+
+    options.check_model("--model", asked.model)
+    grid, folder = asked.grid, find_model(asked.model)
+    library = Library.load(folder / LIBRARY)
+    try:
+        chosen = entry_called(library, name)
+    except LibraryError as error:
+        raise LibraryError(f"{error} There is no file of this name either.") from error
+    row = chosen.row
+    pattern = entry_pattern(library, row, grid, asked.fwhm)
+    called = " ".join(part for part in (library.name[row], library.formula[row].replace(" ", "")) if part)
+    others = f"; {chosen.entries} entries are called so" if chosen.entries > 1 else ""
+    others += f", in {chosen.families} families: this is of the largest" if chosen.families > 1 else ""
+    messages.note(f"{name}: drawn from {library.id[row]} ({called}) of the library of {folder.resolve().name}{others}")
+    told = "; ".join(dict.fromkeys(part for part in (library.note[row], *doubts_of(library, row)) if part))
+    messages.listed(REPAIRED, [(library.id[row], told)] if told else [])
+
+    def draw() -> Figure:
+        from xrdmatch.report.figures import indexed_reflections, lines_figure
+
+        lines = indexed_reflections(library.cell[row], entry_reflections(library, row), pattern)
+        return lines_figure(pattern, lines, asked.plot_size.value, asked.plot_scale.value)
+
+    return pattern, draw
 
 
 def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: options.WorkOptions) -> None:

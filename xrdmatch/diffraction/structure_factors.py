@@ -174,8 +174,11 @@ def simulate_pattern(structure: Structure, grid: Grid | None = None, fwhm: float
     """Ideal powder pattern of a structure, highest point 100: no noise, background, texture or thermal motion."""
     grid = grid or Grid()
     d_min = grid.wavelength / (2.0 * np.sin(np.radians(grid.stop + 1.0) / 2.0))
-    angles, heights = reflections(structure, d_min).lines(grid.wavelength)
-    profile = render(angles, heights, grid, fwhm, eta)
+    return pattern_of(reflections(structure, d_min), grid, fwhm, eta, structure.id, structure.formula)
+
+
+def pattern_of(lines: Reflections, grid: Grid, fwhm: float, eta: float, name: str, formula: str) -> Pattern:
+    """Ideal powder pattern of lines, highest point 100. fwhm: degrees. eta: Lorentz share."""
+    profile = render(*lines.lines(grid.wavelength), grid, fwhm, eta)
     top = profile.max(initial=0.0)
-    meta = {"formula": structure.formula, "simulated": True}
-    return Pattern(grid.two_theta, profile * (100.0 / top if top > 0 else 1.0), grid.wavelength, structure.id, meta)
+    return Pattern(grid.two_theta, profile * (100.0 / top if top > 0 else 1.0), grid.wavelength, name, {"formula": formula, "simulated": True})

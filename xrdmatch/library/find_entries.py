@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.common_names import stem
 from xrdmatch.library.composition import metals_of
+from xrdmatch.library.doubtful_entries import doubts_of
 from xrdmatch.library.formula_search import may_hold, typed_formula, with_formula
 from xrdmatch.library.formula_table import FormulaTable, symbol_code
 from xrdmatch.library.reference_library import Library
@@ -129,7 +130,7 @@ class Chosen:
 
 
 def entry_called(library: Library, text: str) -> Chosen:
-    """The entry of an id, refcode or name: of several the first in the family in which most entries are called so.
+    """The entry of an id, refcode or name: of several the first in the family in which most are called so, doubtful ones last.
 
     Spelling counts as in `Search`, a mistyped name does not. Raises LibraryError, with the nearest names, where no entry is called so.
     """
@@ -138,11 +139,11 @@ def entry_called(library: Library, text: str) -> Chosen:
     rows = next((rows for rows in (same, ranks.called(), ranks.coded()) if rows.size), None)
     if rows is None:
         near = nearest_names(library, text)
-        hint = f"did you mean {', '.join(near[:-1])}{' or ' if near[:-1] else ''}{near[-1]}?" if near else "xrdmatch find looks for parts of names"
+        hint = f"did you mean {', '.join(near[:-1])}{' or ' if near[:-1] else ''}{near[-1]}?" if near else "xrdmatch find looks for parts of names."
         raise LibraryError(f"{text}: no entry of the library has this name, refcode or id; {hint}")
     families, number = np.unique(library.family[rows], return_counts=True)
-    first = [int(rows[library.family[rows] == family][0]) for family in families]
-    return Chosen(min(zip(-number, first, strict=True))[1], rows.size, families.size)
+    largest = rows[library.family[rows] == families[number.argmax()]].tolist()
+    return Chosen(next((row for row in largest if not doubts_of(library, row)), largest[0]), rows.size, families.size)
 
 
 def _filtered(library: Library, wanted: Wanted) -> NDArray[np.bool_]:

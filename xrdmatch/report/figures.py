@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.diffraction.radiation import CU_K_ALPHA
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.report.calculated_pattern import Overlay, overlay, shown, strongest, title
 from xrdmatch.report.figure_style import (
@@ -29,6 +30,7 @@ from xrdmatch.report.figure_style import (
 )
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
+from xrdmatch.system.arrays import Float64Array
 from xrdmatch.system.atomic_files import reason
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from xrdmatch.diffraction.structure import Structure
+    from xrdmatch.diffraction.structure_factors import Reflections
 
 #: A candidate's colour by its place in the figure.
 CANDIDATES = (BLUE, VERMILLION, GREEN)
@@ -221,7 +224,11 @@ def patterns_figure(patterns: Sequence[tuple[str, Pattern]], size: Size = "doubl
 
 def structure_figure(structure: Structure, pattern: Pattern, size: Size = "double", scale: Scale = "linear") -> Figure:
     """A simulated pattern (`simulate_pattern`) with its structure's lines under it and hkl over the strongest. Raises as `patterns_figure`."""
-    lines = simulated_lines(structure, pattern)
+    return lines_figure(pattern, simulated_lines(structure, pattern), size, scale)
+
+
+def lines_figure(pattern: Pattern, lines: Indexed, size: Size = "double", scale: Scale = "linear") -> Figure:
+    """A simulated pattern over its lines, with hkl over the strongest; its name and formula on top. Raises as `patterns_figure`."""
     with style():
         figure = new_figure(size, 68.0)
         top, ticks = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1.0, 0.1), "hspace": 0.0})
@@ -236,20 +243,27 @@ def structure_figure(structure: Structure, pattern: Pattern, size: Size = "doubl
         ticks.set_yticks([])
         ticks.set_ylim(-0.1, 1.1)
         ticks.set_xlabel(two_theta_label(pattern.wavelength))
-        text = figure.suptitle(shortened(f"{structure.id}  ·  {structure.formula}", HEADING[size]), fontsize=TEXT, x=0.01, ha="left")
+        text = figure.suptitle(shortened(f"{pattern.name}  ·  {pattern.meta.get('formula', '')}", HEADING[size]), fontsize=TEXT, x=0.01, ha="left")
         text.set_parse_math(False)
         return figure
 
 
 def simulated_lines(structure: Structure, pattern: Pattern) -> Indexed:
-    """The lines of a structure within a simulated pattern's range, whose wavelength has to be known."""
-    from xrdmatch.diffraction.lattice import centring, lattice_group
-    from xrdmatch.diffraction.radiation import CU_K_ALPHA, two_theta
+    """The lines of a structure within a simulated pattern's range."""
     from xrdmatch.diffraction.structure_factors import conventional_lines, reflections
+
+    wavelength, stop = pattern.wavelength or CU_K_ALPHA, float(pattern.two_theta[-1])
+    found = reflections(structure, wavelength / (2.0 * np.sin(np.radians(stop) / 2.0)))
+    return indexed_reflections(*conventional_lines(structure.cell, found), pattern)
+
+
+def indexed_reflections(cell: Float64Array, found: Reflections, pattern: Pattern) -> Indexed:
+    """The lines of a conventional cell (6,) within a simulated pattern's range."""
+    from xrdmatch.diffraction.lattice import centring, lattice_group
+    from xrdmatch.diffraction.radiation import two_theta
     from xrdmatch.search.indexed_lines import WEAKEST, conventional
 
     wavelength, stop = pattern.wavelength or CU_K_ALPHA, float(pattern.two_theta[-1])
-    cell, found = conventional_lines(structure.cell, reflections(structure, wavelength / (2.0 * np.sin(np.radians(stop) / 2.0))))
     angles, heights = found.lines(wavelength)
     kept = (angles >= pattern.two_theta[0]) & (angles <= stop)
     kept &= heights > WEAKEST * 0.01 * max(float(heights[kept].max(initial=0.0)), 1e-300)
