@@ -70,25 +70,118 @@ def test_a_second_call_goes_on_with_the_folder(tiny_model, sources, tmp_path):
     Model.load(mine, "cpu").ready()
 
 
-def test_a_taken_id_is_refused_and_nothing_changes(tiny_model, sources, tmp_path):
+def test_an_id_that_the_library_holds_keeps_its_structure(tiny_model, sources, tmp_path):
+    mine = tmp_path / "mine"
+    add([sources / "NEWONE.cif"], mine, base=str(tiny_model), device="cpu")
+    before = Model.load(mine, "cpu").library
+    (sources / "NEWONE.cif").write_text((sources / "NEWTWO.cif").read_text())
+    (sources / "AAAAAA_clean.cif").write_text((sources / "NEWTWO.cif").read_text())
+    report = add([sources], mine, device="cpu")
+    assert report.ids == ["NEWTWO"]
+    assert report.duplicates == [(name, "in cifs; kept the one that the library holds") for name in ("AAAAAA_clean", "NEWONE")]
+    after = Model.load(mine, "cpu").library
+    assert after.id.tolist() == [*before.id.tolist(), "NEWTWO"]
+    np.testing.assert_array_equal(after.cell[:-1], before.cell)
+
+
+def test_nothing_changes_where_every_id_is_taken(tiny_model, sources, tmp_path):
     mine = tmp_path / "mine"
     add([sources / "NEWONE.cif"], mine, base=str(tiny_model), device="cpu")
     before = contents(mine)
-    with pytest.raises(LibraryError, match="NEWONE: this id is in the library already"):
-        add([sources], mine, device="cpu")
+    with pytest.raises(LibraryError, match="NEWONE: this id is in the library already; rename the file"):
+        add([sources / "NEWONE.cif"], mine, device="cpu")
     assert contents(mine) == before
     (sources / "AAAAAA_clean.cif").write_text((sources / "NEWTWO.cif").read_text())
     with pytest.raises(LibraryError, match="AAAAAA_clean"):
-        add([sources], tmp_path / "other", base=str(tiny_model), device="cpu")
+        add([sources / "AAAAAA_clean.cif"], tmp_path / "other", base=str(tiny_model), device="cpu")
     assert not (tmp_path / "other").exists()
 
 
-def test_an_id_that_comes_twice_is_refused(tiny_model, sources, tmp_path):
+def test_of_an_id_that_comes_twice_the_first_is_kept(tiny_model, sources, tmp_path):
     (sources / "sub").mkdir()
-    shutil.copy(sources / "NEWONE.cif", sources / "sub" / "NEWONE.cif")
-    with pytest.raises(LibraryError, match="NEWONE"):
-        add([sources], tmp_path / "mine", base=str(tiny_model), device="cpu")
+    (sources / "sub" / "NEWONE.cif").write_text((sources / "NEWTWO.cif").read_text())
+    report = add([sources / "sub", sources], tmp_path / "mine", base=str(tiny_model), device="cpu")
+    assert report.ids == ["NEWONE", "NEWTWO"]
+    assert report.duplicates == [("NEWONE", "in cifs; kept the one from sub")] * 2
+    library = Model.load(tmp_path / "mine", "cpu").library
+    row = library.index()["NEWONE"]
+    np.testing.assert_array_equal(library.cell[row], library.cell[row + 1])
+
+
+def test_a_file_that_cannot_be_loaded_leaves_its_id_to_the_next(tiny_model, sources, tmp_path):
+    (sources / "bad").mkdir()
+    (sources / "bad" / "NEWONE.cif").write_text("data_bad")
+    report = add([sources / "bad", sources / "NEWONE.cif"], tmp_path / "mine", base=str(tiny_model), device="cpu")
+    assert (report.ids, report.duplicates, len(report.failed)) == (["NEWONE"], [], 1)
+
+
+# ---- names of one's own
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "names.csv"
+    path.write_text("Refcode;Name;DOI\nNEWONE;Lab-7;https://doi.org/10.1000/seven\naaaaaa;HKUST-1 (ours);\nNOTHING;nobody;\n")
+    return path
+
+
+def test_a_table_names_new_entries_and_the_models_own(tiny_model, sources, tmp_path, table):
+    mine = tmp_path / "mine"
+    report = add([sources], mine, base=str(tiny_model), device="cpu", name_table=table)
+    assert report.unnamed == ["NOTHING"]
+    library = Model.load(mine, "cpu").library
+    row = library.index()
+    assert (library.name[row["NEWONE"]], library.doi[row["NEWONE"]]) == ("Lab-7", "10.1000/seven")
+    assert library.name[row["AAAAAA_clean"]] == "HKUST-1 (ours)"
+    assert (library.name[row["BBBBBB_clean"]], library.name[row["NEWTWO"]]) == ("ZIF-8", "")
+    assert library.family_name[library.family[[row["NEWONE"], row["AAAAAA_clean"]]]].tolist() == ["Lab-7", "HKUST-1 (ours)"]
+    answer = Identifier(mine, "cpu").identify(made.scan(library, row["NEWONE"]))
+    assert (answer.matches[0].name, answer.matches[0].family, answer.matches[0].doi) == ("Lab-7", "Lab-7", "10.1000/seven")
+
+
+def test_a_table_alone_changes_names_and_nothing_else(tiny_model, sources, tmp_path, table):
+    mine = tmp_path / "mine"
+    add([sources], mine, base=str(tiny_model), device="cpu")
+    before = Model.load(mine, "cpu")
+    report = add([], mine, device="cpu", name_table=table)
+    assert report.ids == []
+    after = Model.load(mine, "cpu")
+    assert after.library.name.tolist() == ["HKUST-1 (ours)", *before.library.name.tolist()[1:5], "Lab-7", ""]
+    for key in ("id", "formula", "cell", "hkl", "intensity", "family"):
+        np.testing.assert_array_equal(getattr(after.library, key), getattr(before.library, key))
+    np.testing.assert_array_equal(after.vectors, before.vectors)
+
+
+def test_two_families_of_one_name_are_told_apart(tiny_model, sources, tmp_path):
+    path = tmp_path / "names.csv"
+    path.write_text("refcode,name\nNEWONE,ZIF-8\nNEWTWO,ZIF-8\n")
+    add([sources], tmp_path / "mine", base=str(tiny_model), device="cpu", name_table=path)
+    library = Model.load(tmp_path / "mine", "cpu").library
+    assert [name for name in library.family_name.tolist() if "ZIF-8" in name] == ["ZIF-8", "ZIF-8 [NEWONE]", "ZIF-8 [NEWTWO]"]
+
+
+def test_a_table_that_names_nothing_here(tiny_model, tmp_path):
+    path = tmp_path / "names.csv"
+    path.write_text("refcode,name\nNOBODY,x\n")
+    with pytest.raises(LibraryError, match="NOBODY: no entry of the library has this refcode"):
+        add([], tmp_path / "mine", base=str(tiny_model), device="cpu", name_table=path)
     assert not (tmp_path / "mine").exists()
+
+
+def test_names_on_the_command_line(run, tiny_model, sources, tmp_path, table):
+    mine = tmp_path / "mine"
+    code, out, err = run("add", sources, sources / "NEWONE.cif", "--model", mine, "--from", tiny_model, "--name-table", table, "--device", "cpu")
+    assert (code, out) == (0, "")
+    assert "2 structures added" in err
+    assert "1 duplicates left out:\n  NEWONE: in NEWONE.cif; kept the one from cifs\n" in err
+    assert "that no entry has:\n  NOTHING\n" in err
+    assert run("find", "lab 7", "--model", mine, "-f", "json")[0] == 0
+    assert run("add", "--model", mine, "--name-table", table, "--device", "cpu")[0] == 0
+    assert run("add", "--model", mine)[0] == 2
+    (tmp_path / "bad.csv").write_text("code,name\n")
+    code, _, err = run("add", sources, "--model", mine, "--name-table", tmp_path / "bad.csv")
+    assert code == 1
+    assert "bad.csv: expected the columns refcode and name; refcode not found" in err
 
 
 def test_a_duplicate_joins_its_family(tiny_model, sources, tmp_path):
@@ -137,7 +230,7 @@ def test_nothing_to_extend_with(tiny_model):
 
 def test_extended_leaves_the_model_alone(tiny_model, sources):
     failed = []
-    entries = load_entries([sources], failed)
+    entries = load_entries([sources], failed, [])
     model = Model.load(tiny_model, "cpu")
     both = extended(model, Library.from_entries(entries))
     assert failed == []

@@ -155,7 +155,7 @@ def with_minerals():
     from xrdmatch.model.add import extended, load_entries
 
     model = identifier().model
-    return Identifier(extended(model, Library.from_entries(load_entries([MEASURED / "minerals"], []))))
+    return Identifier(extended(model, Library.from_entries(load_entries([MEASURED / "minerals"], [], []))))
 
 
 @pytest.mark.parametrize(

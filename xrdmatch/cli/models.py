@@ -12,7 +12,7 @@ import typer
 
 from xrdmatch.cli import options
 from xrdmatch.cli.option_groups import grouped
-from xrdmatch.cli.simulate import REPAIRED
+from xrdmatch.cli.simulate import REPAIRED, UNNAMED
 
 if TYPE_CHECKING:
     from xrdmatch.evaluation.baselines import Compared
@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 
 
 def add(
-    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives.")],
     model: Annotated[Path, typer.Option("--model", "-m", metavar="DIR", help="Your model folder; created if it does not exist.")],
+    sources: Annotated[list[Path] | None, typer.Argument(metavar="SOURCE", help="CIF and POSCAR files, folders, archives.")] = None,
     base: Annotated[
         str | None, typer.Option("--from", metavar="NAME|DIR", help="Model to copy into a new folder; the shipped one by default.")
     ] = None,
+    name_table: options.NameTableOption = None,
     device: options.DeviceOption = options.Device.auto,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Add your own structures to a model, in seconds and without training."""
+    """Add your own structures to a model, in seconds and without training.
+
+    Of an id that comes twice the first structure is kept, the model's own before all, and the others are listed. With --name-table alone, entries
+    that the model has already get names.
+    """
     from xrdmatch.model.add import add as add_structures
     from xrdmatch.model.folder import CONFIG
 
@@ -40,11 +45,15 @@ def add(
         raise options.wrong(
             "--from", f"{model} already holds a model, and structures are added to that; leave out --from, or give --model a new folder"
         )
+    if not sources and name_table is None:
+        raise options.wrong("SOURCE", "give structure files, folders or archives, or --name-table FILE")
     options.check_model("--from", base)
-    done = add_structures(sources, model, base, device.value)
+    done = add_structures(sources or [], model, base, device.value, name_table)
     messages.note(f"{model}: {len(done.ids)} structures added; use it with --model {model}")
     messages.listed("join a family that powder diffraction cannot tell them from", [(name, f"{name}: {family}") for name, family in done.alike])
     messages.listed(REPAIRED, done.repaired)
+    messages.listed("duplicates left out", done.duplicates)
+    messages.listed(UNNAMED, [(code, "") for code in done.unnamed])
     messages.listed("could not be loaded", done.failed)
     if done.failed:
         raise typer.Exit(1)
@@ -172,11 +181,14 @@ def _write(stream: TextIO, form: EvaluationFormat, model: Model, result: Evaluat
 def _joined(asked: options.ModelOptions, sources: list[Path], messages: options.Messages) -> Model:
     """The model with the structures of `sources` in its library, in memory."""
     from xrdmatch.library.reference_library import Library
-    from xrdmatch.model.add import extended, load_entries
+    from xrdmatch.model.add import extended, load_entries, without_known
     from xrdmatch.model.folder import Model
 
     failed: list[tuple[str, str]] = []
-    entries = load_entries(sources, failed)
+    twice: list[tuple[str, str]] = []
+    model = Model.load(asked.model, asked.device.value)
+    entries = without_known(load_entries(sources, failed, twice), model.library, twice)
     for _, reason in failed:
         messages.warn(reason)
-    return extended(Model.load(asked.model, asked.device.value), Library.from_entries(entries))
+    messages.listed("duplicates left out", twice)
+    return extended(model, Library.from_entries(entries))

@@ -153,6 +153,9 @@ SchedulerOption = Annotated[
 ]
 ThreadsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="CPU threads; by default one per available core.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress, notes and warnings; errors are still shown.")]
+NameTableOption = Annotated[
+    Path | None, typer.Option("--name-table", metavar="FILE", help="Names of your own: a CSV table with the columns refcode, name and doi.")
+]
 FilterOption = Annotated[Filter, typer.Option("--filter", help="FFT filter. auto: only for noisy scans. paper: by the rule of Wang et al. 2020.")]
 RangeOption = Annotated[
     str | None,
@@ -259,7 +262,7 @@ class Messages:
             return
         self.note(f"{len(items)} {what}:")
         for name, reason in items[:shown]:
-            self.note(f"  {reason if reason.startswith(name) else f'{name}: {reason}'}")
+            self.note(f"  {reason if reason.startswith(name) else f'{name}: {reason}' if reason else name}")
         if len(items) > shown:
             self.note(f"  ... and {len(items) - shown} more")
 

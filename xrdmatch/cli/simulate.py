@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Heads the list of structures of which something was repaired or assumed, or is doubtful, here and where structures are added.
 REPAIRED = "repaired, read leniently, or doubtful"
+#: Heads the list of refcodes in a table of names that no structure has.
+UNNAMED = "refcodes of the table of names that no entry has"
 PATTERN, LIBRARY = "One pattern (.xy .xye .csv)", "Library (.h5)"
 
 
@@ -36,6 +38,10 @@ class LibraryOptions:
 
     resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT.partial, left by an interrupted run.", rich_help_panel=LIBRARY)] = False
     names: Annotated[bool, typer.Option("--names/--no-names", help="Add common names, such as HKUST-1.", rich_help_panel=LIBRARY)] = True
+    name_table: Annotated[
+        Path | None,
+        typer.Option("--name-table", metavar="FILE", help="Names of your own: CSV with refcode, name, doi. They go first.", rich_help_panel=LIBRARY),
+    ] = None
     families: Annotated[
         bool, typer.Option("--families/--no-families", help="Group structures that powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
     ] = True
@@ -205,10 +211,13 @@ def _of_entry(name: str, asked: PatternOptions, messages: options.Messages) -> D
 def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: options.WorkOptions) -> None:
     from xrdmatch.library.build import Told, build
     from xrdmatch.library.common_names import core_dois
+    from xrdmatch.library.name_table import read_names, with_own_names, without_entry
     from xrdmatch.system.atomic_files import check_writable
     from xrdmatch.system.parallel import Workers, usable_cores
 
-    messages, known = options.Messages(work.quiet), core_dois(asked.doi or [])  # before the work, as all that may be amiss
+    messages = options.Messages(work.quiet)
+    # Before the work, as all that may be amiss.
+    known, own = core_dois(asked.doi or []), read_names(asked.name_table) if asked.name_table is not None else {}
     if asked.report is not None and not asked.report.exists():
         check_writable(asked.report)
     with options.progress(messages, "simulating", None, "structures") as bar:
@@ -216,7 +225,7 @@ def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: option
 
         def finish(library: Library) -> Library:
             stop.set()
-            return _finish(library, bar, asked, known)
+            return _finish(with_own_names(library, own), bar, asked, known)
 
         try:
             workers = Workers(work.jobs or usable_cores(), work.scheduler)
@@ -226,6 +235,7 @@ def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: option
         finally:
             stop.set()
     _tell(library, done, out, messages)
+    messages.listed(UNNAMED, [(code, "") for code in without_entry(library.id, own)])
     if asked.report is not None:
         _write_report(done, asked.report)
     if done.failed:

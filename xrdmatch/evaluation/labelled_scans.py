@@ -8,8 +8,6 @@ line has them, decimals may have a comma where columns have none, and the text m
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,13 +19,12 @@ from numpy.typing import NDArray
 
 from xrdmatch import formats
 from xrdmatch.errors import LibraryError, ReadError
-from xrdmatch.formats.scan import decode
+from xrdmatch.library.csv_table import read_table
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.fft_filter import Mode
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.result import Identification, Match, error_result
-from xrdmatch.system import atomic_files
 
 #: Ranks whose accuracy is stated.
 RANKS = (1, 2, 3, 4, 5)
@@ -106,47 +103,19 @@ def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
 
 #: Kinds of scans in which nothing is to be named.
 NOTHING = frozenset(("unknown", "blank"))
-#: What may separate columns; a comma may then be that of decimals.
-_SEPARATORS = ",;\t"
 
 
 def read_labels(path: Path) -> list[dict[str, str]]:
     """Rows of labels.csv, their wavelength with a decimal point; rows without anything are passed over. Raises LibraryError where it is not one."""
-    try:
-        columns, numbered, separator = _table(decode(path.read_bytes()))
-    except OSError as error:
-        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read ({atomic_files.reason(error)})") from error
-    except ReadError as error:
-        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read: it is not a text file") from error
-    except csv.Error as error:
-        raise LibraryError(f"{path}: expected a CSV file of labels, but it cannot be read as one ({error})") from error
-    missing = {"file", "label"} - set(columns)
-    if missing:
-        raise LibraryError(f"{path}: expected the columns file and label; {', '.join(sorted(missing))} not found")
+    table = read_table(path, "a CSV file of labels", ("file", "label"))
     rows = []
-    for line, cells in numbered:
-        row = {name: cell for name, cell in zip(columns, cells, strict=False) if name}
-        if row.get("wavelength") and separator != ",":
+    for line, row in table.records():
+        if row.get("wavelength") and table.separator != ",":
             row["wavelength"] = row["wavelength"].replace(",", ".")
-        too_many = any(cells[len(columns) :])
-        wrong = f"has more columns than the first line; put quotes around a text with {separator!r} in it" if too_many else _fault(row)
-        if wrong:
+        if wrong := _fault(row):
             raise LibraryError(f"{path}, line {line}: {wrong}")
         rows.append(row)
     return rows
-
-
-def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]], str]:
-    """Names of the columns, in small letters; line and cells of every row that holds something; and what separates columns."""
-    lines = list(io.StringIO(text, newline=""))
-    stated = re.fullmatch(r"sep=(.)\s*", lines[0]) if lines else None  # a first line that Excel writes and reads
-    start = 1 if stated else 0
-    head = lines[start] if len(lines) > start else ""
-    separator = stated[1] if stated else max(_SEPARATORS, key=head.count)
-    reader = csv.reader(lines[start:], delimiter=separator)
-    columns = [name.strip().lower() for name in next(reader, [])]
-    numbered = [(start + reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    return columns, numbered, separator
 
 
 def _fault(row: dict[str, str]) -> str:

@@ -250,14 +250,28 @@ def _family_names(library: Library, leaders: Rows, family: NDArray[np.int64]) ->
     names: list[str] = []
     seen: set[str] = set()
     for leader, rows in zip(leaders.tolist(), members, strict=True):
-        base = stem(str(library.id[leader]))
-        name = _joined(library, rows) or base
-        for candidate in (name, f"{name} [{base}]", f"{name} [{library.id[leader]}]"):
-            if candidate not in seen:
-                break
-        seen.add(candidate)
-        names.append(candidate)
+        names.append(_free_name(library, leader, rows, seen))
+        seen.add(names[-1])
     return names
+
+
+def _free_name(library: Library, leader: int, rows: Rows, taken: set[str]) -> str:
+    """The name of a family, with its leader's refcode or id where another family is called so."""
+    base = stem(str(library.id[leader]))
+    name = _joined(library, rows) or base
+    candidates = (name, f"{name} [{base}]", f"{name} [{library.id[leader]}]")
+    return next((candidate for candidate in candidates if candidate not in taken), candidates[-1])
+
+
+def with_family_names(library: Library, families: Rows) -> Library:
+    """The library with these families named anew, after what their members are called now; the first member counts as the leader."""
+    names, renamed = library.family_name.tolist(), set(families.tolist())
+    taken = {name for family, name in enumerate(names) if family not in renamed}
+    for family in sorted(renamed):
+        rows = library.members(family)
+        names[family] = _free_name(library, int(rows[0]), rows, taken)
+        taken.add(names[family])
+    return replace(library, family_name=TextColumn.of(names))
 
 
 def _joined(library: Library, rows: Rows) -> str:

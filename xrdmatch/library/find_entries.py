@@ -18,7 +18,7 @@ from xrdmatch.library.doubtful_entries import doubts_of
 from xrdmatch.library.formula_search import may_hold, typed_formula, with_formula
 from xrdmatch.library.formula_table import FormulaTable, symbol_code
 from xrdmatch.library.reference_library import Library
-from xrdmatch.library.spelling import aliases, compact, compact_all, nearest, one_letter_off, place, words
+from xrdmatch.library.spelling import aliases, compact, compact_all, nearest, one_letter_off, place, plain_doi, words
 from xrdmatch.library.text_column import TextColumn
 
 #: How an entry was found, the surest first.
@@ -30,7 +30,6 @@ _NOT = 99
 _NO_ROWS = np.empty(0, dtype=np.int64)
 #: Words of a text that are looked for.
 _MOST_WORDS = 32
-_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s*)?(10\.\d+/\S+)", re.IGNORECASE)
 _REFCODE = re.compile(r"[A-Z]{6}(\d\d)?")
 
 
@@ -231,8 +230,8 @@ class _Ranks:
         return np.array(rows, dtype=np.int64)
 
     def _by_doi(self) -> NDArray[np.int64]:
-        asked = _DOI.fullmatch(self._text)
-        return np.flatnonzero(_each(self._library.doi, lambda doi: doi.casefold() == asked[1].casefold())) if asked else _NO_ROWS
+        asked = plain_doi(self._text).casefold()
+        return np.flatnonzero(_each(self._library.doi, lambda doi: doi.casefold() == asked)) if asked else _NO_ROWS
 
     def _by_formula(self) -> NDArray[np.int64]:
         formula = typed_formula(self._text)

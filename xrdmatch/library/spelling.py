@@ -15,6 +15,13 @@ _DIGITS = re.compile(r"\d+")
 _IN_BRACKETS, _BETWEEN = re.compile(r"(.+?) \((.+)\)"), re.compile(" / | = ")
 #: Shortest names that one letter may differ in, and the least likeness (0 to 1) of a name that is offered.
 _SHORTEST, _ALIKE = 4, 0.6
+_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s*)?(10\.\d+/\S+)", re.IGNORECASE)
+
+
+def plain_doi(text: str) -> str:
+    """`10.1021/ja8057953` of a DOI as people write it, with or without what stands before it; empty where it is none."""
+    found = _DOI.fullmatch(text.strip())
+    return found[1] if found else ""
 
 
 def compact(text: str) -> str:
