@@ -355,3 +355,15 @@ def test_cases(name: str) -> None:
     assert (pattern.two_theta[0], pattern.two_theta[-1], pattern.intensity.max()) == pytest.approx((first, last, most), abs=1e-3)
     assert pattern.wavelength == (None if wavelength is None else pytest.approx(wavelength, abs=1e-6))
     assert [code for code in codes(pattern) if code != "just_changed"] == notes
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not part of the project (../shared)")
+@pytest.mark.parametrize("name", [
+    "141-stars-long-run.xy", "51-axis-key.txt", "62-refined-topas-txt.txt", "84-eva-stopped.dql", "88-dash-mo.xye", "93-wavelength-nm.xy",
+    "keys-and-values.csv",
+])  # fmt: skip
+def test_geddes_agrees_where_it_reads_right(name: str) -> None:
+    geddes = pytest.importorskip("geddes")
+    other, pattern = geddes.read(str(CASES / "scans" / name)), formats.read(CASES / "scans" / name)
+    np.testing.assert_allclose(pattern.two_theta, other.x, atol=1e-6)
+    np.testing.assert_allclose(pattern.intensity, other.y, rtol=1e-9)
