@@ -98,6 +98,8 @@ def _is_cif(head: Head) -> bool:
 
 
 def _is_spec(head: Head) -> bool:
+    if "#s " not in head.folded and not head.folded.startswith("#f "):
+        return False
     scan = re.search(r"(^|\n)#s +\d", head.folded)
     return (scan is not None and re.search(r"\n#[ln] ", head.folded) is not None) or re.match(r"#f .*\n#e \d", head.folded) is not None
 
@@ -111,12 +113,18 @@ def _is_mdi(head: Head) -> bool:
     return any(len(line) < 200 and _MDI.fullmatch(line) for line in head.folded[:2000].split("\n")[:3])
 
 
+def _is_val(head: Head) -> bool:
+    return "berpar" in head.folded and re.search(r"(^|\n).{0,20}berpar ?\d", head.folded) is not None
+
+
 #: Where one number stands on each of several lines.
 _ONE_COLUMN = re.compile(r"\n(?:[ \t]*\"?[-+]?\d[\d.,]*\"?[ \t]*\n){3}")
 
 
 def _is_keyed(head: Head) -> bool:
     """Whether one column of numbers stands below lines that name the start, the end and the step of a scan."""
+    if not any(word in head.folded for word in ("step", "inc", "schritt")):
+        return False
     counts = _ONE_COLUMN.search(head.folded)
     above = head.folded[: counts.start()] if counts else ""
     names = ("begin|start|from|first|initial|anfang", "end|stop|to|last|final", "step|inc|schritt")
@@ -144,7 +152,7 @@ FORMATS = (
     Format("SPEC", (".spec", ".spc"), _is_spec, "spec"),
     Format("Jade MDI", (".mdi",), _is_mdi, "stepped", "read_mdi"),
     Format("Sietronics CPI", (".cpi",), _text_begins("sietronics xrd scan"), "stepped", "read_cpi"),
-    Format("Seifert VAL", (".val",), lambda head: re.search(r"(^|\n).{0,20}berpar ?\d", head.folded) is not None, "stepped", "read_val"),
+    Format("Seifert VAL", (".val",), _is_val, "stepped", "read_val"),
     Format("start, end, step and counts", (".val",), _is_keyed, "stepped", "read_keyed"),
     Format("powder CIF", (), _is_cif, "pdcif"),  # a folder's CIFs are mostly structures: they are looked into
 )

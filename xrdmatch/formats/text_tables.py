@@ -231,6 +231,9 @@ def _grows_like_d(places: NDArray[np.float64]) -> bool:
     steps = np.abs(np.diff(places))
     if places.size < 50 or steps.min() <= 0:
         return False
-    parts = np.array([float(median(part)) for part in np.array_split(steps, 8)])
+    if not 0.4 < steps[: steps.size // 8].mean() / steps[-(steps.size // 8) :].mean() < 2.5:
+        parts = np.array([float(median(part)) for part in np.array_split(steps, 8)])
+    else:  # as nearly all scans do
+        return False
     changes = [right < left for left, right in pairwise(parts)]
     return bool(max(parts[0], parts[-1]) > 3.0 * min(parts[0], parts[-1]) and (all(changes) or not any(changes)))

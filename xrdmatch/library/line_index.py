@@ -99,7 +99,7 @@ class LineIndex:
         The last few are kept: scans of a folder mostly share their range.
         """
 
-        @lru_cache(maxsize=4)
+        @lru_cache(maxsize=16)
         def scales(mask: bytes) -> NDArray[np.float32]:
             measured = np.frombuffer(mask, np.uint8).astype(np.float32)
             square = np.einsum("nk,nk->n", self._squares, measured.take(self._places, mode="clip"))

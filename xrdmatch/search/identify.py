@@ -19,7 +19,7 @@ from xrdmatch.model.folder import Model
 from xrdmatch.model.session import Device
 from xrdmatch.notes import Note, note
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
-from xrdmatch.search.assumed_wavelength import better_anode, name_note
+from xrdmatch.search.assumed_wavelength import LIKELY_AT_A_GLANCE, better_anode, name_note
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.matches import Place, Ranking, listed_matches, ordered_places
 from xrdmatch.search.options import SearchOptions
@@ -91,7 +91,14 @@ class Identifier:
         )
 
     def _matched(self, pattern: Pattern, options: SearchOptions, wavelength: float) -> tuple[float, str] | None:
-        """Probability and name of the match where the scan was measured with this wavelength (angstrom); None where nothing fits then."""
+        """Probability and name of the match where the scan was measured with this wavelength (angstrom); None where nothing fits then.
+
+        A look at the likeliest few alone, which costs little, tells mostly that nothing does.
+        """
+        scan = prepare_scan(pattern, wavelength, options.filter_mode)
+        glimpse = rank(scan, self.model, RankOptions(allowed=self.allowed(options), max_refined=1, min_families=2))
+        if self.calibration.probabilities(glimpse)[0].max(initial=0.0) < LIKELY_AT_A_GLANCE:
+            return None
         answer = self.identify(pattern, replace(options, wavelength=wavelength, detail=False))
         return (answer.probability, answer.name) if answer.verdict == "match" else None
 
