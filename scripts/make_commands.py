@@ -32,10 +32,10 @@ HEAD = """\
 
 Standard output carries results only; progress, notes, warnings and errors go to standard error, and progress
 shows only on a terminal. `NO_COLOR` is honoured.
-Every output file is written beside its target and renamed, so that an interrupted run leaves no half file.
+Every output file is written under a temporary name and renamed, so an interrupted run leaves no half-written file.
 
-Exit codes: 0 all went well; 1 something failed (a batch goes on, reports each failure and ends with 1); 2 wrong usage; 130 interrupted; a
-second Ctrl-C ends at once. Ctrl-C is how `identify --watch` ends: the exit code is then 0 or 1.
+Exit codes: 0 all went well; 1 something failed (a batch goes on, reports each failure and ends with 1); 2 wrong usage; 130 interrupted. A
+second Ctrl-C ends at once. `identify --watch` is meant to be ended with Ctrl-C: the exit code is then 0 or 1.
 
 `xrdmatch --install-completion` sets up completion of commands, options, their choices and the names of models in your shell: bash, zsh and fish,
 which are tested, and PowerShell, which is not. It writes a script into your home folder and, for bash and zsh, a line into `.bashrc` or `.zshrc`
@@ -46,15 +46,15 @@ that loads it; open a new terminal afterwards. `xrdmatch --show-completion` prin
 JSON = """\
 ## The JSON of `identify`
 
-One object a line and a file, in the order given, printed as each is done. A file that cannot be read has its line as well, so
-that lines and files correspond.
+One object per file, each on its own line, in the order given and printed as soon as it is done. A file that cannot be read also has its line,
+so lines and files correspond.
 
 | field | type | meaning |
 |---|---|---|
-| `file` | text | as it was given; `-` for standard input |
+| `file` | text | as given; `-` for standard input |
 | `verdict` | text | `match`, `ambiguous`, `unknown`, `unusable` or `error` |
 | `reason`, `reason_code` | text | why, in words and as a code that stays the same: see below |
-| `name`, `probability` | text, number | the best answer's name, or the closest one, and the probability of its name; whatever `--top` |
+| `name`, `probability` | text, number | the best answer's name, or the closest one, and the probability of that name; independent of `--top` |
 | `wavelength` | number | angstrom |
 | `wavelength_source` | text | `file`, `option`, or `default` (Cu K-alpha, with a warning) |
 | `filtered`, `filter_reason` | true or false, text | whether the FFT filter was applied, and why |
@@ -62,8 +62,8 @@ that lines and files correspond.
 | `provider` | text | what ran the network, such as `CPUExecutionProvider` |
 | `model`, `version` | text | the model's name; the version of xrdmatch |
 | `seconds` | number | time for this file without reading it |
-| `matches` | list | ranked; empty for `error` and `unusable`. A second phase that is said to be there is listed whatever `--top` |
-| `notes` | list | what else should be known, each a `code` and a `text` |
+| `matches` | list | ranked; empty for `error` and `unusable`. A second phase that is stated is listed regardless of `--top` |
+| `notes` | list | what else to know, each a `code` and a `text` |
 
 Each match:
 
@@ -72,26 +72,26 @@ Each match:
 | `rank` | number | from 1 |
 | `id` | text | the best entry of the family: the stem of its structure file |
 | `name`, `formula`, `doi` | text | of that entry; empty where not known |
-| `family`, `members` | text, list | entries that powder diffraction cannot tell apart; not those that `--elements` or `--exclude` keep out |
+| `family`, `members` | text, list | entries that powder diffraction cannot tell apart; without those that `--elements` or `--exclude` leave out |
 | `similarity` | number | 0 to 1, cosine with the adjusted candidate |
 | `probability` | number | 0 to 1, calibrated |
 | `shift` | number | degrees at Cu K-alpha, of the scan against the candidate |
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
 | `fwhm` | number | line width, degrees at Cu K-alpha |
-| `note` | text | what cannot be decided, and by what method it could be |
-| `phase` | number | 1; 2 where it was found in the lines that the best match leaves unexplained; its probability is that of being there beside it |
+| `note` | text | what cannot be decided, and which method could |
+| `phase` | number | 1; or 2 if it was found in the lines that the best match leaves unexplained; its probability is then that of being present besides the best match |
 | `share` | number | of phase 2: share of the scan's line intensity that it explains; 0 for others |
 
 With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity where it has lines;
 `matched` and `missing`, its strong lines that the scan shows or lacks, each as h, k, l, 2theta in degrees in the scan, percent; `extra`, the
-2theta of strong lines of the scan that it does not have; `positions`, the logarithm of how much likelier the scan's lines lie where they do if it is
-there than by chance.
+2theta of strong lines of the scan that it does not have; `positions`, the log likelihood ratio of the positions of the scan's lines, this match
+against chance.
 
-[Method](method.md) says how they come about.
+[Method](method.md) says how they are calculated.
 
 ### Codes of reasons and notes
 
-Codes stay the same from version to version; sentences may get better.
+Codes stay the same from version to version; the sentences may change.
 
 | code | of | when |
 |---|---|---|
@@ -104,23 +104,23 @@ Codes stay the same from version to version; sentences may get better.
 | `classifier` | a classifier's answer | it always picks one of its labels |
 | `second_phase` | a mixture, after the first reason | a second phase is there |
 | `error` | an error | the file could not be read |
-| `wavelength_assumed` | a note | the file does not tell its wavelength |
-| `wavelength_in_name`, `other_anode_fits` | notes | what speaks for another wavelength than the assumed one |
-| `few_counts`, `halo`, `high_background` | notes | on the quality of the scan |
+| `wavelength_assumed` | a note | the file does not state its wavelength |
+| `wavelength_in_name`, `other_anode_fits` | notes | what suggests a wavelength other than the assumed one |
+| `few_counts`, `halo`, `high_background` | notes | the quality of the scan |
 | `strongest_line_cut_off` | a note | the scan starts above the best match's strongest peak |
 | `doubtful_structure` | a note | the best match's structure may be wrong or incomplete |
 | `broken_record`, `stopped_early`, `scan_status`, `just_changed` | notes | the file may be incomplete |
 | `range_chosen`, `first_column` | notes | the file holds more: other ranges, other samples |
-| `converted`, `drawn_from_peaks` | notes | what the file holds is no scan over 2theta; it was made one |
+| `converted`, `drawn_from_peaks` | notes | the file does not hold a scan over 2theta; it was converted to one |
 | `rows_left_out` | a note | rows that could not be read |
-| `uneven_steps`, `odd_unit`, `unnamed_columns`, `wavelength_read_as_nm` | notes | what was assumed of a file that does not say |
+| `uneven_steps`, `odd_unit`, `unnamed_columns`, `wavelength_read_as_nm` | notes | what was assumed where the file does not say |
 | `counting_time_varies`, `attenuator` | notes | intensities are as recorded |
 | `filter_off`, `filter_flat`, `filter_no_noise`, `filter_not_needed`, `filter_applied` | the filter | why it ran or did not |
-| `paper_filter_not_needed`, `paper_filter_applied` | the filter | the same of `--filter paper` |
+| `paper_filter_not_needed`, `paper_filter_applied` | the filter | the same for `--filter paper` |
 
 ## The CSV of `identify`
 
-One row a match, with what is said of the file in each; a file without matches has one row whose last columns are empty. The columns are the fields
+One row per match, each with the columns of its file as well; a file without matches has one row whose last columns are empty. The columns are the fields
 above: {columns}.
 """
 

@@ -134,10 +134,10 @@ def test_a_folder_takes_scans_by_content_and_lists_what_it_passed_over(run, tiny
     scans.joinpath("copying.xy.part").write_bytes((scans / "b.xy").read_bytes())
     code, out, err = run("identify", scans, "--model", tiny_model, "-f", "json")
     assert {Path(one["file"]).name for one in answers(out)} >= {"a.xy", "b.xy", "c.measured", "d.frompeter"}
-    assert "passed over 5 files that are no scans: copying.xy.part, notes.doc, photo.bin, readme.md, small.tab" in err
+    assert "skipped 5 files that are not scans: copying.xy.part, notes.doc, photo.bin, readme.md, small.tab" in err
     assert code in (0, 1)
     _, _, err = run("identify", scans, "--model", tiny_model, "-f", "json", "--quiet")
-    assert "passed over" not in err
+    assert "skipped" not in err
 
 
 def test_all_known_formats_are_taken_without_a_known_ending(tmp_path):

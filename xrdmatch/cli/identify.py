@@ -127,8 +127,8 @@ def identify(
 ) -> None:
     """Name the framework in raw powder scans: a ranked list with a verdict.
 
-    File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more); in a folder, what is no scan is passed over.
-    Exit code 1 where a file could not be read; the others are still identified.
+    File formats are recognised by their content (Bruker, PANalytical, Rigaku, STOE, text and more); in a folder, other files are skipped.
+    Exit code 1 if a file could not be read; the others are still identified.
     """
     if work.scheduler is not None and scans.from_stdin:
         raise options.wrong("--scheduler", "other machines cannot read standard input (-); give files")
@@ -166,8 +166,8 @@ def _files(scans: ScanOptions, results: ResultOptions, messages: options.Message
     files = list(inputs.expand(scans.paths or [], scans.recursive, inputs.results_in(results.output, sys.stdout), passed))
     if passed:
         shown = ", ".join([Path(name).name for name in passed[:PASSED]] + ["..."] * (len(passed) > PASSED))
-        count = f"{len(passed)} files that are no scans" if len(passed) > 1 else "1 file that is no scan"
-        messages.note(f"passed over {count}: {shown}")
+        count = f"{len(passed)} files that are not scans" if len(passed) > 1 else "1 file that is not a scan"
+        messages.note(f"skipped {count}: {shown}")
     return files
 
 

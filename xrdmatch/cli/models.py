@@ -133,8 +133,8 @@ def evaluate(
 ) -> None:
     """Measure accuracy on scans you have labelled, with Wilson 95 % intervals.
 
-    The columns file and label are enough: an answer is right where it names the label, however that is spelled (ZIF-8, zif 8). Where accepted has an
-    expression, that counts instead; several, separated by ;, are the phases of a mixture. Of the kinds unknown and blank nothing may be named.
+    The columns file and label are enough: an answer is right if it names the label in any spelling (ZIF-8, zif 8). A regular expression in accepted
+    counts instead; several, separated by ;, are the phases of a mixture. For the kinds unknown and blank, naming anything is wrong.
 
     --baselines adds the classical models of Wang et al. 2020 (they need the baselines extra) and plain search-match. They learn from --training;
     without it from patterns made of 1,012 structures of the model's library.

@@ -117,9 +117,9 @@ def simulate(
 ) -> None:
     """Turn crystal structures into a reference library, or one structure into a pattern.
 
-    A structure that cannot be loaded is listed and left out; the library is written all the same, and the exit code is 1.
+    A structure that cannot be loaded is listed and left out; the library is still written, and the exit code is 1.
 
-    A pattern needs no file: HKUST-1 or FIQCEN is drawn from the model's library where no file is called so, and a line says from which entry.
+    A pattern needs no file: HKUST-1 or FIQCEN is drawn from the model's library if there is no file of that name; a line says from which entry.
     """
     suffix, plot = out.suffix.lower(), pattern.plot
     if plot is not None and (suffix not in options.PATTERN_SUFFIXES or not outputs.picture_target(plot, 1)):
