@@ -79,7 +79,7 @@ Each match:
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
 | `fwhm` | number | line width, degrees at Cu K-alpha |
 | `note` | text | what cannot be decided, and which method could |
-| `phase` | number | 1; or 2 if it was found in the lines that the best match leaves unexplained; its probability is then that of being present besides the best match |
+| `phase` | number | 1; 2 if found in the lines that the best match leaves unexplained, and its probability is that of being present besides it |
 | `share` | number | of phase 2: share of the scan's line intensity that it explains; 0 for others |
 
 With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity where it has lines;
@@ -120,8 +120,8 @@ Codes stay the same from version to version; the sentences may change.
 
 ## The CSV of `identify`
 
-One row per match, each with the columns of its file as well; a file without matches has one row whose last columns are empty. The columns are the fields
-above: {columns}.
+One row per match, each with the columns of its file as well; a file without matches has one row whose last columns are empty. The columns are the
+fields above: {columns}.
 """
 
 FIND = """\

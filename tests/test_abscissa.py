@@ -57,7 +57,7 @@ REFUSED = {
     "angles of a rotation (phi, chi, psi)": ["Phi", "chi_deg", "Azimuth (Degrees)", "psi"],
     "omega (a rocking scan)": ["Omega", "ω", "omega (deg)"],
     "squares or sines, not angles": ["sin^2(theta)", "sin2theta", "q^2_nm^-2", "d*2_A^-2"],
-    "scattering vectors q without their unit": ["q", "Q", "scattering vector"],
+    "scattering vectors q without a unit": ["q", "Q", "scattering vector"],
     "scattering vectors s = 1/d, or seconds": ["s"],
     "2theta in an unknown unit": ["2Theta (mm)"],
     "numbers in mm": ["Position (mm)"],
@@ -100,5 +100,5 @@ def test_without_a_wavelength_only_angles_are_converted() -> None:
 def test_beyond_the_reach_of_the_wavelength() -> None:
     found = abscissa("d (A)")
     assert found is not None
-    with pytest.raises(ReadError, match=r"1 of 3 values lie beyond the reach of 0\.7 angstrom"):
+    with pytest.raises(ReadError, match=r"1 of 3 values are impossible with a wavelength of 0\.7 angstrom"):
         found.to_two_theta(np.array([0.3, 1.0, 2.0]), WAVELENGTH)

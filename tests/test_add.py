@@ -88,7 +88,7 @@ def test_nothing_changes_where_every_id_is_taken(tiny_model, sources, tmp_path):
     mine = tmp_path / "mine"
     add([sources / "NEWONE.cif"], mine, base=str(tiny_model), device="cpu")
     before = contents(mine)
-    with pytest.raises(LibraryError, match="NEWONE: this id is in the library already; rename the file"):
+    with pytest.raises(LibraryError, match="NEWONE: this id is already in the library; rename the file"):
         add([sources / "NEWONE.cif"], mine, device="cpu")
     assert contents(mine) == before
     (sources / "AAAAAA_clean.cif").write_text((sources / "NEWTWO.cif").read_text())
@@ -163,7 +163,7 @@ def test_two_families_of_one_name_are_told_apart(tiny_model, sources, tmp_path):
 def test_a_table_that_names_nothing_here(tiny_model, tmp_path):
     path = tmp_path / "names.csv"
     path.write_text("refcode,name\nNOBODY,x\n")
-    with pytest.raises(LibraryError, match="NOBODY: no entry of the library has this refcode"):
+    with pytest.raises(LibraryError, match="NOBODY: the library has no entry with this refcode"):
         add([], tmp_path / "mine", base=str(tiny_model), device="cpu", name_table=path)
     assert not (tmp_path / "mine").exists()
 

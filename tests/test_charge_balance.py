@@ -107,7 +107,7 @@ def test_a_library_notes_them(tmp_path):
     (tmp_path / "whole.cif").write_text(pillared())
     (tmp_path / "bare.cif").write_text(pillared(pillars=False))
     library, report = build([tmp_path], tmp_path / "library.h5")
-    text = "doubtful: the anions carry at most 0 charges a cell, but the metals need 2: counter-ions or pillars may be missing"
+    text = "doubtful: the anions carry at most 0 charges per cell, but the metals need 2: counter-ions or pillars may be missing"
     assert report.repaired == [("bare", text)]
     assert dict(zip(library.id.tolist(), library.note.tolist(), strict=True)) == {"bare": text, "whole": ""}
     assert [bool(doubts_of(library, row)) for row in range(2)] == [True, False]

@@ -143,7 +143,7 @@ def test_folders_patterns_and_recursion(run, tiny_model, scans):
     empty.mkdir()
     code, _, err = run("identify", empty, "--model", tiny_model)
     assert code == 1
-    assert "no measured files" in err
+    assert "no scans in this folder" in err
 
 
 def test_a_file_whose_name_holds_brackets_is_that_file(tmp_path):
@@ -439,7 +439,7 @@ def test_repairs_and_doubts_are_told_alike_everywhere(run, tiny_model, tmp_path)
         lines |= {line for line in err.splitlines() if "ODDONE: " in line and "family" not in line}
         if given[0] == "simulate":
             assert "ODDONE" not in run(*given, "--quiet")[2]
-    assert lines == {"  ODDONE: took '.' for 0 in 1 coordinates; doubtful: the atoms read are Cl Na, but the file's sum formula is Cl2 Na"}
+    assert lines == {"  ODDONE: read '.' as 0 in 1 coordinates; doubtful: the atoms read are Cl Na, but the file's sum formula is Cl2 Na"}
 
 
 def test_denoise_writes_a_file_or_a_folder(run, scans, tmp_path):

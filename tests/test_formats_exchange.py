@@ -87,7 +87,7 @@ def test_reads_what_the_file_tells(kind: str, wavelength: float | None, expected
         (more.keyed(count=30), "30 of 60"),
         (more.rigaku_raw()[:-40], "50 of 60"),
         (more.jcamp()[:-60], "of 60"),
-        (more.nexus()[:-100], "breaks off"),
+        (more.nexus()[:-100], "is an HDF5 file that ends after"),
         (b"SIETRONICS XRD SCAN\n5.0\n", "still being written"),
         (more.SPEC_HEAD.encode(), "still being written"),
         (more.rigaku_raw()[:2000], "still being written"),
@@ -120,7 +120,7 @@ def test_cpi_decimal_commas_and_thousands() -> None:
     same(more.cpi([f"{value:.1f}".replace(".", ",") for value in make.counts()], "5,000", "6,180"))
     same(more.cpi([f"{value:,.0f}" for value in make.counts()]))
     same(more.cpi().lower())
-    refused(more.cpi(["1,234"] * 60), "decimal commas or group thousands")
+    refused(more.cpi(["1,234"] * 60), "may mark decimals or thousands")
     refused(more.cpi([*["12"] * 59, "1x"]), "among its counts")
     refused(more.cpi(["12"] * 70), "holds 70 counts")
     refused(more.cpi(start="sample"), "expected start, end and step")
@@ -177,7 +177,7 @@ def test_rigaku_raw_of_both_kinds() -> None:
     assert parse(more.rigaku_raw(ranges=2)).two_theta.size == 120
     damaged = bytearray(more.rigaku_raw())
     damaged[3154] = 7
-    refused(bytes(damaged), "do not give|does not give")
+    refused(bytes(damaged), "do not agree")
 
 
 # ---- SPEC ----
@@ -269,7 +269,7 @@ def test_jcamp_refusals() -> None:
     refused(more.jcamp(units="MICROMETERS"), "expected 2theta")
     refused(more.jcamp(points=61), "NPOINTS gives 61")
     refused(more.jcamp("", "NTUPLES= X"), "NTUPLES")
-    refused(more.jcamp(more.jcamp_table("DIF").replace("J", "K", 1)), "does not agree with itself")
+    refused(more.jcamp(more.jcamp_table("DIF").replace("J", "K", 1)), "is inconsistent")
     refused(more.jcamp().replace(b"LASTX= 6.18", b"LASTX= 9.0"), "should begin at")
     refused(more.jcamp().replace(b"##XYDATA", b"##FIRSTY= 77\n##XYDATA"), "FIRSTY")
     peaks = more.jcamp("5.10,100 6.00,20\n", "PEAK TABLE= (XY..XY)", points=2)
@@ -328,8 +328,8 @@ def test_nexus_refusals() -> None:
     refused(more.nexus(values=np.zeros((60, 50))), "2-dimensional, 60 x 50")
     refused(more.nexus("energy", {"units": "keV"}), "energies")
     refused(more.nexus("omega"), "omega")
-    refused(more.nexus("foo"), "names no 2theta")
-    refused(more.nexus()[:8], "breaks off")
+    refused(more.nexus("foo"), "gives no 2theta")
+    refused(more.nexus()[:8], "is an HDF5 file that ends after")
     own = io.BytesIO()
     with h5py.File(own, "w") as file:
         file.attrs["format"] = "xrdmatch-library"
@@ -475,7 +475,7 @@ def test_xrdml_in_archives() -> None:
         (make.zipped({"frame.cbf": b"###CBF: VERSION 1.5" + bytes(100)}), "area detector"),
         (b"{\nHeaderID = EH:000001;\n" + bytes(100), "area detector"),
         (b"Shimadzu XRD\0\0\0\0Ver 4.0\0" + bytes(2000), "Shimadzu RAW file"),
-        (b"V3DI" + bytes(2000), "file of peaks"),
+        (b"V3DI" + bytes(2000), "Philips list of peaks"),
         (b"SampleIdent,x,/\nAnode,Cu,/\nPeakAngle,5.0,/\n", "list of peaks"),
     ],
 )

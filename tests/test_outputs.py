@@ -86,7 +86,7 @@ def test_a_defect_of_the_drawing_costs_no_result(run, tiny_model, scans, tmp_pat
     assert code == 1
     assert "ZIF-8" in out
     assert "HKUST-1" in out
-    assert err.count("a defect of xrdmatch") == 2
+    assert err.count("a bug in xrdmatch") == 2
 
 
 def test_without_matplotlib_the_message_says_what_to_install(run, tiny_model, scans, tmp_path, monkeypatch):

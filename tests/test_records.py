@@ -178,14 +178,14 @@ SENTENCES = [
         "A or B: same pattern and metal; NMR of the digested solid, IR or TGA decides",
     ),
     (note("wavelength_assumed", wavelength=1.5418), f"Cu K{A} assumed: not in the file. Change with --wavelength"),
-    (note("few_counts", weakest=0.21), "Few counts: peaks below 21 % of the strongest drown in noise. A longer scan would show more"),
+    (note("few_counts", weakest=0.21), "Few counts: peaks below 21 % of the strongest are lost in noise. A longer scan would show more"),
     (note("halo", two_theta=22.4), "Broad halo near 22° (Cu scale): solvent, a capillary or amorphous material. It hides weak peaks"),
     (note("high_background"), "High, flat background: fluorescence (Co, Fe or Mn under Cu radiation?) or the holder. It hides weak peaks"),
     (
         note("strongest_line_cut_off", start=10.0, name="MOF-5", two_theta=6.84),
         "The scan starts at 10.0°; the strongest peak of MOF-5 is at 6.8°. Start lower",
     ),
-    (note("broken_record"), "The last record is incomplete: the file may still be being written. Everything before it was read"),
+    (note("broken_record"), "The last record is incomplete: the scan may still be running. Everything before it was read"),
     (note("stopped_early", points=3, planned=5), "Only 3 of 5 planned points: the scan was stopped early, or is still running"),
     (note("scan_status", status="Not finished"), "The file calls this scan 'Not finished': it may still be running"),
     (
@@ -202,7 +202,7 @@ SENTENCES = [
     ),
     (
         note("range_chosen", taken=2, why="they overlap", ranges="1: 5 to 9 deg; 2: 5 to 50 deg"),
-        "Ranges that cannot be joined (they overlap): the longest, number 2, was taken; --range-index chooses another, or all. "
+        "The ranges cannot be joined (they overlap): the longest, number 2, was taken; --range-index chooses another, or all. "
         "1: 5 to 9 deg; 2: 5 to 50 deg",
     ),
     (
@@ -213,28 +213,28 @@ SENTENCES = [
     (note("converted", what="d-spacings", called="d", wavelength=1.5406), "'d' was read as d-spacings and converted to 2θ with 1.5406 Å"),
     (note("rows_left_out", rows=3, first="5.2 ****"), "3 rows could not be read and were left out; the first is '5.2 ****'"),
     (note("rows_left_out", rows=1, first=""), "1 row could not be read and was left out"),
-    (note("uneven_steps"), "The steps of the first column change steadily, as those of d-spacings do: is it 2θ? It was taken for it"),
+    (note("uneven_steps"), "The steps of the first column change steadily, like those of d-spacings: is it really 2θ? It was taken as 2θ"),
     (
         note("odd_unit", called="1/CM"),
-        "The file calls itself a diffraction pattern over 1/CM, which no diffractometer scans: taken for 2θ",
+        "The file calls itself a diffraction pattern over 1/CM, which no diffractometer scans: taken as 2θ",
     ),
-    (note("unnamed_columns", columns=6), "The table has 6 columns without names: the first two were taken for 2θ and intensity"),
+    (note("unnamed_columns", columns=6), "The table has 6 columns without names: the first two were taken as 2θ and intensity"),
     (
         note("wavelength_read_as_nm", stated=0.15406, wavelength=1.5406),
-        "The file says wavelength 0.15406 without a unit: taken for nm, 1.5406 Å. Change with --wavelength",
+        "The file gives the wavelength 0.15406 without a unit: taken as nm, 1.5406 Å. Change with --wavelength",
     ),
     (note("drawn_from_peaks", peaks=12, fwhm=0.12), "Drawn from a list of 12 peaks, 0.12° wide: heights and widths are not those of a scan"),
     (
         note("wavelength_in_name", told="CoKa1"),
-        "The file's name says CoKa1, the file itself says nothing. If the name is right, add --wavelength CoKa1",
+        "The file's name says CoKa1; the file itself gives no wavelength. If the name is right, add --wavelength CoKa1",
     ),
     (
         note("other_anode_fits", anode="Mo", name="MOF-5", probability=0.97),
         "Nothing fits with copper radiation, but MOF-5 would with Mo. If it was Mo, add --wavelength Mo",
     ),
     (
-        note("doubtful_structure", name="SIFSIX-3-Zn", reason="the anions carry at most 0 charges a cell, but the metals need 2"),
-        "The library's structure SIFSIX-3-Zn is doubtful: the anions carry at most 0 charges a cell, but the metals need 2",
+        note("doubtful_structure", name="SIFSIX-3-Zn", reason="the anions carry at most 0 charges per cell, but the metals need 2"),
+        "The library's structure SIFSIX-3-Zn is doubtful: the anions carry at most 0 charges per cell, but the metals need 2",
     ),
     (note("filter_off"), "not filtered: the filter is switched off"),
     (note("filter_flat"), "not filtered: the scan is flat"),

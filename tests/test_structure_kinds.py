@@ -86,7 +86,7 @@ def by_pymatgen(text):
     ("file", "right", "note"),
     [
         ("95-near-mirror-half.cif", {"Br": 1, "O": 2, "Zn": 1}, "kept the images"),
-        ("52-icsd-dots.cif", {"F": 3, "K": 1, "Mn": 1}, "took '.' for 0"),
+        ("52-icsd-dots.cif", {"F": 3, "K": 1, "Mn": 1}, "read '.' as 0"),
         ("1100910-simple-fractions.cif", {"Bi": 0.8, "Fe": 6, "O": 26, "P": 6}, ""),
         ("61-pauling-mixed.cif", {"O": 4, "Sn": 0.5, "Ti": 1.5}, ""),
         ("60-magnetic.mcif", {"F": 3, "K": 1, "Mn": 1}, ""),
@@ -118,7 +118,7 @@ def test_the_case_of_two_structures():
 
 @needs_cases
 def test_the_case_without_elements_is_refused():
-    with pytest.raises(StructureError, match="which elements"):
+    with pytest.raises(StructureError, match="names no elements"):
         load(CASES / "vasp4.vasp")
 
 
@@ -250,7 +250,7 @@ def test_shares_are_of_the_occupancy(occupancy, iron):
 def test_equal_shares_are_doubted(symbol):
     structure = read([f"M1 {symbol} 0 0 0"])
     assert amounts(structure) == {"Al": 0.5, "Si": 0.5}
-    assert said(structure, "doubtful: took equal shares")
+    assert said(structure, "doubtful: assumed equal shares")
 
 
 @pytest.mark.parametrize("symbol", ["Al/Si 0.25/0.75", "0.5Zz + 0.5Al", "0.9Si+0.9Al"])
@@ -570,7 +570,7 @@ def test_a_lost_atom_is_told():
     salt = ["Na1 Na 0 0 0", "Cl1 Cl 0.5 0.5 0.5"]
     cell = (5.64, 5.64, 5.64, 90, 90, 90)
     assert read(salt, cell, hm("F m -3 m") + stated("Cl Na", 4)).notes == ()
-    assert said(read(salt, cell, hm("P m -3 m") + stated("Cl Na", 4)), "1 formula units of Cl Na a cell, but the file says 4")
+    assert said(read(salt, cell, hm("P m -3 m") + stated("Cl Na", 4)), "1 formula units of Cl Na per cell, but the file says 4")
     assert said(read(salt[:1], cell, hm("F m -3 m") + stated("Cl Na", 4)), "the atoms read are Na, but the file's sum formula is Cl Na")
     assert read(salt, cell, hm("F m -3 m") + stated("Na4 Cl4", 4)).notes == ()  # as pymatgen writes it
     assert read(salt, cell, hm("F m -3 m") + stated("NaCl")).notes == ()
@@ -597,7 +597,7 @@ def test_what_is_told_of_a_composition(atoms, formula, doubted):
 
 
 def test_atoms_in_one_place_are_told():
-    assert said(read(["Na1 Na 0 0 0", "Cl1 Cl .01 0 0"]), "1 pairs of atoms lie closer than 0.4 A to each other (Cl and Na)")
+    assert said(read(["Na1 Na 0 0 0", "Cl1 Cl .01 0 0"]), "1 pairs of atoms are closer than 0.4 A to each other (Cl and Na)")
     assert said(read(["Na1 Na 0 0 0.9999", "Cl1 Cl 0 0 0.01"]), "1 pairs of atoms")
     for rows in (["Na1 Na 0 0 0 .5", "Cl1 Cl .01 0 0 .5"], ["Na1 Na 0 0 0 1", "Cl1 Cl .05 0 0 1"], ["O1 O 0 0 0 1", "H1 H 0.03 0 0 1"]):
         assert read(rows, columns=OCCUPIED).notes == ()
@@ -648,9 +648,9 @@ def test_poscar_is_read_as_pymatgen_does(scale, mode):
 @pytest.mark.parametrize(
     ("given", "note"),
     [
-        ({"comment": "Ti O", "elements": ""}, "of the comment"),
-        ({"comment": "Ti2 O4", "elements": ""}, "of the comment"),
-        ({"elements": "", "behind": ("Ti", "Ti", "O", "O", "O", "O")}, "behind the coordinates"),
+        ({"comment": "Ti O", "elements": ""}, "from the comment"),
+        ({"comment": "Ti2 O4", "elements": ""}, "from the comment"),
+        ({"elements": "", "behind": ("Ti", "Ti", "O", "O", "O", "O")}, "after the coordinates"),
         ({"elements": "Ti_sv O\n"}, ""),
         ({"elements": "Ti/7f2a O/11ab\n"}, ""),
         ({"elements": "TI O\n"}, ""),
@@ -665,20 +665,20 @@ def test_elements_of_a_poscar(given, note):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (poscar(comment="my cell", elements=""), "which elements"),
-        (poscar(comment="TiO2", elements=""), "which elements"),
-        (poscar(comment="Ti O N", elements=""), "which elements"),
-        (poscar(comment="Ti4 O2", elements=""), "which elements"),
+        (poscar(comment="my cell", elements=""), "names no elements"),
+        (poscar(comment="TiO2", elements=""), "names no elements"),
+        (poscar(comment="Ti O N", elements=""), "names no elements"),
+        (poscar(comment="Ti4 O2", elements=""), "names no elements"),
         (poscar(elements="Ti\n"), "one element for each of 2 counts"),
         (poscar(elements="Ti Q\n"), "one element for each of 2 counts"),
         (poscar(elements="Ti O\n").replace("2 4", "2 5"), "expected 7 atoms, found 6"),
-        (poscar(elements="Ti O\n").replace("2 4", "2 x"), "how many atoms"),
+        (poscar(elements="Ti O\n").replace("2 4", "2 x"), "the number of atoms of each element"),
         (poscar(scale="a"), "expected a scale"),
         (poscar().replace("Direct\n", ""), "expected Direct or Cartesian"),
         (poscar().replace("0.3 4.5 0", "0.3 4.5"), "a lattice vector"),
-        (poscar().replace("0 0.2 2.959", "0.3 4.5 0"), "do not span a volume"),
-        (poscar(scale="0"), "do not span a volume"),
-        (poscar(scale="1e200"), "do not span a volume"),
+        (poscar().replace("0 0.2 2.959", "0.3 4.5 0"), "do not give a possible cell volume"),
+        (poscar(scale="0"), "do not give a possible cell volume"),
+        (poscar(scale="1e200"), "do not give a possible cell volume"),
         (poscar().replace("0.7 0.7 0", "0.7 nan 0"), "expected coordinates"),
         ("nothing\n", "expected a comment"),
     ],

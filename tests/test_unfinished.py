@@ -62,7 +62,7 @@ def test_a_ras_file_without_its_end_is_refused() -> None:
     data = make.ras()
     head, _, rows = data.partition(b"*RAS_INT_START")
     head = b"\n".join(line for line in head.splitlines() if b"MEAS_DATA_COUNT" not in line)
-    with pytest.raises(UnfinishedError, match=r"breaks off after \d+ points .*still being written"):
+    with pytest.raises(UnfinishedError, match=r"ends after \d+ points.*still being written"):
         formats.parse(head + b"\n*RAS_INT_START" + rows[: len(rows) // 2], "f")
 
 
@@ -91,7 +91,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
         return fstat(handle)
 
     monkeypatch.setattr(formats.os, "fstat", changing)
-    with pytest.raises(UnfinishedError, match=r"changes while it is read.*still being written"):
+    with pytest.raises(UnfinishedError, match=r"changed while it was read.*still being written"):
         formats.read(place)
 
 

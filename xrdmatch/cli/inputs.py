@@ -47,12 +47,12 @@ def expand(given: Iterable[str], recursive: bool = False, omit: Files = frozense
                 passed.extend(others)
             if not found and not closed:
                 deeper = "" if recursive else "; --recursive looks into subfolders"
-                yield name, f"{name}: no measured files in this folder{deeper}"
+                yield name, f"{name}: no scans in this folder{deeper}"
         elif glob.has_magic(name) and not os.path.lexists(name):
             fitting = sorted(glob.glob(name, recursive=True))
             yield from expand(fitting, recursive, omit, passed)
             if not fitting:
-                yield name, f"{name}: no file fits this pattern"
+                yield name, f"{name}: no file matches this pattern"
         else:
             yield name, _absent(name)
 
@@ -192,4 +192,4 @@ def defect(path: str, error: Exception) -> XrdMatchError:
     """What to say of an error that should not be; XRDMATCH_DEBUG lets it through."""
     if os.environ.get("XRDMATCH_DEBUG"):
         raise error
-    return XrdMatchError(f"{path}: a defect of xrdmatch ({type(error).__name__}: {error}); please report it with the file")
+    return XrdMatchError(f"{path}: a bug in xrdmatch ({type(error).__name__}: {error}); please report it with the file")

@@ -143,13 +143,13 @@ def _dots_as_zero(fractional: Float64Array, written: list[list[str]], flags: lis
         dots &= np.array([flag.lower() != _DUMMY for flag in flags])[:, None]
     if dots.any():
         fractional[dots] = 0.0
-        notes.append(f"took '.' for 0 in {int(dots.sum())} coordinates")
+        notes.append(f"read '.' as 0 in {int(dots.sum())} coordinates")
 
 
 def _symbols(tags: Tags, count: int) -> tuple[list[str], NDArray[np.bool_]]:
     types, labels = tags.column("_atom_site_type_symbol"), next((column for tag in _LABEL_TAGS if (column := tags.column(f"_atom_site_{tag}"))), [])
     if not types and not labels:
-        raise StructureError("expected what the atoms are (_atom_site_type_symbol or _atom_site_label), found neither")
+        raise StructureError("expected the elements of the atoms (_atom_site_type_symbol or _atom_site_label), found neither")
     if not types:
         return labels, np.zeros(count, dtype=bool)
     plain = {symbol: symbol.strip("'\"") for symbol in set(types)}

@@ -111,7 +111,7 @@ def _chosen(symmetry: Symmetry, sites: AtomSites, cell: Float64Array, stated: _S
             return contents, []  # a short monoclinic symbol means b unique
         why = "the usual one"
     else:
-        why = "which fits the sum formula" if scores[best][:2] < scores[0][:2] else "in which fewer atoms lie too near to each other"
+        why = "which fits the sum formula" if scores[best][:2] < scores[0][:2] else "in which fewer atoms are too close to each other"
     return contents, [f"{symmetry.asked} has several settings: took {setting.name}, {why}"]
 
 
@@ -165,10 +165,10 @@ def _placed(setting: Setting, sites: AtomSites, cell: Float64Array, formula: Map
     """All atoms of the cell in one setting, and how many sites were kept apart from an image of their own."""
     expanded = expand(setting, sites, cell, apart)
     rows, fractional = expanded.site, expanded.fractional
-    notes = [f"took {expanded.merged} sites closer than 0.4 A to an image of their own for one atom each"] if expanded.merged else []
+    notes = [f"took {expanded.merged} sites closer than 0.4 A to their own images as one atom each"] if expanded.merged else []
     if expanded.split:
         kept = "kept the images of" if apart else "took as one atom"
-        notes.append(f"{kept} {expanded.split} partly occupied sites closer than 0.4 A to an image of their own")
+        notes.append(f"{kept} {expanded.split} partly occupied sites closer than 0.4 A to their own images")
     weights = sites.occupancy * np.bincount(rows, minlength=len(sites.symbols))
     numbers, shared, more = _elements(sites, weights, formula)
     kinds, occupancy = numbers[rows], sites.occupancy[rows]
@@ -207,7 +207,7 @@ def _elements(sites: AtomSites, weights: Float64Array, formula: Mapping[str, flo
         notes.append(f"{DOUBTFUL}read {read}: the file gives neither element types nor a sum formula")
     equal = sorted(symbol for symbol, found in species.items() if found[0][1] < 0)
     if equal:
-        notes.append(f"{DOUBTFUL}took equal shares of {', '.join(equal[:5])}, which names none")
+        notes.append(f"{DOUBTFUL}assumed equal shares in {', '.join(equal[:5])}, which states none")
     unknown = sorted({symbol for symbol, number in zip(sites.symbols, numbers, strict=True) if not number})
     if unknown:
         notes.append(f"left out atoms of unknown type: {', '.join(unknown[:5])}")

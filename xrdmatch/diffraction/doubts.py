@@ -8,4 +8,4 @@ DOUBTFUL = "doubtful: "
 
 def charge_doubt(anions: float, metals: float) -> str:
     """The note on a framework whose anions carry at most `anions` charges a cell where its metals need `metals`."""
-    return f"{DOUBTFUL}the anions carry at most {anions:g} charges a cell, but the metals need {metals:g}: counter-ions or pillars may be missing"
+    return f"{DOUBTFUL}the anions carry at most {anions:g} charges per cell, but the metals need {metals:g}: counter-ions or pillars may be missing"

@@ -84,7 +84,7 @@ def overlaps(cell: Float64Array, numbers: NDArray[np.int16], fractional: Float64
         return []
     nearest = pairs[full][distances[full].argmin()]
     names = " and ".join(sorted(gemmi.Element(int(number)).name for number in numbers[nearest]))
-    return [f"{DOUBTFUL}{int(full.sum())} pairs of atoms lie closer than {ONE_PLACE:g} A to each other ({names}): disorder, or wrong symmetry"]
+    return [f"{DOUBTFUL}{int(full.sum())} pairs of atoms are closer than {ONE_PLACE:g} A to each other ({names}): disorder, or wrong symmetry"]
 
 
 def formula_doubts(amounts: Mapping[str, float], formula: Mapping[str, float], units: float | None) -> list[str]:
@@ -99,7 +99,7 @@ def formula_doubts(amounts: Mapping[str, float], formula: Mapping[str, float], u
     if scale is None or not _explained(amounts, {symbol: scale * amount for symbol, amount in formula.items()}):
         return [f"{DOUBTFUL}the atoms read are {read}, but the file's sum formula is {stated}"]
     if units and not any(abs(scale - one) <= _SHARE * one for one in cell_units(formula, units)):
-        return [f"{DOUBTFUL}the atoms read are {scale:.3g} formula units of {stated} a cell, but the file says {units:g}"]
+        return [f"{DOUBTFUL}the atoms read are {scale:.3g} formula units of {stated} per cell, but the file says {units:g}"]
     return []
 
 

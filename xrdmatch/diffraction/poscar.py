@@ -62,7 +62,7 @@ def _vectors(lines: list[str]) -> Float64Array:
     vectors = np.array([_numbers(line.split()[:3], "a lattice vector") for line in lines[2:5]])
     volume = _volume(vectors)
     words = lines[1].split()
-    factors = _numbers(words[:3], "one scale, or three") if _is_number(words[1:2]) else _numbers(words[:1], "a scale", 1)
+    factors = _numbers(words[:3], "one scale factor, or three") if _is_number(words[1:2]) else _numbers(words[:1], "a scale", 1)
     if len(factors) == 1:
         factors = factors if factors[0] > 0 else (-factors / volume) ** (1 / 3)
     scaled = np.asarray(vectors * factors)
@@ -74,7 +74,7 @@ def _volume(vectors: Float64Array) -> float:
     """The volume of a cell. Raises StructureError where there is none, or no axis that a crystal can have."""
     volume = abs(float(np.linalg.det(vectors))) if np.abs(vectors).max() < 1e5 else 0.0
     if not volume > 1e-9:
-        raise StructureError("not a readable POSCAR file: the lattice vectors do not span a volume that a crystal can have")
+        raise StructureError("not a readable POSCAR file: the lattice vectors do not give a possible cell volume")
     return volume
 
 
@@ -101,7 +101,7 @@ def _numbers(words: list[str], what: str, count: int = 3) -> Float64Array:
 def _counts(line: str) -> list[int]:
     words = line.partition("!")[0].split()
     if not words or not all(word.isdigit() and int(word) < 10**7 for word in words) or not sum(map(int, words)):
-        raise StructureError(f"not a readable POSCAR file: expected how many atoms there are of each element, got {line.strip()!r}")
+        raise StructureError(f"not a readable POSCAR file: expected the number of atoms of each element, got {line.strip()!r}")
     return [int(word) for word in words]
 
 
@@ -117,14 +117,14 @@ def _symbols_beside(comment: str, rows: list[list[str]], counts: list[int]) -> t
     """The elements of a file of VASP 4: behind the coordinates, else in the comment if that lists as many and nothing else."""
     behind = [next((word for word in row[3:] if type_number(word) and word not in ("T", "F")), "") for row in rows]
     if all(behind):
-        return behind, ("took the elements written behind the coordinates",)
+        return behind, ("took the elements after the coordinates",)
     words = re.sub(r"[,;:]", " ", comment).split()
     found = [re.fullmatch(r"([A-Z][a-z]?)(\d*)", word) for word in words]
     if len(words) == len(counts) and all(one and type_number(one[1]) for one in found):
         pairs = [(one[1], one[2]) for one in found if one]
         if all(not amount or int(amount) == count for (_, amount), count in zip(pairs, counts, strict=True)):
-            return _symbols([symbol for symbol, _ in pairs], counts), (f"took the elements {comment.strip()!r} of the comment",)
+            return _symbols([symbol for symbol, _ in pairs], counts), (f"took the elements {comment.strip()!r} from the comment",)
     raise StructureError(
-        f"which elements? This POSCAR file of VASP 4 says only how many atoms there are ({' '.join(map(str, counts))}): "
-        f"insert a line with the {len(counts)} elements above that one"
+        f"names no elements, only how many atoms there are ({' '.join(map(str, counts))}), as in VASP 4: "
+        f"insert a line with the {len(counts)} elements above that line"
     )

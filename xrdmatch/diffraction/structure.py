@@ -65,7 +65,7 @@ def check_cell(cell: NDArray[np.float64], name: str) -> None:
     if cell.shape != (6,) or not np.isfinite(cell).all() or (cell[:3] < 1.0).any() or (cell[3:] <= 5.0).any() or (cell[3:] >= 175.0).any():
         raise StructureError(f"{name}: not a usable unit cell: {cell.tolist()}")
     if not gemmi.UnitCell(*cell).volume >= 1.0:  # also where it is not a number
-        raise StructureError(f"{name}: the cell angles {cell[3:].tolist()} do not close to a volume")
+        raise StructureError(f"{name}: the cell angles {cell[3:].tolist()} are impossible: the cell has no volume")
 
 
 def parse_cif(text: str, name: str, source: str = "") -> Structure:

@@ -85,7 +85,7 @@ def reflections(structure: Structure, d_min: float = D_MIN, d_max: float = D_MAX
     pairs = np.stack([np.repeat(second, third.size), np.tile(third, second.size)], axis=1)
     pairs = pairs[_reachable(pairs, metric, d_min)]
     if rows.size * len(pairs) > _MOST_REFLECTIONS:
-        raise StructureError(f"{structure.id}: a cell of {structure.cell[:3].tolist()} angstrom has too many reflections to be simulated")
+        raise StructureError(f"{structure.id}: a cell of {structure.cell[:3].tolist()} angstrom has too many reflections to simulate")
     squared = (metric[0, 0] * rows**2)[:, None] + np.outer(rows, 2.0 * pairs @ metric[1:, 0]) + ((pairs @ metric[1:, 1:]) * pairs).sum(axis=1)
     inside = (squared <= 1.0 / d_min**2) & (squared >= 1.0 / d_max**2)
     inside[0] &= (pairs[:, 0] > 0) | ((pairs[:, 0] == 0) & (pairs[:, 1] > 0))  # of -h and h one is enough (Friedel)

@@ -23,7 +23,7 @@ _EXTRA = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNU
 MAX_EXTRA = 2**20
 #: A structure file larger than this is not one (bytes).
 MAX_BYTES = 64 * 2**20
-TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB, so no structure file"
+TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB, too large for a structure file"
 
 #: What a data block of a CIF file has that holds a structure.
 _ATOMS, _CELL = re.compile(rb"_atom_site[_.](fract|cartn)_x\b", re.IGNORECASE), re.compile(rb"_cell[_.]length_a\b", re.IGNORECASE)

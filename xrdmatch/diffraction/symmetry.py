@@ -168,7 +168,7 @@ def _operation(text: str) -> tuple[Float64Array, Float64Array]:
         raise StructureError(f"expected a symmetry operation such as '-x, y+1/2, -z', got {text.strip()!r}") from error
     turn, move = np.array(found.mat.tolist()), np.array(found.vec.tolist())
     if abs(abs(np.linalg.det(turn)) - 1.0) > 1e-6 or not np.allclose(turn, np.rint(turn)) or np.abs(turn).max() > 2:
-        raise StructureError(f"{text.strip()!r} is no symmetry operation: it changes volumes")
+        raise StructureError(f"{text.strip()!r} is not a symmetry operation: it changes volumes")
     twelfths = np.rint(move * 24.0) / 24.0
     return turn, np.where(np.abs(move - twelfths) < 0.005, twelfths, move)
 

@@ -50,7 +50,7 @@ def read(path: str | os.PathLike[str], options: ReadOptions = _AS_IT_IS) -> Patt
             after = os.fstat(stream.fileno())
             grown = len(data) <= MAX_FILE and after.st_size != len(data)
             if stat.S_ISREG(after.st_mode) and (grown or after.st_mtime_ns != before.st_mtime_ns):
-                raise UnfinishedError(f"{place}: it changes while it is read: it is still being written, try again when the scan is done")
+                raise UnfinishedError(f"{place}: changed while it was read, so it is still being written: try again when the scan is done")
     except OSError as error:
         raise ReadError(f"{place}: cannot be opened ({error.strerror or error}); check the name and its permissions") from None
     pattern = parse(data, str(place), options)
@@ -103,7 +103,7 @@ def _scans(data: bytes, nested: bool = False) -> list[Scan]:
     """The scans in the bytes of a file, taken out of what they are packed in."""
     data, members = containers.unpack(data)
     if not data.strip(b"\0 \t\r\n"):
-        raise UnfinishedError("is empty: is it still being written?" if not data else "holds nothing but blanks: is it still being written?")
+        raise UnfinishedError("is empty: is it still being written?" if not data else "holds only blanks: is it still being written?")
     if members is None and (told := own_result(data)):
         raise ReadError(told)
     head = Head(data, members)

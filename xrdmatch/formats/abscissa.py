@@ -41,17 +41,19 @@ class Abscissa:
         """2theta in degrees (n,). Raises ReadError where nothing leads there, or where it lies out of the wavelength's reach."""
         told = f"{self.what} ({self.called.strip()[:60]!r})" if self.called else self.what
         if self.angles is None:
-            raise ReadError(f"its abscissa holds {told}, not 2theta: export it against 2theta")
+            raise ReadError(f"its x axis holds {told}, not 2theta: export the scan against 2theta")
         if self.needs_wavelength and wavelength is None:
             raise ReadError(
-                f"its abscissa holds {told}, not 2theta, and the file gives no wavelength to convert them with: "
-                "export it against 2theta, or give the wavelength with --wavelength"
+                f"its x axis holds {told}, not 2theta, and the file gives no wavelength to convert them with: "
+                "export the scan against 2theta, or give the wavelength with --wavelength"
             )
         with np.errstate(all="ignore"):
             angles = self.angles(values, wavelength or 0.0)
         beyond = np.count_nonzero(~np.isfinite(angles)) - np.count_nonzero(~np.isfinite(values))
         if beyond > 0:
-            raise ReadError(f"its abscissa holds {told}; {beyond} of {values.size} values lie beyond the reach of {wavelength or 0.0:.5g} angstrom")
+            raise ReadError(
+                f"its x axis holds {told}; {beyond} of {values.size} values are impossible with a wavelength of {wavelength or 0.0:.5g} angstrom"
+            )
         return angles
 
 
@@ -104,7 +106,7 @@ _UNCLEAR = {
     "2theta": "2theta in an unknown unit",
     "theta": "theta in an unknown unit",
     "d": "d-spacings in an unknown unit",
-    "q": "scattering vectors q without their unit",
+    "q": "scattering vectors q without a unit",
     "s": "scattering vectors s = 1/d, or seconds",
     "1/d": "1/d in an unknown unit",
     "sine": "sin(theta)/lambda in an unknown unit",

@@ -24,7 +24,7 @@ def read(data: bytes) -> list[Scan]:
     """One range for each raw data file of the archive. Raises ReadError where one is damaged or of another kind."""
     found = sorted((name for name in names(data) if _MEMBER.search(name)), key=lambda name: (name.split("/")[0], int(_MEMBER.search(name)[1][:9])))  # type: ignore[index]
     if len(found) > _MAX_RANGES:
-        raise ReadError(f"holds {len(found)} raw data files, expected one scan: export the one to be identified")
+        raise ReadError(f"holds {len(found)} raw data files, expected one scan: export the one you want")
     return [_scan(xml_root(member(data, name))) for name in found]
 
 
@@ -49,7 +49,7 @@ def _scan(root: Any) -> Scan:
     angle, intensity = _columns(route, moving)
     rows = [(row.text or "").split(",") for row in route.iterfind("{*}Datum")]
     if len(rows) > MAX_POINTS:
-        raise ReadError(f"holds {len(rows)} points, a scan has up to {MAX_POINTS}")
+        raise ReadError(f"holds {len(rows)} points, a scan has at most {MAX_POINTS}")
     planned = first_number(xml_text(information, "MeasurementPoints"))
     if not rows:
         raise UnfinishedError(f"holds 0 of {planned or 0:.0f} points: is it still being written?")

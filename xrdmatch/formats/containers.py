@@ -91,7 +91,7 @@ def names(data: bytes) -> list[str]:
 
 
 def _too_large(what: str) -> str:
-    return f"{what} unpacks to more than {MAX_UNPACKED // 1_000_000} MB, which no powder scan does"
+    return f"{what} unpacks to more than {MAX_UNPACKED // 1_000_000} MB, too large for a powder scan"
 
 
 def _gunzip(data: bytes) -> bytes:
@@ -108,7 +108,7 @@ def _gunzip(data: bytes) -> bytes:
         if total > MAX_UNPACKED:
             raise ReadError(_too_large("it"))
         if not stream.eof:
-            raise UnfinishedError("is a gz file that breaks off: is it still being written?")
+            raise UnfinishedError("is an incomplete gz file: is it still being written?")
         parts.append(part)
         data = stream.unused_data
     return b"".join(parts)
@@ -141,5 +141,5 @@ def _finished(content: bytes, whole: bool, kind: str) -> bytes:
     if len(content) > MAX_UNPACKED:
         raise ReadError(_too_large("it"))
     if not whole:
-        raise UnfinishedError(f"is a {kind} file that breaks off: is it still being written?")
+        raise UnfinishedError(f"is an incomplete {kind} file: is it still being written?")
     return content

@@ -77,7 +77,7 @@ def _found(data: bytes) -> list[_Pattern]:
                 raise ReadError("is an HDF5 file of xrdmatch (a library or an augmented set), not a powder scan")
             return _patterns(file)
     except (OSError, RuntimeError, TypeError, ValueError, KeyError, MemoryError, SystemError) as error:
-        raise UnfinishedError(f"is an HDF5 file that is damaged or breaks off ({str(error)[:100]}): is it still being written?") from None
+        raise UnfinishedError(f"is a damaged or incomplete HDF5 file ({str(error)[:100]}): is it still being written?") from None
 
 
 @dataclass(frozen=True)
@@ -231,11 +231,11 @@ def _pattern(place: _Found, groups: list[_Found], problems: list[str]) -> _Patte
         return None
     axis = _axis(place.group, datasets, signal, sizes[0])
     if axis is None:
-        problems.append(f"{where} names no 2theta, q or d of its {sizes[0]} values")
+        problems.append(f"{where} gives no 2theta, q or d for its {sizes[0]} values")
         return None
     counts, positions = _values(datasets[signal]), _values(datasets[axis[0]])
     if counts is None or positions is None:
-        problems.append(f"{where} is not made of numbers in this file, or of more than {MAX_POINTS}")
+        problems.append(f"{where} does not hold numbers in this file, or holds more than {MAX_POINTS}")
         return None
     if positions.size == counts.size + 1:
         # A histogram keeps the edges of its bins.

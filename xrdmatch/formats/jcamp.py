@@ -122,7 +122,7 @@ def _abscissa(record: _Record) -> Abscissa:
             return meant
     if diffraction and not label and (not units or _WAVENUMBER.fullmatch(units)):
         return abscissa("2theta") or Abscissa("2theta")
-    raise ReadError(f"is JCAMP-DX whose abscissa is called {units or label or 'nothing'!r} (XUNITS), expected 2theta: export it against 2theta")
+    raise ReadError(f"is JCAMP-DX whose x axis is called {units or label or 'nothing'!r} (XUNITS), expected 2theta: export it against 2theta")
 
 
 def _checked(record: _Record, there: int) -> None:
@@ -154,13 +154,13 @@ def _ordinates(record: _Record) -> tuple[NDArray[np.float64], NDArray[np.float64
     for row in record.rows:
         found = _LEADING.match(row) if packed else _FREE.search(row)
         if found is None or not row[: found.start()].strip() == "":
-            raise ReadError(f"has the line {row.strip()[:40]!r} in its table, which begins with no abscissa: the file is damaged")
+            raise ReadError(f"has the line {row.strip()[:40]!r} in its table, which does not begin with an x value: the file is damaged")
         rest = row[found.end() :]
         if packed:
             ordinates, differs = _unpacked(rest)
             if check is not None and ordinates:
                 if abs(ordinates[0] - check) > 1e-6 * max(1.0, abs(check)):
-                    raise ReadError(f"its compressed table does not agree with itself at {found[0].strip()}: the file is damaged")
+                    raise ReadError(f"its compressed table is inconsistent at {found[0].strip()}: the file is damaged")
                 values.pop()
             check = ordinates[-1] if differs and ordinates else None
         else:
@@ -178,12 +178,12 @@ def _unpacked(text: str) -> tuple[list[float], bool]:
     values: list[float] = []
     step: float | None = None
     if _PACKED.sub("", text).strip(" \t,;"):
-        raise ReadError(f"has {text.strip()[:40]!r} in its compressed table, which is none of its forms: the file is damaged")
+        raise ReadError(f"has {text.strip()[:40]!r} in its compressed table, which is not a valid entry: the file is damaged")
     for mark, digits in _PACKED.findall(text):
         if mark in _DUPLICATE:
             more = int(f"{_DUPLICATE[mark]}{digits.rstrip('.')}") - 1
             if not values or more > MAX_POINTS:
-                raise ReadError("its compressed table repeats what is not there: the file is damaged")
+                raise ReadError("its compressed table repeats a value that is not there: the file is damaged")
             last = values[-1]
             values.extend([last + (step or 0.0) * at for at in range(1, more + 1)])
         elif mark in _DIFFERENCE:
@@ -212,7 +212,7 @@ def _positions(record: _Record, begins: list[tuple[int, float]], count: int) -> 
     if last is None and delta is not None:
         last = first + delta * (count - 1)
     if last is None or last == first or count < 2:
-        raise ReadError("is JCAMP-DX without LASTX or DELTAX: nothing says where its points lie")
+        raise ReadError("is JCAMP-DX without LASTX or DELTAX: the positions of its points are unknown")
     positions = np.linspace(first, last, count)
     step = abs(last - first) / (count - 1)
     for at, begin in begins:
@@ -225,5 +225,5 @@ def _scaled(record: _Record, values: NDArray[np.float64]) -> NDArray[np.float64]
     values = values * (record.number("yfactor") or 1.0)
     first = record.number("firsty")
     if first is not None and np.isfinite(values[0]) and abs(values[0] - first) > 1e-3 * max(abs(first), float(np.nanmax(np.abs(values))), 1e-12):
-        raise ReadError(f"its first ordinate is {values[0]:g}, but FIRSTY gives {first:g}: the file is damaged")
+        raise ReadError(f"its first intensity is {values[0]:g}, but FIRSTY gives {first:g}: the file is damaged")
     return values

@@ -23,9 +23,9 @@ def xml_root(data: bytes) -> Any:
     try:
         return fromstring(data, forbid_dtd=True)
     except DefusedXmlException:
-        raise ReadError("its XML declares a document type or entities, which no instrument writes: it is refused for safety") from None
+        raise ReadError("its XML declares a document type or entities, which no instrument writes: refused for safety") from None
     except (ParseError, LookupError) as error:
-        raise UnfinishedError(f"its XML breaks off or is damaged ({error}): is it still being written?") from None
+        raise UnfinishedError(f"its XML is incomplete or damaged ({error}): is it still being written?") from None
 
 
 def xml_text(element: Any, path: str) -> str:

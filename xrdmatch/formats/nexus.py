@@ -30,7 +30,7 @@ def read(data: bytes) -> list[Scan]:
     """The patterns of an HDF5 file. Raises ReadError where it holds none, and says what it holds instead."""
     size = _stated_size(data)
     if size is None or size > len(data):
-        raise UnfinishedError(f"is an HDF5 file that breaks off after {len(data)} bytes{f' of {size}' if size else ''}: is it still being written?")
+        raise UnfinishedError(f"is an HDF5 file that ends after {len(data)} bytes{f' of {size}' if size else ''}: is it still being written?")
     head, _, numbers = _answer(data).partition(b"\n")
     try:
         told = json.loads(head)
@@ -65,9 +65,11 @@ def _answer(data: bytes) -> bytes:
             env={**os.environ, "PYTHONPATH": paths, "HDF5_USE_FILE_LOCKING": "FALSE"},
         )
     except subprocess.TimeoutExpired:
-        raise ReadError(f"is an HDF5 file that takes more than {_SECONDS:.0f} s to read: it is damaged, or export the pattern alone") from None
+        raise ReadError(
+            f"is an HDF5 file that takes more than {_SECONDS:.0f} s to read: it may be damaged; if not, export the pattern alone"
+        ) from None
     except OSError as error:
-        raise ReadError(f"is an HDF5 file, for which another Python process is needed, and that cannot be started ({error.strerror})") from None
+        raise ReadError(f"is an HDF5 file, which is read by another Python process, but that cannot be started ({error.strerror})") from None
     if done.returncode != 0 or len(done.stdout) > _MAX_ANSWER:
         raise UnfinishedError(_DAMAGED)
     return done.stdout

@@ -28,7 +28,7 @@ _BEGINNINGS = (
     (re.compile(r'\[?\s*\{\s*"file":.*"verdict":', re.DOTALL), f"is a result of xrdmatch identify, {_SCAN}"),
     (re.compile(r"(MATCH|AMBIGUOUS|UNKNOWN|UNUSABLE|ERROR)(  .*)?\r?\n  \S"), f"is a result of xrdmatch identify, {_SCAN}"),
     (re.compile(r'\{\s*"scores":|Kind +What +Right +Of +Share'), f"is a result of xrdmatch evaluate, {_SCAN}"),
-    (re.compile(r'\{\s*"xrdmatch":'), f"is what xrdmatch info says, {_SCAN}"),
+    (re.compile(r'\{\s*"xrdmatch":'), f"is output of xrdmatch info, {_SCAN}"),
 )
 
 

@@ -215,7 +215,7 @@ def _words(line: str) -> Iterator[str]:
 def _values(words: list[str]) -> _Numbers:
     """Numbers without their standard uncertainties: `5540(160)` -> 5540; NaN for `.` and `?`."""
     if len(words) > MAX_POINTS:
-        raise ReadError(f"holds {len(words)} points, a scan has up to {MAX_POINTS}")
+        raise ReadError(f"holds {len(words)} points, a scan has at most {MAX_POINTS}")
     return np.array([float("nan") if word in {".", "?"} else float(word.partition("(")[0]) for word in words])
 
 

@@ -114,9 +114,11 @@ def ordered(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> t
     if not (np.isfinite(two_theta).all() and np.isfinite(intensity).all()):
         raise ReadError("holds numbers that are not finite (inf or nan): export the scan again")
     if np.abs(two_theta).max() > 180.0:
-        raise ReadError(f"its angles run from {two_theta.min():g} to {two_theta.max():g}, 2theta lies within 180 degrees: are these really angles?")
+        raise ReadError(
+            f"its angles run from {two_theta.min():g} to {two_theta.max():g}, but 2theta is at most 180 degrees: are these really angles?"
+        )
     if np.abs(intensity).max() > 1e30:
-        raise ReadError(f"its largest intensity is {np.abs(intensity).max():.3g}, which no detector counts: the file is damaged")
+        raise ReadError(f"its largest intensity is {np.abs(intensity).max():.3g}, more than any detector counts: the file is damaged")
     _check_sweeps(two_theta)
     order = np.argsort(two_theta, kind="stable")
     angles, counts = two_theta[order], intensity[order]
@@ -130,7 +132,7 @@ def ordered(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> t
         else:
             counts, angles = np.bincount(group, counts) / visits, angles[first]
     if angles.size < 2:
-        raise ReadError(f"all its points lie at {angles[0]:g} degrees: it is no 2theta scan")
+        raise ReadError(f"all its points lie at {angles[0]:g} degrees, so it is not a 2theta scan")
     return angles, counts
 
 
@@ -139,7 +141,7 @@ def _check_sweeps(two_theta: NDArray[np.float64]) -> None:
     steps = np.diff(two_theta)
     still = np.count_nonzero(np.abs(steps) <= SAME_ANGLE)
     if two_theta.size > 4 and still > 0.6 * steps.size:
-        raise ReadError("its first column mostly repeats itself, as 2theta does not: are these really angles, with a decimal point or comma?")
+        raise ReadError("its first column mostly repeats the same numbers, unlike 2theta: are these really angles, with decimal points or commas?")
     falls, rises = np.flatnonzero(steps < -SAME_ANGLE), np.flatnonzero(steps > SAME_ANGLE)
     turns = falls if rises.size >= falls.size else rises
     if turns.size == 0:
@@ -151,7 +153,7 @@ def _check_sweeps(two_theta: NDArray[np.float64]) -> None:
     overlap = sum(max(0.0, left[1] - right[0]) for left, right in pairwise(ends))
     hardly = overlap <= 0.1 * (ends[-1][1] - ends[0][0])
     if min(sweep.size for sweep in sweeps) < 3 or not (same or hardly):
-        raise ReadError(f"its first column neither rises nor falls throughout ({len(sweeps)} sweeps), as 2theta does: are these really angles?")
+        raise ReadError(f"its first column does not rise or fall steadily ({len(sweeps)} sweeps), unlike 2theta: are these really angles?")
 
 
 def _why_not_joined(parts: list[tuple[Scan, NDArray[np.float64]]]) -> str:

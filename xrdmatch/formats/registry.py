@@ -197,11 +197,11 @@ _NOT_SCANS = (
 )
 #: How files begin that are known and not read, and what they are.
 _NOT_READ = (
-    (b"Shimadzu XRD", "a Shimadzu RAW file, whose layout is not known well enough"),
-    (b"V3DI", "a Philips file of peaks"),
-    (b"V5DI", "a Philips file of peaks"),
-    (b"V3BK", "a Philips file of a background"),
-    (b"V5BK", "a Philips file of a background"),
+    (b"Shimadzu XRD", "a Shimadzu RAW file, a layout that is not known well enough"),
+    (b"V3DI", "a Philips list of peaks"),
+    (b"V5DI", "a Philips list of peaks"),
+    (b"V3BK", "a Philips background file"),
+    (b"V5BK", "a Philips background file"),
 )
 
 

@@ -48,7 +48,7 @@ def read_ras(data: bytes) -> list[Scan]:
         elif line:
             rows.append(line)
     if rows and "*RAS_INT_START" in text and "MEAS_DATA_COUNT" not in keys:
-        raise UnfinishedError(f"breaks off after {len(rows)} points (no *RAS_INT_END): is it still being written?")
+        raise UnfinishedError(f"ends after {len(rows)} points, without *RAS_INT_END: is it still being written?")
     if rows:
         ranges.append((dict(keys), rows))
     if not ranges:
@@ -117,7 +117,7 @@ def read_rasx(data: bytes) -> list[Scan]:
         raise ReadError("is a RASX file that holds a two-dimensional image and no scan: integrate it and export the profile")
     profiles = sorted(name for name in names(data) if re.search(r"Profile\d*\.txt$", name))
     if len(profiles) > _MAX_RANGES:
-        raise ReadError(f"holds {len(profiles)} profiles, expected one scan: export the one to be identified")
+        raise ReadError(f"holds {len(profiles)} profiles, expected one scan: export the one you want")
     conditions = {name.rpartition("/")[0]: name for name in names(data) if re.search(r"Mea?surementConditions\d*\.xml$", name)}
     scans = []
     for profile in profiles:

@@ -46,8 +46,8 @@ def read(data: bytes) -> list[Scan]:
         if len(data) < _LAYOUTS[0].data:
             raise UnfinishedError(f"the file ends at byte {len(data)} within its header: is it still being written?")
         raise ReadError(
-            "is a Rigaku RAW file whose header does not give a start, an end, a step and a number of points that agree: it is damaged, or of a kind "
-            "that is not known; export the scan as RAS or as columns of angle and intensity"
+            "is a Rigaku RAW file in whose header start, end, step and number of points do not agree: it is damaged, or of an unknown kind; "
+            "export the scan as RAS or as columns of angle and intensity"
         )
     lines = [file.f64(layout.wavelengths + at) for at in (0, 8, 16)]
     wavelength, meta = radiation(lines[0], lines[1], k_beta=lines[2])

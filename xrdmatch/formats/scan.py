@@ -150,7 +150,7 @@ def decode(data: bytes, code_page: str = "cp1252") -> str:
         odd = head[1::2].count(0)
         if max(odd, nulls - odd) > 0.4 * len(head) and min(odd, nulls - odd) == 0:
             return data.decode("utf-16-le" if odd else "utf-16-be", "replace")
-        raise ReadError("not a powder pattern of any known format: it is binary, but of no layout listed in docs/formats.md")
+        raise ReadError("is binary, but of no format listed in docs/formats.md: export the scan as columns of angle and intensity")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -44,7 +44,7 @@ def _counts(rows: list[str]) -> NDArray[np.float64]:
     if commas:
         thousands = all(re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", word) for word in commas)
         if thousands and (len(commas) == len(words) or any("." not in word and len(word.lstrip("+-")) > 3 for word in set(words) - set(commas))):
-            raise ReadError("its counts have commas that may be decimal commas or group thousands: export it with decimal points")
+            raise ReadError("its counts have commas that may mark decimals or thousands: export it with decimal points and no thousands separators")
         words = [word.replace(",", "" if thousands else ".") for word in words]
     wrong = next((word for word in words if not _COUNT.match(word)), None)
     if wrong is not None:
@@ -168,7 +168,7 @@ def read_val(data: bytes) -> list[Scan]:
     for begin, following in zip(begins, [*begins[1:], len(rows)], strict=True):
         block = rows[begin:following]
         if len(block) < 14:
-            raise UnfinishedError("breaks off within the parameters of a range: is it still being written?")
+            raise UnfinishedError("ends within the parameters of a range: is it still being written?")
         numbers = [first_number(row) if re.match(r"[-+.\d]", row) else None for row in block[:9]]
         start, end, step, count = numbers[2], numbers[3], numbers[4], numbers[8]
         if start is None or end is None or step is None or count is None:

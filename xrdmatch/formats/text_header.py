@@ -128,7 +128,9 @@ def _refuse_unknown(cells: list[str], width: int) -> None:
         return
     if _BESIDE.fullmatch(names[0]) or _INTENSITY.search(names[0]) or not any(_INTENSITY.search(name) for name in names[1:]):
         return
-    raise ReadError(f"its first column is called {cells[0][:60]!r}, which is not known to be an angle: call it 2theta if it is, and read it again")
+    raise ReadError(
+        f"its first column is called {cells[0][:60]!r}, which is not known to be an angle: if it is, rename it 2theta and read the file again"
+    )
 
 
 # ---- keys, titles and the wavelength ----
@@ -215,7 +217,7 @@ def _stated_abscissa(known: dict[str, str], header: list[str]) -> Abscissa | Non
     name, unit = known.get("x_name", ""), known.get("x_unit", "")
     told = (abscissa(f"{name} ({unit})") if unit else None) or abscissa(name or unit)
     if told is None and re.search(r"[a-z]", name, re.IGNORECASE):
-        raise ReadError(f"its x axis is called {name[:60]!r}, which is not known to be an angle: call it 2theta if it is, and read it again")
+        raise ReadError(f"its x axis is called {name[:60]!r}, which is not known to be an angle: if it is, rename it 2theta and read the file again")
     if told is not None:
         return told
     titles = [line.strip().strip(_MARKS) for line in header[-2 * _NEAR :]]

@@ -30,7 +30,7 @@ def _gsas(text: str) -> list[Scan]:
     words = bank.group(1).split()
     binning, kind = (words[3] if len(words) > 3 else ""), next((word for word in words[4:] if word in {"FXYE", "FXY", "ESD", "STD"}), "STD")
     if not binning.startswith("CON"):
-        raise ReadError(f"its GSAS histogram is binned as {binning!r}, not in even angles: it is a time-of-flight scan")
+        raise ReadError(f"its GSAS histogram is binned as {binning!r}, not in equal steps of angle: it is a time-of-flight scan")
     body = lines(re.split(r"[\r\n]BANK ", text[bank.end() :], maxsplit=1)[0])
     facts = header_facts(list(islice(lines(text[: bank.start()]), LONGEST)))
     wavelength, meta = facts.wavelength, facts.meta | {"format": f"GSAS {kind}"}

@@ -65,7 +65,7 @@ def scans_of(block: Block, header: list[str], separator: str | None) -> list[Sca
         if named is None and table.shape[1] > 3 and len(pairs) == 1 and rows is None and not is_peaks:
             noted(meta, "unnamed_columns", columns=int(table.shape[1]))
         if is_peaks and known is None and not bool((np.diff(two_theta[there]) > 0).all()):
-            known = Abscissa("places of peaks without a name, which may be d-spacings")
+            known = Abscissa("unnamed peak positions, which may be d-spacings")
         scans.append(Scan(two_theta[there], counts[there], facts.wavelength, facts.axis, meta, known, column if len(pairs) > 1 else "", is_peaks))
     return scans
 
@@ -78,7 +78,7 @@ def _refuse_grouped_commas(block: Block, separator: str | None) -> None:
         return
     thirds = np.array(block.values)[np.cumsum(widths)[longer] - 1]
     if bool(((thirds % 1 == 0) & (thirds >= 0) & (thirds < 1000)).all()):
-        raise ReadError("its commas separate the columns and group thousands as well (5.00,1,234): export it without thousands separators")
+        raise ReadError("its commas separate both columns and thousands (5.00,1,234): export it without thousands separators")
 
 
 def _without(named: Columns, filled: NDArray[np.bool_]) -> Columns:

@@ -60,7 +60,7 @@ def core_dois(paths: Iterable[str | Path]) -> dict[str, str]:
                         found[row["filename"]] = doi
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             why = atomic_files.reason(error)
-            raise LibraryError(f"{path}: expected a table with the columns filename and DOI_public, but it cannot be read ({why})") from error
+            raise LibraryError(f"{path}: cannot be read as a table with the columns filename and DOI_public ({why})") from error
     return found
 
 

@@ -120,10 +120,10 @@ def own_dataset(file: Any, name: str, most: float = MAX_DATASET) -> Any:
 
     link = file.get(name, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):
-        raise LibraryError(f"its dataset {name!r} points elsewhere, which no file of xrdmatch does: it is refused for safety")
+        raise LibraryError(f"its dataset {name!r} is a link to another place, which xrdmatch never writes: refused for safety")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-        raise LibraryError(f"its dataset {name!r} takes its values out of other files, which no file of xrdmatch does: it is refused for safety")
+        raise LibraryError(f"its dataset {name!r} takes its values from other files, which xrdmatch never writes: refused for safety")
     if dataset.nbytes > most:
         raise LibraryError(f"its dataset {name!r} unpacks to {dataset.nbytes / 1e9:.0f} GB, expected {most / 1e9:.0f} GB at most")
     return dataset

@@ -97,7 +97,7 @@ class Library:
             and bool((np.diff(self.offsets) >= 0).all())
         )
         if not fits or (n and not 0 <= self.family.min() <= self.family.max() < len(self.family_name)):
-            raise LibraryError(f"the library's datasets do not fit each other: {rows}, {len(self.offsets)} offsets, {len(self.hkl)} lines")
+            raise LibraryError(f"the library's datasets do not match: {rows}, {len(self.offsets)} offsets, {len(self.hkl)} lines")
 
     def __len__(self) -> int:
         return len(self.id)
@@ -111,7 +111,7 @@ class Library:
         rows = list(entries)
         ids = [row.id for row in rows]
         if twice := sorted(name for name, count in Counter(ids).items() if count > 1):
-            raise LibraryError(f"ids must be unique, these come twice: {', '.join(twice[:5])}")
+            raise LibraryError(f"ids must be unique, these occur twice: {', '.join(twice[:5])}")
         counts = [len(row.intensity) for row in rows]
         texts = {key: TextColumn.of(getattr(row, key) for row in rows) for key in _TEXT_FIELDS}
         return cls(

@@ -38,7 +38,7 @@ class TextColumn:
         try:
             stored = [text.encode() for text in texts]
         except UnicodeEncodeError as error:
-            raise LibraryError(f"{error.object!r}: expected a text that Unicode can hold; rename the file it comes from") from error
+            raise LibraryError(f"{error.object!r}: expected valid Unicode text; rename the file it comes from") from error
         return cls(np.array(stored, dtype=np.bytes_))
 
     @classmethod

@@ -118,9 +118,9 @@ def _add(entries: list[Entry], folder: Path, model: Model, names: Names, report:
 def _nothing_new(ids: list[str], unnamed: list[str]) -> str:
     """What to say where the library holds all these ids, or none of the refcodes that were to be named."""
     if not ids:
-        return f"{unnamed[0]}: no entry of the library has this refcode, nor any other of the table of names"
-    count = f" ({len(ids)} are)" if ids[1:] else ""
-    return f"{ids[0]}: this id is in the library already{count}; rename the file, since its stem is the id"
+        return f"{unnamed[0]}: the library has no entry with this refcode, or with any other in the table of names"
+    count = f" ({len(ids)} such ids in all)" if ids[1:] else ""
+    return f"{ids[0]}: this id is already in the library{count}; rename the file, whose name gives the id"
 
 
 def _with_entries(entries: list[Entry], model: Model, report: Added) -> ReferenceIndex:

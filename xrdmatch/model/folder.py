@@ -87,7 +87,7 @@ class Model:
         try:
             config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
             if config["kind"] not in ("encoder", "classifier"):
-                raise ModelError(f"{path / CONFIG}: kind {config['kind']!r} is not known; update xrdmatch")
+                raise ModelError(f"{path / CONFIG}: kind {config['kind']!r} is not known to this version; update xrdmatch")
             return cls(path, config, device, threads)
         except PermissionError as error:
             raise ModelError(atomic_files.closed(path / CONFIG, error)) from error
