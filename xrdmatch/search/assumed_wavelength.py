@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from xrdmatch.diffraction.radiation import ANODES, CU_K_ALPHA, WAVELENGTH_RANGE, convert_two_theta, parse_wavelength
+from xrdmatch.diffraction.radiation import ANODES, WAVELENGTH_RANGE, parse_wavelength
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.library.line_index import LineIndex
 from xrdmatch.notes import Note, note
-from xrdmatch.preprocessing.prepared_scan import PreparedScan, unit_length
+from xrdmatch.preprocessing.prepared_scan import PreparedScan, comparison_signal
 
 #: Probability from which a match under another anode is told, where nothing fits under copper's, and anodes that are tried at most.
 #: Chosen on simulated scans, see docs/method.md.
@@ -69,17 +68,10 @@ def better_anode(scan: PreparedScan, lines: LineIndex, matched: Callable[[float]
 
 
 def worth_trying(scan: PreparedScan, lines: LineIndex) -> list[str]:
-    """The anodes, best first and `TRIED` at most, under which some entry's strongest lines show clearly better than under copper.
-
-    lines: of the library. The scan's lines are moved to where copper would put them, had the anode been another: a look that costs little.
-    """
-    seen = scan.comparison.coarse
-    angles, best = seen.grid.two_theta, {}
+    """The anodes, best first and `TRIED` at most, with which some entry's strongest lines show clearly better than with copper. lines: of the library."""
+    best = {}
     for symbol, anode in ANODES.items():
-        measured = convert_two_theta(angles, CU_K_ALPHA, anode.k_alpha)  # where the file has what copper would show at these angles
-        there = np.isfinite(measured) & (measured >= angles[0]) & (measured <= angles[-1])
-        place = np.clip(np.rint((np.nan_to_num(measured) - angles[0]) / seen.grid.step).astype(int), 0, angles.size - 1)
-        signal = np.where(there, np.interp(np.nan_to_num(measured), angles, seen.signal), 0.0).astype(np.float32)
-        best[symbol] = float(lines.scores(unit_length(signal), seen.mask[place] & there).max(initial=0.0))
+        signal = comparison_signal(replace(scan.filtered.pattern, wavelength=anode.k_alpha), scan.sigma, scan.noise_gain).coarse
+        best[symbol] = float(lines.scores(signal.signal, signal.mask).max(initial=0.0))
     better = [symbol for symbol in OTHERS if best[symbol] > BETTER * best["Cu"]]
     return sorted(better, key=lambda symbol: -best[symbol])[:TRIED]
