@@ -103,6 +103,17 @@ def test_linkers_net_category_and_title_are_kept(library, tmp_path, without_h5py
         assert getattr(back.entry(0), key) == text
 
 
+def test_a_file_of_another_program_that_says_linkers_is_written_anew(library, tmp_path):
+    path = tmp_path / "other.h5"
+    as_0_1_wrote_it(library, path)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("linkers", data=np.array([b"trimesate", *[b""] * 4]), compression="gzip")
+    script = Path(__file__).parents[1] / "scripts" / "rewrite_library.py"
+    subprocess.run([sys.executable, script, path], check=True, capture_output=True, timeout=300)
+    assert dataset_table.read_table(memoryview(path.read_bytes())) is not None
+    assert Library.load(path).linkers.tolist() == ["trimesate", "", "", "", ""]
+
+
 def test_what_no_entry_says_is_not_in_the_file(place, library):
     with h5py.File(place) as file:
         assert not set(SAID) & set(file)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.common_names import stem
@@ -87,14 +86,10 @@ def with_own_names(library: Library, names: Names) -> Library:
     labels = [one.name if one else name for one, name in zip(own, library.name.tolist(), strict=True)]
     dois = [one.doi or doi if one else doi for one, doi in zip(own, library.doi.tolist(), strict=True)]
     rows = np.array([row for row, one in enumerate(own) if one], dtype=np.int64)
-    return with_family_names(replace(library, name=TextColumn.of(labels), doi=TextColumn.of(dois)), _families(library, rows))
+    return with_family_names(replace(library, name=TextColumn.of(labels), doi=TextColumn.of(dois)), np.unique(library.family[rows]).astype(np.int64))
 
 
 def without_entry(ids: Iterable[str], names: Names) -> list[str]:
     """The refcodes of the table that none of these entries has."""
     there = {text.lower() for identifier in ids for text in (identifier, stem(identifier))}
     return [one.key for key, one in names.items() if key not in there]
-
-
-def _families(library: Library, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.unique(library.family[rows]).astype(np.int64)
