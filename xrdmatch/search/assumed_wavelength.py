@@ -68,7 +68,10 @@ def better_anode(scan: PreparedScan, lines: LineIndex, matched: Callable[[float]
 
 
 def worth_trying(scan: PreparedScan, lines: LineIndex) -> list[str]:
-    """The anodes, best first and `TRIED` at most, with which some entry's strongest lines show clearly better than with copper. lines: of the library."""
+    """The anodes, best first and `TRIED` at most, with which some entry's strongest lines show clearly better than with copper.
+
+    lines: of the library.
+    """
     best = {}
     for symbol, anode in ANODES.items():
         signal = comparison_signal(replace(scan.filtered.pattern, wavelength=anode.k_alpha), scan.sigma, scan.noise_gain).coarse
