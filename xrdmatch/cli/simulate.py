@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xrdmatch.diffraction.pattern import Grid, Pattern
     from xrdmatch.library.build import BuildReport
     from xrdmatch.library.reference_library import Library
+    from xrdmatch.library.source_table import SourceTable
 
     #: A pattern, and what draws it.
     Drawn = tuple[Pattern, Callable[[], Figure]]
@@ -45,6 +46,12 @@ class LibraryOptions:
     families: Annotated[
         bool, typer.Option("--families/--no-families", help="Group structures that powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
     ] = True
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--source-table", metavar="CSV", help="Names, categories and licences of files, and which to leave out.", rich_help_panel=LIBRARY
+        ),
+    ] = None
     doi: Annotated[list[Path] | None, typer.Option("--doi", metavar="CSV", help="CoRE MOF tables with DOIs.", rich_help_panel=LIBRARY)] = None
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="List every repair, duplicate and failure, as CSV.", rich_help_panel=LIBRARY)
@@ -212,24 +219,26 @@ def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: option
     from xrdmatch.library.build import Told, build
     from xrdmatch.library.common_names import core_dois
     from xrdmatch.library.name_table import read_names, with_own_names, without_entry
+    from xrdmatch.library.source_table import SourceTable
     from xrdmatch.system.atomic_files import check_writable
     from xrdmatch.system.parallel import Workers, usable_cores
 
     messages = options.Messages(work.quiet)
     # Before the work, as all that may be amiss.
     known, own = core_dois(asked.doi or []), read_names(asked.name_table) if asked.name_table is not None else {}
+    table = SourceTable({}) if asked.table is None else SourceTable.load(asked.table)
     if asked.report is not None and not asked.report.exists():
         check_writable(asked.report)
     with options.progress(messages, "simulating", None, "structures") as bar:
-        stop = _count_behind(sources, bar) if messages.live else threading.Event()
+        stop = _count_behind(sources, table, bar) if messages.live else threading.Event()
 
         def finish(library: Library) -> Library:
             stop.set()
-            return _finish(with_own_names(library, own), bar, asked, known)
+            return _finish(with_own_names(table.applied(library), own), bar, asked, known)
 
         try:
             workers = Workers(work.jobs or usable_cores(), work.scheduler)
-            library, done = build(sources, out, workers, asked.resume, told=Told(bar.advance, finish))
+            library, done = build(sources, out, workers, asked.resume, told=Told(bar.advance, finish, table.choose))
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"interrupted; {out}.partial holds what is done, go on with --resume") from error
         finally:
@@ -242,7 +251,7 @@ def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: option
         raise typer.Exit(1)
 
 
-def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
+def _count_behind(sources: list[Path], table: SourceTable, bar: Any) -> threading.Event:
     """Count the structures in a thread, since a compressed archive takes a while, and give the bar its total."""
     from xrdmatch.diffraction.structure import iter_sources
 
@@ -251,7 +260,7 @@ def _count_behind(sources: list[Path], bar: Any) -> threading.Event:
     def count() -> None:
         total = 0
         try:
-            for total, _ in enumerate(iter_sources(sources), 1):  # noqa: B007
+            for total, _ in enumerate(table.choose(iter_sources(sources), []), 1):  # noqa: B007
                 if stop.is_set():
                     return
         except XrdMatchError:
@@ -297,6 +306,7 @@ def _tell(library: Library, done: BuildReport, out: Path, messages: options.Mess
     messages.note(f"{out}: {len(library)} structures{before}{groups}")
     messages.listed(REPAIRED, done.repaired)
     messages.listed("duplicates left out", done.duplicates)
+    messages.listed("left out by the table", done.left_out)
     messages.listed("could not be loaded", done.failed)
 
 
@@ -306,5 +316,5 @@ def _write_report(done: BuildReport, path: Path) -> None:
     with options.output_stream(path) as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("what", "name", "reason"))
-        for what in ("failed", "repaired", "duplicates"):
+        for what in ("failed", "repaired", "duplicates", "left_out"):
             rows.writerows((what, *item) for item in getattr(done, what))

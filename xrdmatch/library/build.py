@@ -31,13 +31,14 @@ Item = tuple[str, bytes, str]
 
 @dataclass
 class BuildReport:
-    """What became of each source: counts, and (name, reason) lists. repaired: what was repaired, assumed or is doubtful."""
+    """What became of each source: counts, and (name, reason) lists. repaired: what was repaired, assumed or is doubtful. left_out: by a table."""
 
     done: int = 0
     resumed: int = 0
     repaired: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def put(self, result: Entry | tuple[str, str], entries: dict[str, Entry]) -> None:
         """One more result: an entry, which goes to `entries`, or (name, reason)."""
@@ -56,10 +57,14 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class Told:
-    """What a build calls. progress: with 1 after each structure. finish: with the whole library before it is written, for the one that is."""
+    """What a build calls. progress: with 1 after each structure. finish: with the whole library before it is written, for the one that is.
+
+    choose: with the structure files as they come and a list for what is left out as (name, reason); for those to take, under the names to take.
+    """
 
     progress: Callable[[int], None] = lambda number: None
     finish: Callable[[Library], Library] | None = None
+    choose: Callable[[Iterator[Item], list[tuple[str, str]]], Iterator[Item]] = lambda items, left_out: items
 
 
 def notes_on(structure: Structure) -> str:
@@ -125,7 +130,8 @@ def build(
     report.resumed = len(entries)
     seen: dict[str, str] = {}
     try:
-        wanted = _wanted(iter_sources(sources, lambda *refusal: report.failed.append(refusal)), entries, seen, report)
+        chosen = told.choose(iter_sources(sources, lambda *refusal: report.failed.append(refusal)), report.left_out)
+        wanted = _wanted(chosen, entries, seen, report)
         for number, result in enumerate(ordered(_entry, wanted, workers or Workers(1), batch=_BATCH), start=1):
             report.put(result, entries)
             told.progress(1)
