@@ -108,6 +108,7 @@ Codes stay the same from version to version; the sentences may change.
 | `wavelength_in_name`, `other_anode_fits` | notes | what suggests a wavelength other than the assumed one |
 | `few_counts`, `halo`, `high_background` | notes | the quality of the scan |
 | `strongest_line_cut_off` | a note | the scan starts above the best match's strongest peak |
+| `isotypes` | a note | compounds of the best match's structure type with nearly its cell, which the answer does not exclude |
 | `doubtful_structure` | a note | the best match's structure may be wrong or incomplete |
 | `broken_record`, `stopped_early`, `scan_status`, `just_changed` | notes | the file may be incomplete |
 | `range_chosen`, `first_column` | notes | the file holds more: other ranges, other samples |

@@ -236,6 +236,23 @@ SENTENCES = [
         note("doubtful_structure", name="SIFSIX-3-Zn", reason="the anions carry at most 0 charges per cell, but the metals need 2"),
         "The library's structure SIFSIX-3-Zn is doubtful: the anions carry at most 0 charges per cell, but the metals need 2",
     ),
+    (
+        note("isotypes", name="magnesite, MgCO3", type="calcite", compounds=("ZnCO3", "CoCO3", "NiCO3")),
+        "magnesite, MgCO3 is of the calcite type; ZnCO3, CoCO3 and NiCO3 have nearly the same cell: EDX or ICP decides",
+    ),
+    (
+        note("isotypes", name="halite, NaCl", type="rock salt", compounds=("AgCl",)),
+        "halite, NaCl is of the rock salt type; AgCl has nearly the same cell: EDX or ICP decides",
+    ),
+    (
+        note(
+            "isotypes",
+            name="magnetite, Fe3O4",
+            type="spinel",
+            compounds=("CoFe2O4", "FeCr2O4", "MgFe2O4", "CuFe2O4", "Co3O4", "NiFe2O4", "MgCr2O4"),
+        ),
+        "magnetite, Fe3O4 is of the spinel type; CoFe2O4, FeCr2O4, MgFe2O4, CuFe2O4, Co3O4 and 2 more have nearly the same cell: EDX or ICP decides",
+    ),
     (note("filter_off"), "not filtered: the filter is switched off"),
     (note("filter_flat"), "not filtered: the scan is flat"),
     (note("filter_no_noise"), "not filtered: the scan has no noise"),

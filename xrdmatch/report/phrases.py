@@ -54,6 +54,11 @@ def _undecided_linker(options: Sequence[str], same_pattern: bool, elements: Sequ
     return f"{_listed(options)}: {_same(same_pattern)} and metal; {means} decides"
 
 
+def _isotypes(compounds: Sequence[str]) -> str:
+    shown = [*compounds[:5], f"{len(compounds) - 5} more"] if len(compounds) > 6 else compounds
+    return f"{', '.join(shown[:-1])} and {shown[-1]} have" if len(shown) > 1 else f"{shown[0]} has"
+
+
 def _first_column(column: str, others: Sequence[str]) -> str:
     listed = ", ".join([*others[:8], "..."] if len(others) > 8 else others)
     return f"The table holds {len(others) + 1} samples; {column} was taken. --column chooses another: {listed}"
@@ -99,6 +104,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "halo": "Broad halo near {two_theta:.0f}° (Cu scale): solvent, a capillary or amorphous material. It hides weak peaks",
     "high_background": "High, flat background: fluorescence (Co, Fe or Mn under Cu radiation?) or the holder. It hides weak peaks",
     "strongest_line_cut_off": "The scan starts at {start:.1f}°; the strongest peak of {name} is at {two_theta:.1f}°. Start lower",
+    "isotypes": lambda name, type, compounds: f"{name} is of the {type} type; {_isotypes(compounds)} nearly the same cell: EDX or ICP decides",
     "doubtful_structure": "The library's structure {name} is doubtful: {reason}",
     # Notes of the readers
     "broken_record": "The last record is incomplete: the scan may still be running. Everything before it was read",

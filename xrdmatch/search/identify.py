@@ -14,6 +14,7 @@ from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.composition import SameMetalAndLinker, holding
 from xrdmatch.library.doubtful_entries import doubts_of
+from xrdmatch.library.isotypes import isotypes, structure_type
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
 from xrdmatch.model.session import Device
@@ -77,7 +78,7 @@ class Identifier:
         places = ordered_places(library, first, second)
         matches = listed_matches(library, places, options, allowed)
         decision = decide(library, places, len(clear), self.retriever.says_unknown, matches[0].undecided)
-        notes = [*answer.notes, *cut_off(library, first.best, scan), *_doubts(library, places, decision.verdict)]
+        notes = [*answer.notes, *cut_off(library, first.best, scan), *_about_named(library, places, decision.verdict)]
         if decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
         return replace(
@@ -155,13 +156,17 @@ class Identifier:
         )
 
 
-def _doubts(library: Library, places: list[Place], verdict: str) -> list[Note]:
-    """Notes on structures that an answer names and that may be wrong or incomplete."""
+def _about_named(library: Library, places: list[Place], verdict: str) -> list[Note]:
+    """Notes on structures that an answer names: isotypes it does not exclude, and what makes a structure doubtful."""
     if verdict not in ("match", "ambiguous"):
         return []
     named = [int(ranking.candidates.rows[i]) for place, (ranking, i) in enumerate(places) if place == 0 or ranking.states(i)]
     names = [(str(library.name[row] or library.id[row]), row) for row in named]
-    return [note("doubtful_structure", name=name, reason="; ".join(found)) for name, row in names if (found := doubts_of(library, row))]
+    alike = [(name, row, found) for name, row in names if (found := isotypes(library, row))]
+    return [
+        *(note("isotypes", name=name, type=structure_type(str(library.title[row])), compounds=found) for name, row, found in alike),
+        *(note("doubtful_structure", name=name, reason="; ".join(found)) for name, row in names if (found := doubts_of(library, row))),
+    ]
 
 
 def _since(clock: float) -> float:
