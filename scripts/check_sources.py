@@ -4,7 +4,7 @@
 
 manifest.tsv lists archive, member, source, version, licence, name and category of each file; the archives lie beside it. Known facts stand in
 substances.csv (by-products, holders, standards: formula, density, strongest lines, and the records of each) and names in source_names.csv. A file is
-left out that does not load, is not the substance it is called, may not be shipped, or repeats a better record. `xrdmatch simulate --source-table` reads what
+left out that does not load, is not the substance it is called, may not be shipped, or repeats a better record. `simulate --source-table` reads what
 comes out.
 """
 
