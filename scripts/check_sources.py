@@ -251,10 +251,17 @@ def decide(files: list[File], facts: Path) -> list[File]:
         elif file.given["category"] == "cof":
             done.append(replace(file, name=tidy(file.given["name"])))
         else:
-            done.append(replace(file, name=row["name"] if row else file.given["name"]).refused(row["left_out"] if row else ""))
+            done.append(_other(file, row))
     ordered = [*done, *sorted(measured, key=lambda file: file.record in names or file.title != "")]
     decided = {file.record: file for file in without_repeats(ordered)}
     return [decided[file.record] for file in files]
+
+
+def _other(file: File, row: dict[str, str] | None) -> File:
+    """A MOF, or what is none of the kinds above, with what source_names.csv says of it."""
+    if row is None:
+        return replace(file, name=file.given["name"])
+    return replace(file, name=row["name"], category=row["category"] or file.category).refused(row["left_out"])
 
 
 def row_of(file: File) -> tuple[str, ...]:

@@ -178,7 +178,7 @@ def test_the_script_reads_archives_and_writes_the_table(scripts, tmp_path, monke
         line for line in (SCRIPTS / "substances.csv").read_text().splitlines() if line.startswith(("name,", "halite,", "tungsten carbide,"))
     )
     (tmp_path / "substances.csv").write_text(small + "\n")
-    (tmp_path / "source_names.csv").write_text("record,name,left_out\n")
+    (tmp_path / "source_names.csv").write_text("record,name,category,left_out\n")
     given = ["check_sources.py", str(tmp_path / "manifest.tsv"), "--facts", str(tmp_path), "--out", str(tmp_path / "sources.csv")]
     monkeypatch.setattr(sys, "argv", given)
     scripts[1].main()
