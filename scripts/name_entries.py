@@ -1,6 +1,6 @@
 """Name every entry of a library by what it is made of, and say what share has which kind of name.
 
-    python scripts/name_entries.py --library models/mof-encoder/library.h5 --linkers linkers.jsonl --nets nets.jsonl --out entries.jsonl
+    python scripts/name_entries.py --library core.h5 --linkers linkers.jsonl --nets nets.jsonl --out entries.jsonl --write named.h5
 
 linkers.jsonl and nets.jsonl are written by scripts/linkers_of_structures.py and scripts/nets_of_structures.py; the second may be unfinished. A net
 found for one member of a family holds for the others, those of the same linker first. A line of the output: id; name (what people say, where they
@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from xrdmatch.library.common_names import name_of
 from xrdmatch.library.framework_names import FrameworkName, framework_name, of_one_compound, parts_from_line, with_net
 from xrdmatch.library.levels import Chemistry, levels
 from xrdmatch.library.reference_library import Library
+from xrdmatch.library.text_column import TextColumn
 
 #: How sizes of groups are counted: label, from, to.
 SIZES = (("1", 1, 1), ("2", 2, 2), ("3-5", 3, 5), ("6-20", 6, 20), ("more", 21, 10**9))
@@ -54,6 +56,13 @@ def nets_by_family(library: Library, names: dict[str, FrameworkName], nets: dict
     return told
 
 
+def named(library: Library, told: list[dict[str, Any]]) -> Library:
+    """The library with title, linkers and net of its entries."""
+    linkers = ["; ".join(linker["name"] for linker in line["linkers"]) for line in told]
+    texts = {"title": [line["name"] for line in told], "linkers": linkers, "net": [line["net"] for line in told]}
+    return replace(library, **{key: TextColumn.of(values) for key, values in texts.items()})
+
+
 def _first_linker(name: FrameworkName) -> str:
     return name.linkers[0].name if name.linkers else "none"
 
@@ -64,6 +73,7 @@ def main() -> None:
     parser.add_argument("--linkers", type=Path, required=True)
     parser.add_argument("--nets", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--write", type=Path, metavar="LIBRARY.h5", help="the same library with title, linkers and net of every entry")
     options = parser.parse_args()
     library = Library.load(options.library)
     ids = set(library.id.tolist())
@@ -78,7 +88,7 @@ def main() -> None:
         source = identifier.split(MARK)[0]
         found = names.get(source) or FrameworkName(formula.replace(" ", ""), "formula", ())
         found = with_net(found, nets.get(source, ""))
-        people = own if MARK in identifier else (name_of(source) or ("",))[0]
+        people = own or (name_of(source) or ("",))[0]
         kind = "people" if people else found.kind
         kinds[kind] += 1
         kinds["with a net"] += bool(found.net)
@@ -94,6 +104,8 @@ def main() -> None:
         for line, framework, composition in zip(told, grouped.framework.tolist(), grouped.composition.tolist(), strict=True):
             line |= {"framework": grouped.framework_name[framework], "composition": grouped.composition_name[composition]}
             file.write(json.dumps(line) + "\n")
+    if options.write is not None:
+        named(library, told).save(options.write)
     for what, groups in (("forms", library.family), ("frameworks", grouped.framework), ("compositions", grouped.composition)):
         sizes = np.bincount(np.unique(groups, return_inverse=True)[1])
         counts = ", ".join(f"{label}: {int(((sizes >= low) & (sizes <= high)).sum())}" for label, low, high in SIZES)

@@ -125,7 +125,7 @@ def test_what_no_entry_says_is_not_in_the_file(place, library):
 def test_optional_texts_of_another_number_of_entries_are_refused(place):
     with h5py.File(place, "r+") as file:
         file["linkers"] = np.array([b"trimesate", b"terephthalate"])
-    with pytest.raises(LibraryError, match="do not fit each other"):
+    with pytest.raises(LibraryError, match="do not match"):
         Library.load(place)
 
 
