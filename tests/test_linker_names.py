@@ -144,4 +144,4 @@ def test_a_table_of_ones_own(tmp_path):
     assert told() == "None"
     assert told(XRDMATCH_LINKER_NAMES=str(table)) == "2-(carboxymethylthio)acetate"
     table.write_text("name\nx\n")
-    assert "expected a table with the columns key, name and smiles" in told(XRDMATCH_LINKER_NAMES=str(table))
+    assert "expected the columns key and name and smiles; key, smiles not found" in told(XRDMATCH_LINKER_NAMES=str(table))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import scanfiles as make
@@ -145,6 +146,31 @@ def test_all_known_formats_are_taken_without_a_known_ending(tmp_path):
         if name != "text":  # too short a table to be taken without its ending
             tmp_path.joinpath(f"{name}.unknown").write_bytes(encode())
     assert [path.name for path in sorted(tmp_path.iterdir()) if not is_measured(path)] == []
+
+
+def test_our_own_hdf5_files_are_no_scans(tmp_path, library):
+    with h5py.File(tmp_path / "old.h5", "w") as file:  # a library of version 0.1 begins with HDF5's own signature
+        file.attrs["format"] = "xrdmatch-library"
+    library.save(tmp_path / "new.h5")
+    assert not is_measured(tmp_path / "old.h5")
+    assert not is_measured(tmp_path / "new.h5")
+
+
+def test_a_damaged_file_does_not_stop_those_of_which_all_parts_are_asked_for(run, tiny_model, scans):
+    scans.joinpath("damaged.xrdml").write_bytes(
+        make.xrdml().replace(b"</intensities>", b" many</intensities>").replace(b"</counts>", b" many</counts>")
+    )
+    for option in ("--range-index", "--column"):
+        code, out, _ = run("identify", scans / "damaged.xrdml", scans / "b.xy", "--model", tiny_model, "-f", "json", option, "all")
+        assert code == 1
+        assert [one["verdict"] for one in answers(out)] == ["error", "match"]
+
+
+def test_a_sample_whose_name_holds_the_mark(run, tiny_model, two_samples):
+    two_samples.write_text(two_samples.read_text().replace("second one", "batch #2b"))
+    code, out, _ = run("identify", two_samples, "--model", tiny_model, "-f", "json", "--column", "all")
+    assert code == 0
+    assert [one["file"].partition("#")[2] for one in answers(out)] == ["first one", "batch #2b"]
 
 
 def test_parts_of_a_path():

@@ -109,7 +109,7 @@ def test_tables_that_cannot_be_right(tmp_path, rows, message):
 
 def test_a_table_without_its_columns(tmp_path):
     path = written(tmp_path / "table.csv", {"archive": "a", "name": "b"}, columns=("archive", "name"))
-    with pytest.raises(LibraryError, match="there is no file"):
+    with pytest.raises(LibraryError, match="file not found"):
         SourceTable.load(path)
     with pytest.raises(LibraryError, match="cannot be read"):
         SourceTable.load(tmp_path / "none.csv")

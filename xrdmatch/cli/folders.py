@@ -72,10 +72,10 @@ def _looks_like_a_scan(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
             start = stream.read(HEAD)
-        packed = start.startswith(b"PK\x03\x04")
-        if not packed and recognised(Head(start)) is not None:
+        many_kinds = start.startswith((b"PK\x03\x04", b"\x89HDF"))  # Office documents, our own libraries: reading tells
+        if not many_kinds and recognised(Head(start)) is not None:
             return True
-        if _own(path) or path.stat().st_size > TABLE or not (packed or Head(start).text):
+        if _own(path) or path.stat().st_size > TABLE or not (many_kinds or Head(start).text):
             return False
         pattern = formats.read(path)
     except XrdMatchError:

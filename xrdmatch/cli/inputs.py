@@ -59,11 +59,12 @@ def expand(given: Iterable[str], recursive: bool = False, omit: Files = frozense
 
 def located(path: str) -> tuple[str, str]:
     """The file, and which part of it, of a path such as `scan.raw#2`; a file that has that very name is whole."""
-    file, mark, part = path.rpartition(PART)
-    return (file, part) if mark and part and not os.path.lexists(path) else (path, "")
+    ends = [] if PART not in path or os.path.lexists(path) else [at for at, sign in enumerate(path) if sign == PART and path[at + 1 :]]
+    end = next((at for at in ends if os.path.isfile(path[:at])), ends[-1] if ends else len(path))  # a sample's name may hold the mark
+    return path[:end], path[end + 1 :]
 
 
-def each_part(files: Iterable[tuple[str, str]], reading: ReadOptions, ranges: bool, columns: bool) -> Iterator[tuple[str, str]]:
+def each_part(files: Iterable[tuple[str, str]], ranges: bool, columns: bool) -> Iterator[tuple[str, str]]:
     """The same files, those of several ranges or samples once for each: `scan.raw#1`, `scan.raw#2`."""
     from xrdmatch import formats
 
@@ -71,7 +72,7 @@ def each_part(files: Iterable[tuple[str, str]], reading: ReadOptions, ranges: bo
         parts: list[str] = []
         if not reason and path != STDIN and not located(path)[1]:
             with contextlib.suppress(XrdMatchError):  # reading it will say what is wrong
-                parts = formats.parts(path, reading, ranges, columns)
+                parts = formats.parts(path, ranges, columns)
         yield from ((f"{path}{PART}{part}", "") for part in parts) if len(parts) > 1 else ((path, reason),)
 
 
@@ -111,7 +112,7 @@ def read(path: str, reading: ReadOptions | None = None) -> Pattern:
         return formats.parse(sys.stdin.buffer.read(), "standard input", reading)
     file, part = located(path)
     if part:
-        reading = replace(reading, range_index=int(part)) if part.isdigit() else replace(reading, column=part)
+        reading = replace(reading, range_index=int(part)) if part.isdecimal() else replace(reading, column=part)
     return formats.read(file, reading)
 
 

@@ -208,7 +208,7 @@ class ScanOptions:
         from xrdmatch.cli.inputs import each_part
 
         each = self.range_index == ALL, self.column == ALL
-        return each_part(files, self.reading(), *each) if any(each) else iter(files)
+        return each_part(files, *each) if any(each) else iter(files)
 
 
 @dataclass(frozen=True)

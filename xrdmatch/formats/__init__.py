@@ -9,6 +9,8 @@ import os
 import stat
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +42,33 @@ _DAMAGE = (ValueError, IndexError, KeyError, ArithmeticError, EOFError, Recursio
 
 def read(path: str | os.PathLike[str], options: ReadOptions = _AS_IT_IS) -> Pattern:
     """The powder pattern in a file of any known format, plain or in gz, bz2, xz or zip. Raises ReadError where it cannot be read as a 2theta scan."""
-    place = Path(path)
+    data, status = _content(Path(path))
+    pattern = parse(data, str(Path(path)), options)
+    age = time.time() - status.st_mtime
+    if stat.S_ISREG(status.st_mode) and 0.0 <= age < RECENT and pattern.meta["format"].startswith(_OPEN_ENDED):
+        pattern = replace(pattern, meta={**pattern.meta, "notes": (*pattern.meta.get("notes", ()), note("just_changed", seconds=RECENT))})
+    return pattern
+
+
+def parse(data: bytes, name: str, options: ReadOptions = _AS_IT_IS) -> Pattern:
+    """The powder pattern in the bytes of a file; `name` stands in messages, its stem becomes the pattern's name. Raises ReadError like `read`."""
+    with _clear_errors(name):
+        return to_pattern(_scans(data), Path(name).name, options)
+
+
+def parts(path: str | os.PathLike[str], ranges: bool, columns: bool) -> list[str]:
+    """The numbers of a file's 2theta ranges, where `ranges`, or the names of its samples, where `columns`. Raises ReadError like `read`."""
+    data, _ = _content(Path(path))
+    with _clear_errors(str(path)):
+        scans = _scans(data)
+    names = list(dict.fromkeys(scan.column for scan in scans if scan.column))
+    if columns and len(names) > 1:
+        return names
+    return [str(number) for number, scan in enumerate(scans, start=1) if not other_axis(scan.axis)] if ranges else []
+
+
+def _content(place: Path) -> tuple[bytes, os.stat_result]:
+    """The bytes of a file, more than `MAX_FILE` of them cut off, and what the system says of it. Raises ReadError where it cannot be opened."""
     try:
         if place.is_dir():
             raise ReadError(f"{place}: is a folder, expected a file with a powder scan")
@@ -53,38 +81,22 @@ def read(path: str | os.PathLike[str], options: ReadOptions = _AS_IT_IS) -> Patt
                 raise UnfinishedError(f"{place}: changed while it was read, so it is still being written: try again when the scan is done")
     except OSError as error:
         raise ReadError(f"{place}: cannot be opened ({error.strerror or error}); check the name and its permissions") from None
-    pattern = parse(data, str(place), options)
-    age = time.time() - after.st_mtime
-    if stat.S_ISREG(after.st_mode) and 0.0 <= age < RECENT and pattern.meta["format"].startswith(_OPEN_ENDED):
-        pattern = replace(pattern, meta={**pattern.meta, "notes": (*pattern.meta.get("notes", ()), note("just_changed", seconds=RECENT))})
-    return pattern
+    return data, after
 
 
-def parse(data: bytes, name: str, options: ReadOptions = _AS_IT_IS) -> Pattern:
-    """The powder pattern in the bytes of a file; `name` stands in messages, its stem becomes the pattern's name. Raises ReadError like `read`."""
+@contextmanager
+def _clear_errors(name: str) -> Iterator[None]:
+    """Turns whatever damaged input makes a reader raise into a ReadError that begins with the file's name."""
     try:
-        if len(data) > MAX_FILE:
-            raise ReadError(f"is larger than {MAX_FILE // 1_000_000} MB, expected one powder scan")
         # Damaged numbers overflow on their way to the check that refuses them; a warning would tell the user nothing.
         with np.errstate(all="ignore"):
-            return to_pattern(_scans(data), Path(name).name, options)
+            yield
     except ReadError as error:
         raise type(error)(f"{name}: {_brief(str(error))}") from error.__cause__
     except _DAMAGE as error:
         raise ReadError(f"{name}: is damaged or of an unknown kind ({type(error).__name__}: {str(error)[:100]}); export the scan again") from error
     except MemoryError as error:
         raise ReadError(f"{name}: does not fit into memory") from error
-
-
-def parts(path: str | os.PathLike[str], options: ReadOptions, ranges: bool, columns: bool) -> list[str]:
-    """The numbers of a file's 2theta ranges, where `ranges`, or the names of its samples, where `columns`. Raises ReadError like `read`."""
-    place = Path(path)
-    with place.open("rb") as stream:
-        scans = _scans(stream.read(MAX_FILE))
-    names = list(dict.fromkeys(scan.column for scan in scans if scan.column))
-    if columns and len(names) > 1:
-        return names
-    return [str(number) for number, scan in enumerate(scans, start=1) if not other_axis(scan.axis)] if ranges else []
 
 
 def _brief(message: str) -> str:
@@ -101,6 +113,8 @@ def write(pattern: Pattern, path: str | os.PathLike[str]) -> None:
 
 def _scans(data: bytes, nested: bool = False) -> list[Scan]:
     """The scans in the bytes of a file, taken out of what they are packed in."""
+    if len(data) > MAX_FILE:
+        raise ReadError(f"is larger than {MAX_FILE // 1_000_000} MB, expected one powder scan")
     data, members = containers.unpack(data)
     if not data.strip(b"\0 \t\r\n"):
         raise UnfinishedError("is empty: is it still being written?" if not data else "holds only blanks: is it still being written?")

@@ -73,33 +73,23 @@ MILLIRADIANS = Abscissa("2theta in milliradians", lambda values, _: np.degrees(1
 THETA = Abscissa("theta", lambda values, _: 2.0 * values)
 THETA_RADIANS = Abscissa("theta in radians", lambda values, _: np.degrees(2.0 * values))
 
+
+def _inverse(what: str, scale: float, customary: bool = False) -> dict[str, Abscissa]:
+    """Of what is 1/d divided by `scale`, in 1/angstrom and in 1/nm; where that is customary, in 1/angstrom without a unit."""
+    plainly = Abscissa(what, _from_inverse(scale), True)
+    return ({"": plainly} if customary else {}) | {"1/a": plainly, "1/nm": Abscissa(f"{what} in 1/nm", _from_inverse(0.1 * scale), True)}
+
+
+_D = Abscissa("d-spacings", _from_d(1.0), True)
 #: What is converted, by the unit that the file states ("": none). Without a unit only what has a customary one: nobody gives d in nm without a word.
 _BY_UNIT: dict[str, dict[str, Abscissa]] = {
     "2theta": {"": TWO_THETA, "deg": TWO_THETA, "rad": RADIANS, "mrad": MILLIRADIANS},
     "theta": {"": THETA, "deg": THETA, "rad": THETA_RADIANS},
-    "d": {
-        "": Abscissa("d-spacings", _from_d(1.0), True),
-        "a": Abscissa("d-spacings", _from_d(1.0), True),
-        "nm": Abscissa("d-spacings in nm", _from_d(10.0), True),
-    },
-    "q": {
-        "1/a": Abscissa("scattering vectors q", _from_inverse(0.5 / np.pi), True),
-        "1/nm": Abscissa("scattering vectors q in 1/nm", _from_inverse(0.05 / np.pi), True),
-    },
-    "s": {
-        "1/a": Abscissa("scattering vectors s = 1/d", _from_inverse(1.0), True),
-        "1/nm": Abscissa("scattering vectors s = 1/d in 1/nm", _from_inverse(0.1), True),
-    },
-    "1/d": {
-        "": Abscissa("1/d", _from_inverse(1.0), True),
-        "1/a": Abscissa("1/d", _from_inverse(1.0), True),
-        "1/nm": Abscissa("1/d in 1/nm", _from_inverse(0.1), True),
-    },
-    "sine": {
-        "": Abscissa("sin(theta)/lambda", _from_inverse(2.0), True),
-        "1/a": Abscissa("sin(theta)/lambda", _from_inverse(2.0), True),
-        "1/nm": Abscissa("sin(theta)/lambda in 1/nm", _from_inverse(0.2), True),
-    },
+    "d": {"": _D, "a": _D, "nm": Abscissa("d-spacings in nm", _from_d(10.0), True)},
+    "q": _inverse("scattering vectors q", 0.5 / np.pi),
+    "s": _inverse("scattering vectors s = 1/d", 1.0),
+    "1/d": _inverse("1/d", 1.0, customary=True),
+    "sine": _inverse("sin(theta)/lambda", 2.0, customary=True),
 }
 #: What they are where the unit is missing or is another one.
 _UNCLEAR = {

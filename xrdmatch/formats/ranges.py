@@ -80,7 +80,7 @@ def _of_one_sample(scans: list[Scan], column: str | None) -> tuple[list[Scan], t
         return [scan for scan in scans if scan.column == columns[0]], (note("first_column", column=columns[0], others=tuple(columns[1:])),)
     wanted = next((name for name in columns if name == column), None)
     wanted = wanted or next((name for name in columns if plain(name) == plain(column) and plain(name)), None)
-    if wanted is None and column.isdigit() and 1 <= int(column) <= len(columns):
+    if wanted is None and column.isdecimal() and 1 <= int(column) <= len(columns):
         wanted = columns[int(column) - 1]
     if wanted is None:
         there = f"it has {', '.join(columns[:20])}" if columns else "it holds one sample"
@@ -90,7 +90,7 @@ def _of_one_sample(scans: list[Scan], column: str | None) -> tuple[list[Scan], t
 
 def _with_angles(scan: Scan, options: ReadOptions) -> Scan:
     """The scan over 2theta in degrees, with a note where it was converted; a list of peaks drawn."""
-    scan = replace(scan, meta=scan.meta)
+    scan = replace(scan, meta=dict(scan.meta))
     if scan.is_peaks and not options.peaks:
         raise ReadError(f"is a list of {scan.two_theta.size} peaks, not a scan: give the scan itself, or draw the list with --peaks")
     known = scan.abscissa

@@ -14,9 +14,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
-from pathlib import Path
 
-from xrdmatch.errors import LibraryError
+from xrdmatch.library.csv_table import read_table
 from xrdmatch.library.fragments import Fragment
 from xrdmatch.library.skeletons import Molecule, molecule
 
@@ -75,13 +74,8 @@ def _iupac_texts() -> dict[str, list[tuple[str, str]]]:
     place = os.environ.get(MORE_NAMES)
     if not place:
         return found
-    try:
-        for row in csv.DictReader(Path(place).read_text(encoding="utf-8-sig").splitlines()):
-            found[row["key"]].append((row["name"], row["smiles"]))
-    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
-        raise LibraryError(
-            f"{place}: expected a table with the columns key, name and smiles ({MORE_NAMES}), but it cannot be read ({error})"
-        ) from error
+    for _, row in read_table(place, f"a table of linkers ({MORE_NAMES})", ("key", "name", "smiles")).records():
+        found[row["key"]].append((row["name"], row["smiles"]))
     return found
 
 

@@ -6,7 +6,6 @@ own name); file: name of the file, or * for all others of that archive. A file o
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.build import Item
+from xrdmatch.library.csv_table import read_table
 from xrdmatch.library.reference_library import Library
 from xrdmatch.library.text_column import TextColumn
-from xrdmatch.system import atomic_files
 
 #: What a library may say of the kind of an entry.
 CATEGORIES = ("mof", "cof", "zeolite", "byproduct", "linker", "holder", "standard")
@@ -55,23 +54,15 @@ class SourceTable:
     @classmethod
     def load(cls, path: str | Path) -> SourceTable:
         """Raises LibraryError where the file cannot be read, lacks a column, or a row cannot be right."""
-        try:
-            with Path(path).open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                lines = [(reader.line_num, {key: (text or "").strip() for key, text in row.items() if key}) for row in reader]
-                columns = reader.fieldnames or ()
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise LibraryError(f"{path}: expected a table of structure files, but it cannot be read ({atomic_files.reason(error)})") from error
-        if missing := [name for name in ("archive", "file") if name not in columns]:
-            raise LibraryError(f"{path}: expected a first line that names the columns archive and file, but there is no {' and no '.join(missing)}")
         rows: dict[tuple[str, str], SourceRow] = {}
         ids: dict[str, int] = {}
-        for number, line in lines:
-            where, place = f"{path}, line {number}", (line["archive"], line["file"])
+        for number, cells in read_table(path, "a table of structure files", ("archive", "file")).records():
+            line = {name: text.strip() for name, text in cells.items()}
+            where, place = f"{path}, line {number}", (line.get("archive", ""), line.get("file", ""))
             row = SourceRow(**{name: line[name] for name in COLUMNS if line.get(name)})
             _check(row, where)
             if place in rows:
-                raise LibraryError(f"{where}: {line['file']} of {line['archive']} comes twice; keep one row")
+                raise LibraryError(f"{where}: {place[1]} of {place[0]} comes twice; keep one row")
             if row.id and row.use == "yes" and ids.setdefault(row.id, number) != number:
                 raise LibraryError(f"{where}: the id {row.id} comes twice, first in line {ids[row.id]}; ids must be unique")
             rows[place] = row
