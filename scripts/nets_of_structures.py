@@ -7,6 +7,10 @@
 One member of each family comes first, the largest family first, then all others. Ids that stand in the file already are left out: that is how a run
 is resumed. Each structure is looked at in a child process, which is ended after --limit seconds, so that one structure cannot stop the rest.
 
+    python scripts/nets_of_structures.py --out nets.jsonl --table nets.csv
+
+makes of it the table that `xrdmatch simulate --net-table` takes.
+
 A line: id; net (the RCSR symbol, null where the net has none); nets (how many interpenetrate); periodicity; atoms (of the primitive cell); seconds;
 error.
 """
@@ -142,13 +146,26 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[str, tuple[str, bytes,
         yield identifier, files.pop(identifier)
 
 
+def write_table(lines: Path, table: Path) -> None:
+    """The nets that were found, as CSV with the columns id and net."""
+    found = [json.loads(text) for text in lines.read_text(encoding="utf-8").splitlines() if text.endswith("}")]
+    nets = sorted({line["id"]: line["net"] for line in found if line.get("net")}.items())
+    table.write_text("".join(f"{identifier},{net}\n" for identifier, net in [("id", "net"), *nets]), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", type=Path, nargs="+")
-    parser.add_argument("--library", type=Path, required=True)
+    parser.add_argument("sources", type=Path, nargs="*")
+    parser.add_argument("--library", type=Path)
+    parser.add_argument("--table", type=Path, metavar="CSV", help="write the nets of --out, and find none")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=float, default=30.0, help="seconds a structure may take")
     options = parser.parse_args()
+    if options.table is not None:
+        write_table(options.out, options.table)
+        return
+    if options.library is None or not options.sources:
+        parser.error("give --library and structure files, or --table")
     child = Child(options.limit)
     with options.out.open("a", encoding="utf-8") as file:
         for number, (identifier, item) in enumerate(wanted(options)):

@@ -22,8 +22,12 @@ def differs(one: tuple[Library, object, object], other: tuple[Library, object, o
     """Names of the parts in which two libraries, with their vectors and lines, are not equal."""
     names = [f.name for f in fields(Library) if f.name != "attrs"]
     parts = [(name, getattr(one[0], name), getattr(other[0], name)) for name in names] + [("vectors", one[1], other[1]), ("lookup", one[2], other[2])]
-    found = [name for name, first, second in parts if not np.array_equal(np.asarray(first), np.asarray(second))]
+    found = [name for name, first, second in parts if not equal(np.asarray(first), np.asarray(second))]
     return found if one[0].attrs == other[0].attrs else [*found, "attrs"]
+
+
+def equal(one: np.ndarray, other: np.ndarray) -> bool:  # type: ignore[type-arg]
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def main() -> None:

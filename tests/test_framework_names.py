@@ -1,9 +1,13 @@
-"""Names of structures by what they are made of, each rule with a made-up line as scripts/linkers_of_structures.py writes it."""
+"""Names of structures by what they are made of, each rule with made-up parts."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from xrdmatch.library.fragments import LOOSE_HYDROGEN
-from xrdmatch.library.framework_names import charge_left, formula_fits, framework_name, of_one_compound, parts_from_line, with_net
+from xrdmatch.library.fragments import LOOSE_HYDROGEN, Fragment, Parts
+from xrdmatch.library.framework_names import charge_left, formula_fits, framework_name, of_one_compound
+from xrdmatch.library.reference_library import Entry, Library
 from xrdmatch.library.skeletons import molecule
 
 BDC, BIPY, IMIDAZOLE, DABCO = "OC(=O)c1ccc(cc1)C(=O)O", "c1cc(ccn1)-c1ccncc1", "c1c[nH]cn1", "C1CN2CCN1CC2"
@@ -16,7 +20,8 @@ def piece(smiles, formula, count, *, hydrogens=0, donors="O4", metals=2, **more)
 
 
 def parts(metals, *pieces, left_out=0):
-    return parts_from_line({"id": "MADEUP", "metals": metals, "fragments": list(pieces), "left_out": left_out})
+    fragments = (Fragment(**one | {"groups": tuple(one.get("groups", {}).items())}) for one in pieces)
+    return Parts(metals, tuple(fragments), left_out)
 
 
 def terephthalate(count):
@@ -39,12 +44,6 @@ def test_metal_and_linker():
     found = named("C24 H12 O13 Zn4", {"Zn": 4}, terephthalate(3), oxide(1))
     assert (found.text, found.kind, found.formula_fits, found.charge_left) == ("Zn terephthalate", "linkers", True, 0)
     assert [(linker.formula, linker.name) for linker in found.linkers] == [("C8H4O4", "terephthalate")]
-
-
-def test_the_net_follows_where_it_is_known():
-    found = named("C6 H6 N4 Zn", {"Zn": 1}, piece(IMIDAZOLE, "C3 H3 N2", 2, hydrogens=3, donors="N2"))
-    assert with_net(found, "cag").text == "Zn imidazolate, cag"
-    assert with_net(found, "").text == "Zn imidazolate"
 
 
 def test_anions_stand_before_neutral_linkers():
@@ -99,7 +98,6 @@ def test_inorganic_frameworks():
 def test_what_does_not_add_up_has_no_name_but_its_formula():
     found = named("C30 H15 O9 Tb", {"Tb": 1}, UNKNOWN)
     assert (found.text, found.kind, found.formula_fits) == ("C30H15O9Tb", "formula", False)
-    assert with_net(found, "pcu").text == "C30H15O9Tb"
 
 
 def test_an_endless_fragment_has_no_name_but_its_formula():
@@ -144,10 +142,25 @@ def test_no_charge_is_told_of_a_metal_or_fragment_that_is_not_known():
     assert charge_left(parts({}, WATER)) is None
 
 
+def described(identifier, formula, found):
+    linkers = "; ".join(linker.name for linker in found.linkers)
+    entry = Entry(identifier, formula, np.array([9.0, 9, 9, 90, 90, 90]), np.array([[1, 0, 0]]), np.array([1.0]))
+    return replace(entry, linkers=linkers, title=found.text, title_kind=found.kind)
+
+
 def test_what_disorder_hid_is_told_by_another_structure_of_the_compound():
     clear = named("C24 H12 O13 Zn4", {"Zn": 4}, terephthalate(3), oxide(1))
     hidden = named("C27 H15 O6 Zn", {"Zn": 1}, UNKNOWN)
     other = named("C27 H15 O6 Cu", {"Cu": 1}, UNKNOWN)
-    told = of_one_compound({"ABCDEF_clean": clear, "ABCDEF01_freeONLY": hidden, "ABCDEF02_clean": other, "GHIJKL_clean": hidden})
-    assert [told[name].text for name in told] == ["Zn terephthalate", "Zn terephthalate", "Cu tricarboxylate C27H15O6", "Zn tricarboxylate C27H15O6"]
-    assert told["ABCDEF01_freeONLY"].kind == "linkers"
+    entries = [
+        described("ABCDEF_clean", "C24 H12 O13 Zn4", clear),
+        described("ABCDEF01_freeONLY", "C27 H15 O6 Zn", hidden),
+        described("ABCDEF02_clean", "C27 H15 O6 Cu", other),
+        described("GHIJKL_clean", "C27 H15 O6 Zn", hidden),
+        replace(described("ABCDEF03_clean", "C27 H15 O6 Zn", hidden), title="given by a table", title_kind="given"),
+    ]
+    told = of_one_compound(Library.from_entries(entries))
+    unknown = "tricarboxylate C27H15O6"
+    assert told.title.tolist() == ["Zn terephthalate", "Zn terephthalate", f"Cu {unknown}", f"Zn {unknown}", "given by a table"]
+    assert told.linkers.tolist() == ["terephthalate", "terephthalate", unknown, unknown, unknown]
+    assert told.title_kind[1] == "linkers"

@@ -12,6 +12,7 @@ import pytest
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import LibraryError, ModelError
+from xrdmatch.library.entry_names import entry_name
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model, write_encoder
 from xrdmatch.model.reference_index import ReferenceIndex
@@ -78,7 +79,7 @@ class TestAnswer:
             first = answer.matches[0]
             assert answer.verdict == "match"
             assert first.id == library.id[row]
-            assert first.name == library.name[row]
+            assert first.name == entry_name(library, row)
             assert first.members == [library.id[row]]
             assert first.similarity > 0.95
             assert first.probability > 0.9

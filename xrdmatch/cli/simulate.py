@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from xrdmatch.diffraction.pattern import Grid, Pattern
     from xrdmatch.library.build import BuildReport
+    from xrdmatch.library.descriptions import Descriptions
     from xrdmatch.library.reference_library import Library
     from xrdmatch.library.source_table import SourceTable
 
@@ -42,6 +43,9 @@ class LibraryOptions:
     name_table: Annotated[
         Path | None,
         typer.Option("--name-table", metavar="FILE", help="Names of your own: CSV with refcode, name, doi. They go first.", rich_help_panel=LIBRARY),
+    ] = None
+    net_table: Annotated[
+        Path | None, typer.Option("--net-table", metavar="CSV", help="Nets of frameworks: columns id, net (RCSR symbol).", rich_help_panel=LIBRARY)
     ] = None
     families: Annotated[
         bool, typer.Option("--families/--no-families", help="Group structures that powder diffraction cannot tell apart.", rich_help_panel=LIBRARY)
@@ -217,38 +221,54 @@ def _of_entry(name: str, asked: PatternOptions, messages: options.Messages) -> D
 
 def _library(sources: list[Path], out: Path, asked: LibraryOptions, work: options.WorkOptions) -> None:
     from xrdmatch.library.build import Told, build
-    from xrdmatch.library.common_names import core_dois
-    from xrdmatch.library.name_table import read_names, with_own_names, without_entry
-    from xrdmatch.library.source_table import SourceTable
+    from xrdmatch.library.name_table import without_entry
     from xrdmatch.system.atomic_files import check_writable
     from xrdmatch.system.parallel import Workers, usable_cores
 
     messages = options.Messages(work.quiet)
-    # Before the work, as all that may be amiss.
-    known, own = core_dois(asked.doi or []), read_names(asked.name_table) if asked.name_table is not None else {}
-    table = SourceTable({}) if asked.table is None else SourceTable.load(asked.table)
+    told = _descriptions(asked)  # before the work, as all that may be amiss
     if asked.report is not None and not asked.report.exists():
         check_writable(asked.report)
     with options.progress(messages, "simulating", None, "structures") as bar:
-        stop = _count_behind(sources, table, bar) if messages.live else threading.Event()
+        stop = _count_behind(sources, told.sources, bar) if messages.live else threading.Event()
 
         def finish(library: Library) -> Library:
             stop.set()
-            return _finish(with_own_names(table.applied(library), own), bar, asked, known)
+            size = len(library)
+            bar.update(description="grouping", total=size, completed=0)
+            return told.applied(library, lambda share: bar.update(completed=round(share * size)))
 
         try:
             workers = Workers(work.jobs or usable_cores(), work.scheduler)
-            library, done = build(sources, out, workers, asked.resume, told=Told(bar.advance, finish, table.choose))
+            library, done = build(sources, out, workers, asked.resume, told=Told(bar.advance, finish, told.sources.choose))
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"interrupted; {out}.partial holds what is done, go on with --resume") from error
         finally:
             stop.set()
     _tell(library, done, out, messages)
-    messages.listed(UNNAMED, [(code, "") for code in without_entry(library.id, own)])
+    messages.listed(UNNAMED, [(code, "") for code in without_entry(library.id, told.own)])
     if asked.report is not None:
         _write_report(done, asked.report)
     if done.failed:
         raise typer.Exit(1)
+
+
+def _descriptions(asked: LibraryOptions) -> Descriptions:
+    """What the tables that were given say. Raises LibraryError where one cannot be read."""
+    from xrdmatch.library.common_names import core_dois
+    from xrdmatch.library.descriptions import Descriptions
+    from xrdmatch.library.name_table import read_names
+    from xrdmatch.library.nets import read_nets
+    from xrdmatch.library.source_table import SourceTable
+
+    return Descriptions(
+        sources=SourceTable({}) if asked.table is None else SourceTable.load(asked.table),
+        own={} if asked.name_table is None else read_names(asked.name_table),
+        common=asked.names,
+        dois=core_dois(asked.doi or []),
+        nets={} if asked.net_table is None else read_nets(asked.net_table),
+        families=asked.families,
+    )
 
 
 def _count_behind(sources: list[Path], table: SourceTable, bar: Any) -> threading.Event:
@@ -269,33 +289,6 @@ def _count_behind(sources: list[Path], table: SourceTable, bar: Any) -> threadin
 
     threading.Thread(target=count, daemon=True).start()
     return stop
-
-
-def _finish(library: Library, bar: Any, asked: LibraryOptions, known: dict[str, str]) -> Library:
-    """The library with names, DOIs and families, where asked for. known: DOIs by id."""
-    from xrdmatch.library.common_names import with_names
-
-    if asked.names:
-        library = with_names(library, known)
-    elif known:
-        library = _with_dois(library, known)
-    if asked.families:
-        from xrdmatch.library.breathing import with_breathing
-        from xrdmatch.library.families import assign_families
-
-        size = len(library)
-        bar.update(description="grouping", total=size, completed=0)
-        library = assign_families(library, lambda share: bar.update(completed=round(share * size)))
-        library = with_breathing(library)
-    return library
-
-
-def _with_dois(library: Library, known: dict[str, str]) -> Library:
-    from dataclasses import replace
-
-    from xrdmatch.library.text_column import TextColumn
-
-    return replace(library, doi=TextColumn.of(said or known.get(name, "") for name, said in zip(library.id, library.doi, strict=True)))
 
 
 def _tell(library: Library, done: BuildReport, out: Path, messages: options.Messages) -> None:

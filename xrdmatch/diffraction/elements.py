@@ -98,6 +98,16 @@ def hill_formula(numbers: ArrayLike, occupancy: ArrayLike) -> str:
     return " ".join(parts)
 
 
+def mass_of(numbers: ArrayLike, occupancy: ArrayLike) -> float:
+    """Mass in g/mol of atoms, by atomic numbers (n,) and occupancies (n,)."""
+    return sum(amount * gemmi.Element(symbol).weight for symbol, amount in amounts_of(numbers, occupancy).items())
+
+
+def formula_mass(formula: str) -> float:
+    """Mass in g/mol of one formula such as `C18 H6 Cu3 O12`."""
+    return sum(amount * gemmi.Element(symbol).weight for symbol, amount in parse_formula(formula).items())
+
+
 def parse_formula(text: str) -> dict[str, float]:
     """Amounts of a sum formula such as `C4 H4 N2 O2 Zn`, by symbol (deuterium as hydrogen); empty where it is none, or is written with brackets."""
     bare = re.sub(r"[\s,'\"]+", " ", text).strip()

@@ -126,6 +126,11 @@ def reciprocal_metric(cell: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(reciprocal_components(cell)[..., [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])
 
 
+def cell_volume(cell: ArrayLike) -> float:
+    """Volume in cubic angstrom of a cell (6,) in angstrom and degrees."""
+    return float(np.linalg.det(reciprocal_metric(cell)) ** -0.5)
+
+
 def inverse_d_squared(hkl: ArrayLike, metric: NDArray[np.float64]) -> NDArray[np.float64]:
     """1/d^2 (n,) in 1/angstrom^2 of reflections (n, 3) under a reciprocal metric, one (3, 3) or each its own (n, 3, 3)."""
     index = np.asarray(hkl, dtype=float)

@@ -9,13 +9,15 @@ from typing import Any
 
 from xrdmatch.diffraction.charge_balance import missing_anions
 from xrdmatch.diffraction.doubts import charge_doubt
+from xrdmatch.diffraction.elements import mass_of
 from xrdmatch.diffraction.elements import metals as metals
-from xrdmatch.diffraction.radiation import CU_K_ALPHA
+from xrdmatch.diffraction.radiation import CU_K_ALPHA, cell_volume
 from xrdmatch.diffraction.structure import Structure, iter_sources, parse
 from xrdmatch.diffraction.structure_factors import D_MAX, D_MIN, Reflections, conventional_lines, reflections
 from xrdmatch.errors import LibraryError, StructureError
+from xrdmatch.library.framework_names import name_of_structure
 from xrdmatch.library.library_file import check_writable
-from xrdmatch.library.reference_library import Entry, Library
+from xrdmatch.library.reference_library import LINKER_SEPARATOR, Entry, Library
 from xrdmatch.system.parallel import Workers, ordered
 from xrdmatch.version import __version__
 
@@ -80,16 +82,22 @@ def entry_of(structure: Structure, keep_above: float = KEEP_ABOVE) -> Entry:
     """
     cell, lines = conventional_lines(structure.cell, reflections(structure, D_MIN, D_MAX))
     lines = strong_lines(lines, keep_above)
+    cells = cell_volume(cell) / cell_volume(structure.cell)
     if lines.intensity.size == 0 or not lines.intensity.max() > 0:
         raise StructureError(f"{structure.id}: no reflection between {D_MIN} and {D_MAX} angstrom")
+    made_of = name_of_structure(structure)
     return Entry(
         structure.id,
         structure.formula,
         cell,
         lines.hkl,
-        lines.intensity,
+        lines.intensity * cells**2,
         source=structure.source,
         note=notes_on(structure),
+        linkers=LINKER_SEPARATOR.join(linker.name for linker in made_of.linkers),
+        title=made_of.text,
+        title_kind=made_of.kind,
+        cell_mass=cells * mass_of(structure.numbers, structure.occupancy),
     )
 
 

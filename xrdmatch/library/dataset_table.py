@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Texts of each entry that every library has, and those that a file has where they say something of an entry at least.
-TEXTS, OPTIONAL_TEXTS = ("id", "name", "formula", "source", "doi", "note"), ("linkers", "net", "category", "title")
+TEXTS, OPTIONAL_TEXTS = ("id", "name", "formula", "source", "doi", "note"), ("linkers", "net", "category", "title", "title_kind")
+#: Numbers of each entry that libraries made by version 0.2 or later have, and its framework and composition, each with the names of all of them.
+NUMBERS, LEVELS = ("scale", "cell_mass"), ("framework", "composition")
 #: The types that a dataset may have in a file (S: texts of any length), and its number of dimensions.
 TYPES: Mapping[str, tuple[tuple[str, ...], int]] = {
     **dict.fromkeys((*TEXTS, *OPTIONAL_TEXTS, "family_name"), (("S",), 1)),
@@ -32,11 +34,14 @@ TYPES: Mapping[str, tuple[tuple[str, ...], int]] = {
     "hkl": (("|i1", "<i2"), 2),
     "intensity": (("<f2",), 1),
     "family": (("<i4",), 1),
+    **dict.fromkeys(LEVELS, (("<i4",), 1)),
+    **{f"{level}_name": (("S",), 1) for level in LEVELS},
+    **dict.fromkeys(NUMBERS, (("<f4",), 1)),
     "vectors": (("<f2",), 2),
     "lookup": (("<u2",), 3),
 }
 #: Of these a library may do without.
-OPTIONAL = ("vectors", "lookup", *OPTIONAL_TEXTS)
+OPTIONAL = ("vectors", "lookup", *OPTIONAL_TEXTS, *NUMBERS, *LEVELS, *(f"{level}_name" for level in LEVELS))
 #: Datasets begin at multiples of so many bytes, the length of a cache line.
 ALIGNMENT = 64
 #: What HDF5 begins with, and the smallest user block it allows; a larger one is this times a power of two.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,9 +14,10 @@ from xrdmatch.errors import LibraryError
 from xrdmatch.library.common_names import stem
 from xrdmatch.library.composition import metals_of
 from xrdmatch.library.doubtful_entries import doubts_of
+from xrdmatch.library.entry_names import entry_name, refcode
 from xrdmatch.library.formula_search import may_hold, typed_formula, with_formula
 from xrdmatch.library.formula_table import FormulaTable, symbol_code
-from xrdmatch.library.reference_library import Library
+from xrdmatch.library.reference_library import LINKER_SEPARATOR, Library
 from xrdmatch.library.spelling import aliases, compact, compact_all, nearest, one_letter_off, place, plain_doi, words
 from xrdmatch.library.text_column import TextColumn
 
@@ -30,7 +30,6 @@ _NOT = 99
 _NO_ROWS = np.empty(0, dtype=np.int64)
 #: Words of a text that are looked for.
 _MOST_WORDS = 32
-_REFCODE = re.compile(r"[A-Z]{6}(\d\d)?")
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def says(library: Library, field: str) -> bool:
 def nearest_names(library: Library, text: str) -> list[str]:
     """The names, and where a refcode was typed the refcodes, that are most like a text."""
     names = [alias for name in np.unique(library.name.stored).tolist() for alias in aliases(name.decode())]
-    if _REFCODE.fullmatch(stem(text.strip().upper())):
+    if refcode(text.strip().upper()):
         names += [stem(identifier) for identifier in library.id.tolist()]
     return nearest(text, names) if text.strip() else []
 
@@ -172,7 +171,7 @@ def _with_linker(library: Library, linker: str) -> NDArray[np.bool_]:
         named = _each(library.name, lambda name: place(asked, compact(name)) >= 0)
         formula = typed_formula(linker)
         return named | (may_hold(library.formula, formula) if len(formula) > 1 else False)
-    whole = _each(library.linkers, lambda text: asked in (compact(name) for name in text.split("; ")))
+    whole = _each(library.linkers, lambda text: asked in (compact(name) for name in text.split(LINKER_SEPARATOR)))
     return whole if whole.any() else _each(library.linkers, lambda text: place(asked, compact(text)) >= 0)
 
 
@@ -225,7 +224,7 @@ class _Ranks:
         for row, short in enumerate(compact_all(self._library.id.tolist())):
             if short.startswith(beginnings):
                 code = stem(self._library.id[row])
-                if {short, compact(code)} & wanted or (_REFCODE.fullmatch(code) and code[:6].lower() in wanted):
+                if {short, compact(code)} & wanted or (refcode(code) and code[:6].lower() in wanted):
                     rows.append(row)
         return np.array(rows, dtype=np.int64)
 
@@ -270,14 +269,14 @@ def _word_bits(texts: list[str], asked: list[str], but: Collection[str] = ()) ->
 
 
 def _found(library: Library, row: int, rank: int) -> Found:
-    family, code = int(library.family[row]), stem(library.id[row])
+    family = int(library.family[row])
     return Found(
         id=library.id[row],
-        name=library.name[row] or code,
-        refcode=code if _REFCODE.fullmatch(code) else "",
+        name=entry_name(library, row),
+        refcode=refcode(library.id[row]),
         formula=library.formula[row],
         metals=metals_of(library.formula[row]),
-        linkers=tuple(part for part in library.linkers[row].split("; ") if part),
+        linkers=tuple(part for part in library.linkers[row].split(LINKER_SEPARATOR) if part),
         net=library.net[row],
         category=library.category[row],
         title=library.title[row],

@@ -1,16 +1,18 @@
-"""A name for every structure from what it is made of: metals, linkers and net ("Zn imidazolate, cag"), else metals and groups, else its formula."""
+"""A name for every structure from what it is made of: metals and linkers ("Zn imidazolate"), else metals and groups, else its formula."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xrdmatch.library.composition import compound
-from xrdmatch.library.fragments import LOOSE_HYDROGEN, Fragment, Parts
+from xrdmatch.diffraction.structure import Structure
+from xrdmatch.library.composition import compound, metals_of
+from xrdmatch.library.fragments import LOOSE_HYDROGEN, Fragment, Parts, parts_of
 from xrdmatch.library.linker_names import Name, described, name_of
+from xrdmatch.library.reference_library import Library
+from xrdmatch.library.text_column import TextColumn
 
 #: Longer names of a linker are given by groups and formula instead.
 _LONGEST = 64
@@ -77,7 +79,7 @@ class FrameworkName:
     """What a structure is called by what it is made of.
 
     kind: "linkers" (every linker has a name), "groups" (at least one is told by groups and formula), "inorganic" (metals and inorganic anions) or
-    "formula". linkers, guests, bound_solvent: what was found. net: RCSR symbol or empty. formula_fits: the parts add up to the structure's formula.
+    "formula". linkers, guests, bound_solvent: what was found. formula_fits: the parts add up to the structure's formula.
     charge_left: of the cell, in elementary charges, after the metals took the usual oxidation states that balance best: above 0 where anions are
     missing, below where metals or hydrogen are; None where a charge is not known.
     """
@@ -88,7 +90,6 @@ class FrameworkName:
     linkers: tuple[Linker, ...] = ()
     guests: tuple[str, ...] = ()
     bound_solvent: tuple[str, ...] = ()
-    net: str = ""
     formula_fits: bool = True
     charge_left: int | None = None
 
@@ -125,11 +126,6 @@ def framework_name(parts: Parts, formula: str) -> FrameworkName:
         formula_fits=fits,
         charge_left=charge_left(parts),
     )
-
-
-def with_net(name: FrameworkName, net: str) -> FrameworkName:
-    """The name with the RCSR symbol of its net ("Zn imidazolate, cag"); a formula alone carries none."""
-    return replace(name, text=f"{name.text}, {net}", net=net) if net and name.kind != "formula" else name
 
 
 def _text(metals: tuple[str, ...], linkers: tuple[Linker, ...], groups: _Sorted, fits: bool) -> tuple[str, str]:
@@ -242,25 +238,31 @@ def charge_left(parts: Parts) -> int | None:
     return max(0, least + charge) + min(0, most + charge)
 
 
-def of_one_compound(names: Mapping[str, FrameworkName]) -> dict[str, FrameworkName]:
-    """Names by id, where what disorder hid in one structure is told by another of the same compound (refcode) with the same metals.
+def name_of_structure(structure: Structure) -> FrameworkName:
+    """The name of a structure, its formula where it is too large to be cut."""
+    try:
+        return framework_name(parts_of(structure), structure.formula)
+    except ValueError:
+        return FrameworkName(structure.formula.replace(" ", ""), "formula", ())
 
-    Solvent and disorder are treated differently in the several files of one compound; the framework is the same.
+
+def of_one_compound(library: Library) -> Library:
+    """The library with what disorder hid in one structure told by another of the same compound (refcode) with the same metals.
+
+    Solvent and disorder are treated differently in the several files of one compound; the framework is the same. Titles that a table gives stay.
     """
-    best: dict[tuple[str, tuple[str, ...]], FrameworkName] = {}
-    for identifier, name in names.items():
-        place = compound(identifier), tuple(sorted(name.metals))
-        if name.metals and (place not in best or _RANK[name.kind] < _RANK[best[place].kind]):
-            best[place] = name
-    told = {}
-    for identifier, name in names.items():
-        better = best.get((compound(identifier), tuple(sorted(name.metals))), name)
-        apart = _RANK[better.kind] < _RANK[name.kind] and better.kind != "inorganic"
-        told[identifier] = replace(name, text=better.text, kind=better.kind, linkers=better.linkers) if apart else name
-    return told
-
-
-def parts_from_line(line: Mapping[str, Any]) -> Parts:
-    """Parts of a line that scripts/linkers_of_structures.py wrote."""
-    fragments = (Fragment(**{"groups": (), **fragment} | {"groups": tuple(fragment.get("groups", {}).items())}) for fragment in line["fragments"])
-    return Parts(dict(line["metals"]), tuple(fragments), line["left_out"])
+    fields = ("title", "title_kind", "linkers")
+    columns = {field: list(getattr(library, field).tolist()) for field in fields}
+    places = [(compound(one), metals_of(formula)) for one, formula in zip(library.id.tolist(), library.formula.tolist(), strict=True)]
+    rank = [_RANK.get(kind, -1) for kind in columns["title_kind"]]
+    best: dict[tuple[str, tuple[str, ...]], int] = {}
+    for row, place in enumerate(places):
+        if place[1] and rank[row] >= 0 and (place not in best or rank[row] < rank[best[place]]):
+            best[place] = row
+    for row, place in enumerate(places):
+        better = best.get(place, row)
+        if 0 <= rank[better] < rank[row] and columns["title_kind"][better] != "inorganic":
+            for field in fields:
+                columns[field][row] = columns[field][better]
+    texts: dict[str, Any] = {field: TextColumn.of(column) for field, column in columns.items()}
+    return replace(library, **texts)

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.library.common_names import stem
-from xrdmatch.library.composition import composition_without_h_o
+from xrdmatch.library.composition import composition_without_h_o, metals_of
+from xrdmatch.library.reference_library import LINKER_SEPARATOR, Library
+from xrdmatch.library.text_column import TextColumn
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,24 @@ def levels(entries: Sequence[Chemistry]) -> Levels:
         _names(entries, framework, lambda entry: entry.name, _with_net),
         composition,
         _names(entries, composition, lambda entry: "", _without_net),
+    )
+
+
+def with_levels(library: Library) -> Library:
+    """The library with the framework and the composition of every entry, by its families, names, linkers and nets."""
+    columns = (library.id, library.formula, library.name, library.linkers, library.net, library.title)
+    rows = zip(*(column.tolist() for column in columns), library.family.tolist(), strict=True)
+    entries = [
+        Chemistry(one, formula, family, name, metals_of(formula), tuple(part for part in linkers.split(LINKER_SEPARATOR) if part), net, title)
+        for one, formula, name, linkers, net, title, family in rows
+    ]
+    found = levels(entries)
+    return replace(
+        library,
+        framework=found.framework,
+        framework_name=TextColumn.of(found.framework_name),
+        composition=found.composition,
+        composition_name=TextColumn.of(found.composition_name),
     )
 
 

@@ -22,18 +22,26 @@ from xrdmatch.diffraction.pattern import read_only
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
 from xrdmatch.errors import LibraryError
 from xrdmatch.library import library_file
-from xrdmatch.library.dataset_table import OPTIONAL_TEXTS, TEXTS
+from xrdmatch.library.dataset_table import LEVELS, NUMBERS, OPTIONAL_TEXTS, TEXTS
 from xrdmatch.library.text_column import TextColumn
 
 #: The strongest |F|^2 of an entry is stored as this, so that float16 holds six orders of magnitude below it.
 INTENSITY_SCALE = 1000.0
 
+#: Stands between the names of an entry's linkers.
+LINKER_SEPARATOR = "; "
+
 _TEXT_FIELDS = (*TEXTS, *OPTIONAL_TEXTS)
+_GROUP_NAMES = tuple(f"{level}_name" for level in ("family", *LEVELS))
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One reference structure: what `Library` holds a row of. linkers: their names, with "; " between."""
+    """One reference structure: what `Library` holds a row of. linkers: their names, with "; " between.
+
+    intensity: |F|^2 times multiplicity, in electrons squared a cell, or relative with the strongest 1000 where `scale` says what that stands for.
+    cell_mass: g/mol of all atoms in the cell.
+    """
 
     id: str
     formula: str
@@ -48,17 +56,22 @@ class Entry:
     net: str = ""
     category: str = ""
     title: str = ""
+    title_kind: str = ""
+    scale: float = np.nan
+    cell_mass: float = np.nan
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Library:
     """Reference structures as reflections. `library.index()["ABCDEF_clean"]` is the row of an id.
 
-    id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. linkers (names, "; " between), net, category,
-    title: (n,) texts as well, all empty where nothing is given. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are rows
-    offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an entry
-    1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied.
-    family: (n,) index into family_name. attrs: provenance.
+    id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. linkers (names, "; " between), net, category, title,
+    title_kind: (n,) texts as well, all empty where nothing is given. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are
+    rows offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an
+    entry 1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied. family: (n,) index into family_name.
+    framework, composition: the same of the coarser levels (`xrdmatch.library.levels`), empty where they are not known: ask `level` for them.
+    scale: (n,) electrons squared a cell, what an intensity of 1000 stands for. cell_mass: (n,) g/mol of the atoms in the cell. Both are NaN where
+    they are not known. attrs: provenance.
     """
 
     id: TextColumn
@@ -77,17 +90,27 @@ class Library:
     net: TextColumn = field(default_factory=TextColumn.none)
     category: TextColumn = field(default_factory=TextColumn.none)
     title: TextColumn = field(default_factory=TextColumn.none)
+    title_kind: TextColumn = field(default_factory=TextColumn.none)
+    framework: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    framework_name: TextColumn = field(default_factory=TextColumn.none)
+    composition: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    composition_name: TextColumn = field(default_factory=TextColumn.none)
+    scale: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    cell_mass: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key in (*_TEXT_FIELDS, "family_name"):
+        for key in (*_TEXT_FIELDS, *_GROUP_NAMES):
             if not isinstance(getattr(self, key), TextColumn):
                 object.__setattr__(self, key, TextColumn.of(map(str, getattr(self, key))))
         n = len(self.id)
         for key in OPTIONAL_TEXTS:
             if len(getattr(self, key)) == 0:
                 object.__setattr__(self, key, TextColumn.none(n))
-        rows = {key: len(getattr(self, key)) for key in (*_TEXT_FIELDS, "cell", "family")}
+        for key in NUMBERS:
+            if len(getattr(self, key)) == 0:
+                object.__setattr__(self, key, np.full(n, np.nan, np.float32))
+        rows = {key: len(getattr(self, key)) for key in (*_TEXT_FIELDS, *NUMBERS, *self._levels, "cell", "family")}
         fits = set(rows.values()) == {n} and self.cell.shape == (n, 6) and self.hkl.shape == (len(self.intensity), 3)
         fits = (
             fits
@@ -96,7 +119,8 @@ class Library:
             and self.offsets[-1] == len(self.hkl)
             and bool((np.diff(self.offsets) >= 0).all())
         )
-        if not fits or (n and not 0 <= self.family.min() <= self.family.max() < len(self.family_name)):
+        fits = fits and all(_within(getattr(self, level), getattr(self, f"{level}_name")) for level in ("family", *self._levels))
+        if not fits:
             raise LibraryError(f"the library's datasets do not match: {rows}, {len(self.offsets)} offsets, {len(self.hkl)} lines")
 
     def __len__(self) -> int:
@@ -113,7 +137,7 @@ class Library:
         if twice := sorted(name for name, count in Counter(ids).items() if count > 1):
             raise LibraryError(f"ids must be unique, these occur twice: {', '.join(twice[:5])}")
         counts = [len(row.intensity) for row in rows]
-        texts = {key: TextColumn.of(getattr(row, key) for row in rows) for key in _TEXT_FIELDS}
+        texts: dict[str, Any] = {key: TextColumn.of(getattr(row, key) for row in rows) for key in _TEXT_FIELDS}
         return cls(
             **texts,
             cell=np.array([row.cell for row in rows], dtype=float).reshape(-1, 6),
@@ -122,30 +146,35 @@ class Library:
             intensity=np.concatenate([_scaled(row.intensity) for row in rows]) if rows else np.empty(0, np.float16),
             family=np.arange(len(rows), dtype=np.int32),
             family_name=TextColumn.of(row.name or row.id for row in rows),
+            scale=np.array([_scale(row) for row in rows], dtype=np.float32),
+            cell_mass=np.array([row.cell_mass for row in rows], dtype=np.float32),
             attrs=dict(attrs or {}),
         )
 
     def entry(self, i: int) -> Entry:
         """Entry `i` with what is its own: all but its family."""
         part = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
-        texts = {key: getattr(self, key)[i] for key in _TEXT_FIELDS}
-        return Entry(**texts, cell=self.cell[i], hkl=self.hkl[part].astype(np.int16), intensity=self.intensity[part].astype(float))
+        own: dict[str, Any] = {key: getattr(self, key)[i] for key in _TEXT_FIELDS} | {key: float(getattr(self, key)[i]) for key in NUMBERS}
+        return Entry(**own, cell=self.cell[i], hkl=self.hkl[part].astype(np.int16), intensity=self.intensity[part].astype(float))
 
     def subset(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Library:
         """The entries `rows`, in that order, with their families and provenance."""
         rows = np.asarray(rows, dtype=int)
         parts = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in rows]
         lines = np.concatenate(parts) if parts else np.empty(0, dtype=int)
-        kept, family = np.unique(self.family[rows], return_inverse=True)
+        groups: dict[str, Any] = {}
+        for level in ("family", *self._levels):
+            kept, numbers = np.unique(getattr(self, level)[rows], return_inverse=True)
+            groups |= {level: numbers.astype(np.int32), f"{level}_name": getattr(self, f"{level}_name").take(kept)}
         return replace(
             self,
             **{key: getattr(self, key).take(rows) for key in _TEXT_FIELDS},
+            **{key: getattr(self, key)[rows] for key in NUMBERS},
+            **groups,
             cell=self.cell[rows],
             offsets=np.concatenate([[0], np.cumsum([part.size for part in parts])]).astype(np.int64),
             hkl=self.hkl[lines],
             intensity=self.intensity[lines],
-            family=family.astype(np.int32),
-            family_name=self.family_name.take(kept),
         )
 
     def joined(self, other: Library) -> Library:
@@ -153,14 +182,25 @@ class Library:
         both = set(self.id.tolist()) & set(other.id.tolist())
         if both:
             raise LibraryError(f"{len(both)} ids are in both libraries, for example {sorted(both)[0]}")
-        stacked: dict[str, Any] = {key: getattr(self, key).joined(getattr(other, key)) for key in (*_TEXT_FIELDS, "family_name")}
-        stacked |= {key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in ("cell", "hkl", "intensity")}
-        return replace(
-            self,
-            **stacked,
-            offsets=np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]]),
-            family=np.concatenate([self.family, other.family + len(self.family_name)]).astype(np.int32),
-        )
+        stacked: dict[str, Any] = {key: getattr(self, key).joined(getattr(other, key)) for key in _TEXT_FIELDS}
+        stacked |= {key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in ("cell", "hkl", "intensity", *NUMBERS)}
+        for level in ("family", *(self._levels or other._levels)):
+            (one, names), (two, more) = self.level(level), other.level(level)
+            stacked |= {level: np.concatenate([one, two + len(names)]).astype(np.int32), f"{level}_name": names.joined(more)}
+        return replace(self, **stacked, offsets=np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]]))
+
+    def level(self, name: str) -> tuple[NDArray[np.int32], TextColumn]:
+        """Which group each entry belongs to (n,), and the groups' names, at the level "family", "framework" or "composition".
+
+        Where a library does not know the coarser levels, each family is one.
+        """
+        known = name if name == "family" or name in self._levels else "family"
+        return getattr(self, known), getattr(self, f"{known}_name")
+
+    @property
+    def _levels(self) -> tuple[str, ...]:
+        """The levels beyond the family that the library knows."""
+        return tuple(level for level in LEVELS if len(getattr(self, level)))
 
     def lines(self, i: int, strain: ArrayLike | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """d-spacings (k,) in angstrom and intensities (k,) of entry `i`; `strain` (6,) changes the cell: relative for lengths, degrees for angles."""
@@ -214,6 +254,9 @@ class Library:
         """What goes into the file, as it is stored."""
         narrow = self.hkl.min(initial=0) >= -127 and self.hkl.max(initial=0) <= 127
         stored = {key: getattr(self, key).stored for key in (*TEXTS, "family_name")}
+        for level in self._levels:
+            stored |= {level: getattr(self, level).astype("<i4"), f"{level}_name": getattr(self, f"{level}_name").stored}
+        stored |= {key: getattr(self, key).astype("<f4") for key in NUMBERS if np.isfinite(getattr(self, key)).any()}
         stored |= {key: getattr(self, key).stored for key in OPTIONAL_TEXTS if getattr(self, key).stored.any()}
         stored |= {"cell": self.cell.astype("<f8"), "offsets": self.offsets.astype("<i8"), "family": self.family.astype("<i4")}
         stored |= {"intensity": self.intensity.astype("<f2"), "hkl": self.hkl.astype("|i1" if narrow else "<i2")}
@@ -237,8 +280,18 @@ class Library:
             contents = library_file.read(path, mapped)
             arrays: dict[str, Any] = dict(contents.datasets)
             vectors, lookup = arrays.pop("vectors", None), arrays.pop("lookup", None)
-            arrays |= {key: TextColumn(arrays[key]) for key in (*_TEXT_FIELDS, "family_name") if key in arrays}
+            arrays |= {key: TextColumn(arrays[key]) for key in (*_TEXT_FIELDS, *_GROUP_NAMES) if key in arrays}
             return cls(**arrays, attrs=contents.provenance), vectors, lookup
+
+
+def _within(groups: NDArray[np.int32], names: TextColumn) -> bool:
+    """Whether every group has a name."""
+    return groups.size == 0 or 0 <= int(groups.min()) <= int(groups.max()) < len(names)
+
+
+def _scale(row: Entry) -> float:
+    """What the stored 1000 of an entry stands for: its own, scaled before; of a new one, with a cell's mass, the strongest line."""
+    return float(row.intensity.max(initial=0.0)) if np.isnan(row.scale) and not np.isnan(row.cell_mass) else row.scale
 
 
 def _scaled(intensity: NDArray[np.float64]) -> NDArray[np.float16]:

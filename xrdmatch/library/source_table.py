@@ -19,6 +19,8 @@ from xrdmatch.library.text_column import TextColumn
 
 #: What a library may say of the kind of an entry.
 CATEGORIES = ("mof", "cof", "zeolite", "byproduct", "linker", "holder", "standard")
+#: Kind of a title that a table gives.
+GIVEN = "given"
 #: Stands for all files of an archive that have no row of their own.
 ALL = "*"
 
@@ -86,12 +88,14 @@ class SourceTable:
         The source of entries from archives that are taken whole stays the archive's name, by which they are known elsewhere.
         """
         by_id = {(archive, row.id or Path(file).stem): row for (archive, file), row in self.rows.items() if row.use == "yes" and file != ALL}
-        texts = {key: getattr(library, key).tolist() for key in (*_COPIED, "source", "note")}
+        texts = {key: getattr(library, key).tolist() for key in (*_COPIED, "title_kind", "source", "note")}
         for place, (archive, identifier) in enumerate(zip(library.source.tolist(), library.id.tolist(), strict=True)):
             own = by_id.get((archive, identifier))
             row = own or self.rows.get((archive, ALL)) or SourceRow()
             for key in _COPIED:
                 texts[key][place] = getattr(row, key) or texts[key][place]
+            if row.title:
+                texts["title_kind"][place] = GIVEN
             if own:
                 texts["source"][place] = _with_licence(own) or archive
                 texts["note"][place] = "; ".join(part for part in (texts["note"][place], own.reason) if part and part not in texts["note"][place])

@@ -13,6 +13,7 @@ from xrdmatch.diffraction.structure import iter_sources, parse
 from xrdmatch.errors import LibraryError, ModelError, StructureError
 from xrdmatch.library.build import entry_of
 from xrdmatch.library.families import place_new, with_family_names
+from xrdmatch.library.levels import with_levels
 from xrdmatch.library.name_table import Names, named_entry, read_names, with_own_names, without_entry
 from xrdmatch.library.reference_library import Entry, Library
 from xrdmatch.model.folder import CARD, CONFIG, NETWORK, Model, files_of, find_model, write_encoder
@@ -137,7 +138,8 @@ def _with_entries(entries: list[Entry], model: Model, report: Added) -> Referenc
             report.repaired.append((entry.id, entry.note))
     library = _with_families(both.library, family)
     rows = np.flatnonzero(library.name.stored[len(model.library) :] != b"") + len(model.library)
-    return replace(both.index, library=with_family_names(library, np.unique(library.family[rows]).astype(np.int64)))
+    library = with_family_names(library, np.unique(library.family[rows]).astype(np.int64))
+    return replace(both.index, library=with_levels(library))
 
 
 def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Library:

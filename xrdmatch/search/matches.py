@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.library.composition import undecided
+from xrdmatch.library.entry_names import entry_name
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import PreparedScan
 from xrdmatch.search.candidates import Candidates
@@ -92,7 +93,7 @@ def _match(library: Library, place: Place, rank: int, detail: bool, allowed: NDA
     return Match(
         rank=rank,
         id=str(library.id[row]),
-        name=str(library.name[row]),
+        name=entry_name(library, row),
         formula=str(library.formula[row]),
         family=str(library.family_name[family]),
         members=library.id[members].tolist(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xrdmatch.library.entry_names import entry_name
 from xrdmatch.library.reference_library import Library
 from xrdmatch.notes import Note, note
 from xrdmatch.search.matches import Place, Ranking
@@ -41,7 +42,7 @@ def decide(library: Library, places: list[Place], lines: int, says_unknown: bool
         headline = names[:1] + [pair for pair in names[1:] if pair[1] >= LIKELY]
         verdict, reason = "ambiguous", note("ambiguous", options=tuple(name for name, _ in headline))
     second = [
-        note("second_phase", name=_title(library, int(ranking.candidates.rows[i])), share=ranking.share(i))
+        note("second_phase", name=entry_name(library, int(ranking.candidates.rows[i])), share=ranking.share(i))
         for ranking, i in places
         if ranking.states(i)
     ]
@@ -52,11 +53,6 @@ def named_shares(library: Library, ranking: Ranking) -> list[tuple[str, float]]:
     """Names with their probability, all candidates together that carry a name; in the order of their likeliest candidates."""
     shares: dict[str, float] = {}
     for row, chance in zip(ranking.candidates.rows.tolist(), ranking.probabilities.tolist(), strict=True):
-        name = _title(library, row)
+        name = entry_name(library, row)
         shares[name] = shares.get(name, 0.0) + chance
     return [(name, float(np.round(share, 4))) for name, share in shares.items()]
-
-
-def _title(library: Library, row: int) -> str:
-    """The name people say, else the family's."""
-    return str(library.name[row]) or str(library.family_name[library.family[row]])
