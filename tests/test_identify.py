@@ -85,7 +85,7 @@ class TestAnswer:
             assert first.probability > 0.9
             assert [match.rank for match in answer.matches] == list(range(1, len(answer.matches) + 1))
             assert sum(match.probability for match in answer.matches) <= 1.001
-            assert (library.name[row] or library.id[row]) in answer.reason
+            assert entry_name(library, row) in answer.reason
 
     def test_fields_of_the_scan(self, identifier, library, tiny_model):
         answer = identifier.identify(made.scan(library, 1, zero=0.08), file="some/where.xy")
