@@ -95,6 +95,7 @@ def entry_of(structure: Structure, keep_above: float = KEEP_ABOVE) -> Entry:
         source=structure.source,
         note=notes_on(structure),
         linkers=LINKER_SEPARATOR.join(linker.name for linker in made_of.linkers),
+        linker_formulas=LINKER_SEPARATOR.join(linker.formula for linker in made_of.linkers),
         title=made_of.text,
         title_kind=made_of.kind,
         cell_mass=cells * mass_of(structure.numbers, structure.occupancy),

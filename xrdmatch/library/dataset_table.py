@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Texts of each entry that every library has, and those that a file has where they say something of an entry at least.
-TEXTS, OPTIONAL_TEXTS = ("id", "name", "formula", "source", "doi", "note"), ("linkers", "net", "category", "title", "title_kind")
+TEXTS, OPTIONAL_TEXTS = ("id", "name", "formula", "source", "doi", "note"), ("linkers", "linker_formulas", "net", "category", "title", "title_kind")
 #: Numbers of each entry that libraries made by version 0.2 or later have, and its framework and composition, each with the names of all of them.
 NUMBERS, LEVELS = ("scale", "cell_mass"), ("framework", "composition")
 #: The types that a dataset may have in a file (S: texts of any length), and its number of dimensions.

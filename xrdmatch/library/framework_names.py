@@ -251,7 +251,7 @@ def of_one_compound(library: Library) -> Library:
 
     Solvent and disorder are treated differently in the several files of one compound; the framework is the same. Titles that a table gives stay.
     """
-    fields = ("title", "title_kind", "linkers")
+    fields = ("title", "title_kind", "linkers", "linker_formulas")
     columns = {field: list(getattr(library, field).tolist()) for field in fields}
     places = [(compound(one), metals_of(formula)) for one, formula in zip(library.id.tolist(), library.formula.tolist(), strict=True)]
     rank = [_RANK.get(kind, -1) for kind in columns["title_kind"]]

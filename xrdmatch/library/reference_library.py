@@ -37,7 +37,7 @@ _GROUP_NAMES = tuple(f"{level}_name" for level in ("family", *LEVELS))
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One reference structure: what `Library` holds a row of. linkers: their names, with "; " between.
+    """One reference structure: what `Library` holds a row of. linkers, linker_formulas: in one order, with "; " between.
 
     intensity: |F|^2 times multiplicity, in electrons squared a cell, or relative with the strongest 1000 where `scale` says what that stands for.
     cell_mass: g/mol of all atoms in the cell.
@@ -53,6 +53,7 @@ class Entry:
     doi: str = ""
     note: str = ""
     linkers: str = ""
+    linker_formulas: str = ""
     net: str = ""
     category: str = ""
     title: str = ""
@@ -65,8 +66,8 @@ class Entry:
 class Library:
     """Reference structures as reflections. `library.index()["ABCDEF_clean"]` is the row of an id.
 
-    id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. linkers (names, "; " between), net, category, title,
-    title_kind: (n,) texts as well, all empty where nothing is given. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are
+    id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. linkers (names, "; " between), linker_formulas, net,
+    category, title, title_kind: (n,) texts as well, all empty where nothing is given. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are
     rows offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an
     entry 1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied. family: (n,) index into family_name.
     framework, composition: the same of the coarser levels (`xrdmatch.library.levels`), empty where they are not known: ask `level` for them.
@@ -87,6 +88,7 @@ class Library:
     family: NDArray[np.int32]
     family_name: TextColumn
     linkers: TextColumn = field(default_factory=TextColumn.none)
+    linker_formulas: TextColumn = field(default_factory=TextColumn.none)
     net: TextColumn = field(default_factory=TextColumn.none)
     category: TextColumn = field(default_factory=TextColumn.none)
     title: TextColumn = field(default_factory=TextColumn.none)
