@@ -21,7 +21,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from xrdmatch.cli.commands import COMMANDS
 from xrdmatch.library.find_entries import MATCHED
-from xrdmatch.report.records import CSV_FIELDS, CSV_MATCH_FIELDS
+from xrdmatch.report.records import CSV_FIELDS, CSV_MATCH_FIELDS, CSV_PHASE_FIELDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 
@@ -54,7 +54,8 @@ so lines and files correspond.
 | `file` | text | as given; `-` for standard input |
 | `verdict` | text | `match`, `ambiguous`, `unknown`, `unusable` or `error` |
 | `reason`, `reason_code` | text | why, in words and as a code that stays the same: see below |
-| `name`, `probability` | text, number | the best answer's name, or the closest one, and the probability of that name; independent of `--top` |
+| `name`, `probability` | text, number | the best answer's name, or the closest one, and its probability: that of all forms of the framework together. Independent of `--top` |
+| `level` | text | the finest level that is likely enough to be named: `form`, `framework` (which of its forms is open) or `composition` (metal and linker, `Fe terephthalate`); null where nothing is |
 | `wavelength` | number | angstrom |
 | `wavelength_source` | text | `file`, `option`, or `default` (Cu K-alpha, with a warning) |
 | `filtered`, `filter_reason` | true or false, text | whether the FFT filter was applied, and why |
@@ -62,16 +63,34 @@ so lines and files correspond.
 | `provider` | text | what ran the network, such as `CPUExecutionProvider` |
 | `model`, `version` | text | the model's name; the version of xrdmatch |
 | `seconds` | number | time for this file without reading it |
-| `matches` | list | ranked; empty for `error` and `unusable`. A second phase that is stated is listed regardless of `--top` |
+| `phases` | list | what the answer says is there, one or two; empty where nothing is named |
+| `matches` | list | candidates for the first phase, ranked; empty for `error` and `unusable` |
+| `second_matches` | list | candidates for a second phase in what the first leaves unexplained, ranked, whether one is said to be there or not |
+| `not_decided` | list | what powder diffraction does not decide: `what` (`metal`, `linker`, `metal and linker`, `form`), its `options`, and what it is `decided_by` |
 | `notes` | list | what else to know, each a `code` and a `text` |
+
+Each phase:
+
+| field | type | meaning |
+|---|---|---|
+| `phase` | number | 1 or 2 |
+| `name`, `probability` | text, number | of the first phase those of the answer; of the second one, that it is there beside the first |
+| `share` | number | of the scan's line intensity that it explains |
+| `weight_share` | number | roughly, by weight, of both phases, from intensities; texture and guests make it rough. Null where there is one phase, or the library does not know its absolute scale |
+| `category` | text | `mof`, `cof`, `zeolite`, `byproduct`, `linker`, `holder`, `standard`; empty where the library says none |
+| `match` | object | the match that stands for it |
 
 Each match:
 
 | field | type | meaning |
 |---|---|---|
-| `rank` | number | from 1 |
+| `rank` | number | from 1, among the candidates of its phase |
 | `id` | text | the best entry of the family: the stem of its structure file |
-| `name`, `formula`, `doi` | text | of that entry; empty where not known |
+| `name` | text | the name people say, else what the entry is made of and its refcode; never empty |
+| `formula`, `refcode`, `doi` | text | of that entry; the last two empty where not known |
+| `metals`, `linkers` | lists | of that entry; each linker has a `formula` and a `name` |
+| `framework` | text | what all forms of it are called |
+| `category` | text | as of a phase |
 | `family`, `members` | text, list | entries that powder diffraction cannot tell apart; without those that `--elements` or `--exclude` leave out |
 | `similarity` | number | 0 to 1, cosine with the adjusted candidate |
 | `probability` | number | 0 to 1, calibrated |
@@ -79,7 +98,7 @@ Each match:
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
 | `fwhm` | number | line width, degrees at Cu K-alpha |
 | `note` | text | what cannot be decided, and which method could |
-| `phase` | number | 1; 2 if found in the lines that the best match leaves unexplained, and its probability is that of being present besides it |
+| `phase` | number | 1, or 2 in `second_matches`, where the probability is that of being there beside the first |
 | `share` | number | of phase 2: share of the scan's line intensity that it explains; 0 for others |
 
 With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity where it has lines;
@@ -97,6 +116,9 @@ Codes stay the same from version to version; the sentences may change.
 |---|---|---|
 | `fits` | a match | one framework fits and no other comes close |
 | `undecided_metal`, `undecided_metal_and_linker`, `undecided_linker` | a match | powder diffraction cannot tell members of its family apart |
+| `form_open` | a match | the framework is named, but which of its forms is not decided |
+| `undecided_form` | an open question | the same |
+| `composition` | an ambiguous scan | metal and linker are likely, but which framework of these is not decided |
 | `ambiguous` | an ambiguous scan | several frameworks fit |
 | `nothing_fits` | an unknown | nothing in the library fits well |
 | `too_few_lines_to_name` | an unknown | fewer than three clear peaks |
@@ -121,8 +143,8 @@ Codes stay the same from version to version; the sentences may change.
 
 ## The CSV of `identify`
 
-One row per match, each with the columns of its file as well; a file without matches has one row whose last columns are empty. The columns are the
-fields above: {columns}.
+One row per phase, each with the columns of its file as well; a file in which nothing is named has one row without a phase, with the closest match
+where there is one. The columns are the fields above, those of a phase with `phase_` before `name` and `probability`: {columns}.
 """
 
 FIND = """\
@@ -246,7 +268,7 @@ def page() -> str:
         if name == "find":
             parts.append(FIND.replace("{matched}", ", ".join(f"`{way}`" for way in MATCHED)))
         if name == "identify":
-            parts.append(JSON.replace("## ", "### ").replace("{columns}", fields((*CSV_FIELDS, *CSV_MATCH_FIELDS))))
+            parts.append(JSON.replace("## ", "### ").replace("{columns}", fields((*CSV_FIELDS, *CSV_PHASE_FIELDS, *CSV_MATCH_FIELDS))))
     return "\n".join(parts)
 
 

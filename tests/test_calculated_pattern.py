@@ -38,11 +38,11 @@ def test_the_calculated_pattern_is_that_of_the_scan(identifier, library, wavelen
 def test_a_second_phase_is_calculated_with_its_share(identifier, library):
     first, second = made.scan(library, 0, 1), made.scan(library, 4, 2)
     answer = identifier.identify(made.mixed(first, second, 0.4))
-    assert [match.phase for match in answer.matches[:2]] == [1, 2]
+    assert [phase.phase for phase in answer.phases] == [1, 2]
     view = overlay(answer)
     assert len(view.phases) == 2
     assert all(scale > 0 for scale in view.scales)
-    alone = overlay(replace(answer, matches=answer.matches[:1]))
+    alone = overlay(replace(answer, phases=answer.phases[:1]))
     assert np.abs(view.difference).sum() < np.abs(alone.difference).sum()
     assert not view.extra
 

@@ -183,7 +183,7 @@ def test_identify_writes_a_page(run, tiny_model, scans, tmp_path):
     (scans / "bad.xy").write_text("no scan")
     code, out, err = run("identify", scans, "--model", tiny_model, "--format", "csv", "--html", tmp_path / "r.html")
     assert code == 1
-    assert len(out.splitlines()) == 12
+    assert len(out.splitlines()) == 1 + 3
     assert "r.html: 3 scans" in err
     rows = data_of((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert [row["verdict"] for row in rows] == ["match", "match", "error"]

@@ -268,15 +268,17 @@ class TestSecondPhase:
                 if first == second:
                     continue
                 answer = identifier.identify(made.mixed(made.scan(library, first, 1), made.scan(library, second, 2), 0.35))
-                extra = [match for match in answer.matches if match.is_second]
+                extra = [phase.match for phase in answer.phases[1:]]
                 stated.append(bool(extra))
                 assert [match.rank for match in answer.matches] == list(range(1, len(answer.matches) + 1))
                 assert len({match.family for match in answer.matches}) == len(answer.matches)
-                assert all((match.share > 0.0) == (match.phase == 2) for match in answer.matches)
+                assert all(match.phase == 1 and match.share == 0.0 for match in answer.matches)
+                assert all(match.phase == 2 and match.share > 0.0 for match in answer.second_matches)
+                assert answer.matches[0].family not in {match.family for match in answer.second_matches}
                 assert ("second_phase" in codes(answer)) == bool(extra)
                 if extra:
                     assert len(extra) == 1
-                    assert extra[0].rank == 2
+                    assert extra[0] == answer.second_matches[0]
                     assert {answer.matches[0].id, extra[0].id} == {library.id[first], library.id[second]}
                     assert 0.03 < extra[0].share < 0.6
         assert np.mean(stated) > 0.4
@@ -285,30 +287,29 @@ class TestSecondPhase:
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         monkeypatch.setattr(identifier, "second_phase_calibration", Told(0.3, 0.1, 0.001))
         answer = identifier.identify(pattern)
-        beside = [match for match in answer.matches if match.phase == 2]
+        beside = answer.second_matches
         assert len(beside) > 1
-        assert [match.probability for match in beside] == [0.3, 0.1, 0.001][: len(beside)]
-        both = [match.probability * (answer.matches[0].probability if match.phase == 2 else 1.0) for match in answer.matches[1:]]
-        assert both == sorted(both, reverse=True)
-        assert not any(match.is_second for match in beside)
+        assert [match.probability for match in beside] == [0.3, 0.1, 0.001, 0.0, 0.0][: len(beside)]
+        assert len(answer.phases) == 1
         assert "second_phase" not in codes(answer)
 
     def test_it_is_listed_and_told_however_few_are_asked_for(self, identifier, library):
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         whole, one = identifier.identify(pattern), identifier.identify(pattern, SearchOptions(top=1))
-        assert whole.matches[1].is_second
-        assert one.matches == whole.matches[:2]
+        assert len(whole.phases) == 2
+        assert one.phases == whole.phases
+        assert (one.matches, one.second_matches) == (whole.matches[:1], whole.second_matches[:1])
         assert one.reasons == whole.reasons
         assert one.headline == whole.headline
         assert "second_phase" in codes(one)
-        assert whole.matches[1].title in one.reason
+        assert whole.phases[1].name in one.reason
 
     def test_it_is_looked_for_beside_a_first_that_is_hardly_likely(self, told, library):
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         for chance, looked in ((0.0015, False), (0.0025, True)):
             identifier = told(chance)
             identifier.second_phase_calibration = Told(0.4)
-            assert any(match.phase == 2 for match in identifier.identify(pattern).matches) is looked
+            assert bool(identifier.identify(pattern).second_matches) is looked
 
     @pytest.mark.parametrize(("chance", "refined"), [(0.4, 1), (0.6, 2)])
     def test_only_a_phase_that_is_there_is_polished(self, identifier, library, monkeypatch, chance, refined):
@@ -317,7 +318,7 @@ class TestSecondPhase:
         asked = []
         monkeypatch.setattr("xrdmatch.search.matches.polish_cells", lambda library, one, scan: asked.append(one.rows.tolist()) or one)
         answer = identifier.identify(pattern)
-        assert any(match.phase == 2 for match in answer.matches)
+        assert answer.second_matches
         assert len(asked) == refined
 
     def test_the_first_is_surer_without_the_lines_of_the_second(self, identifier, library, monkeypatch):
@@ -334,7 +335,7 @@ class TestSecondPhase:
         shares = []
         for share in (0.15, 0.3, 0.45):
             answer = identifier.identify(made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), share))
-            shares.append(answer.matches[1].share if answer.matches[1].phase == 2 else 0.0)
+            shares.append(answer.phases[1].share if len(answer.phases) > 1 else 0.0)
         assert shares == sorted(shares)
         assert shares[-1] > 0.1
 
@@ -342,7 +343,7 @@ class TestSecondPhase:
         for row in ROWS:
             for seed in range(3):
                 answer = identifier.identify(made.scan(library, row, seed, fwhm=0.2))
-                assert not any(match.is_second for match in answer.matches)
+                assert len(answer.phases) == 1
                 assert "second_phase" not in codes(answer)
 
 
@@ -447,7 +448,7 @@ class TestClassifier:
         for match in answer.matches:
             assert match.probability == pytest.approx(wanted[match.id], abs=2e-3)
         assert [match.probability for match in answer.matches] == sorted((match.probability for match in answer.matches), reverse=True)
-        assert all(match.phase == 1 for match in answer.matches)
+        assert answer.second_matches == []
 
     def test_the_network_alone_chooses_the_labels(self, classifier, library):
         """However badly its lines fit, the likeliest label stays an answer."""

@@ -26,7 +26,7 @@ def found(*names, verdict="match"):
     matches = [
         Match(i, f"{name}_clean", name, "", f"{name} / twin", [f"{name}_clean", f"{name}_other"], 0.9, 0.5, 0.0) for i, name in enumerate(names, 1)
     ]
-    return Identification("scan.xy", verdict, matches=matches, seconds=0.1)
+    return Identification("scan.xy", verdict, (), tuple((name, 0.5) for name in names[:1]), matches=matches, seconds=0.1)
 
 
 def row(*ranks, kind="mof", verdict="match"):
@@ -265,7 +265,7 @@ def test_join_puts_structures_in_for_one_run(run, tmp_path, tiny_model):
     assert code == 0
     data = json.loads(out)
     assert data["scores"][0]["right"] == 1
-    assert data["files"][0]["first"] == "NEWMOF"
+    assert data["files"][0]["first"] == "C2OZn, NEWMOF"
     assert {path.name: path.read_bytes() for path in tiny_model.iterdir()} == before
     (tmp_path / "bad.cif").write_text("data_bad\n_cell_length_a 3\n")
     code, _, err = run(*asked, "--join", tmp_path / "bad.cif")

@@ -19,7 +19,7 @@ from xrdmatch.report import phrases, records, terminal_table
 from xrdmatch.report.terminal_plot import sketch
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.identify import Identifier
-from xrdmatch.search.result import Identification, Match, error_result
+from xrdmatch.search.result import Identification, Match, Phase, error_result
 
 A = "\N{GREEK SMALL LETTER ALPHA}"
 
@@ -56,7 +56,8 @@ ANSWER = Identification(
     wavelength_source="default",
     filter_reason=note("filter_off"),
     noise=0.0123,
-    matches=[match(), match(2, "", id="ABCDEF_clean", family="ABCDEF", probability=0.0001, members=["ABCDEF_clean"])],
+    phases=[Phase(1, "HKUST-1", 0.93, 0.9, None, "mof", match())],
+    matches=[match(), match(2, "ABCDEF", id="ABCDEF_clean", family="ABCDEF", probability=0.0001, members=["ABCDEF_clean"])],
 )
 
 
@@ -253,6 +254,13 @@ SENTENCES = [
         ),
         "magnetite, Fe3O4 is of the spinel type; CoFe2O4, FeCr2O4, MgFe2O4, CuFe2O4, Co3O4 and 2 more have nearly the same cell: EDX or ICP decides",
     ),
+    (note("form_open", name="MIL-53(Al)"), "MIL-53(Al) fits; which of its forms is not decided"),
+    (note("undecided_form", name="MIL-53(Al)", options=("A", "B")), "MIL-53(Al): the scan does not tell which form"),
+    (
+        note("composition", name="Fe terephthalate", options=("MIL-53(Fe)", "MIL-88B")),
+        "Fe terephthalate: MIL-53(Fe) or MIL-88B; this scan does not tell which",
+    ),
+    (note("composition", name="Fe terephthalate", options=("MIL-53(Fe)",)), "Fe terephthalate; the framework is not decided"),
     (note("filter_off"), "not filtered: the filter is switched off"),
     (note("filter_flat"), "not filtered: the scan is flat"),
     (note("filter_no_noise"), "not filtered: the scan has no noise"),
@@ -334,21 +342,68 @@ def test_json_gives_codes_beside_the_words():
     assert data["filter_reason"] == "not filtered: the filter is switched off"
     assert data["matches"][0]["note"] == "A or B: too alike for this scan; EDX or ICP decides"
     assert data["matches"][0]["evidence"]["extra"] == [26.5]
-    assert not {"reasons", "headline", "pattern", "measured"} & set(data)
+    assert not {"reasons", "headline", "pattern", "measured", "open_questions"} & set(data)
     assert not {"undecided", "lines"} & set(data["matches"][0])
 
 
-def test_csv_tells_a_second_phase_from_an_alternative():
+def mixture():
+    second = match(1, "MIL-101", id="OCUNAC_clean", phase=2, share=0.21, probability=0.8)
+    phases = [Phase(1, "HKUST-1", 0.93, 0.7, 0.8, "mof", match()), Phase(2, "MIL-101", 0.8, 0.21, 0.2, "mof", second)]
+    return replace(ANSWER, phases=phases, second_matches=[second])
+
+
+def test_csv_has_a_row_a_phase_and_the_closest_match_where_nothing_is_named():
     stream = io.StringIO()
     write = records.writer("csv", stream)
-    write(replace(ANSWER, matches=[match(), match(2, "MIL-101", phase=2, share=0.21, probability=0.8)]))
-    write(replace(ANSWER, matches=[]))
-    one, two, none = csv.DictReader(stream.getvalue().splitlines())
-    assert [(row["rank"], row["name"], row["phase"], row["share"]) for row in (one, two)] == [
-        ("1", "HKUST-1", "1", "0.0"),
-        ("2", "MIL-101", "2", "0.21"),
+    write(mixture())
+    write(replace(ANSWER, verdict="unknown", phases=[]))
+    write(replace(ANSWER, phases=[], matches=[]))
+    one, two, closest, none = csv.DictReader(stream.getvalue().splitlines())
+    told = [(row["name"], row["phase"], row["phase_name"], row["share"], row["weight_share"], row["id"]) for row in (one, two)]
+    assert told == [("HKUST-1", "1", "HKUST-1", "0.7", "0.8", "FIQCEN_clean"), ("HKUST-1", "2", "MIL-101", "0.21", "0.2", "OCUNAC_clean")]
+    assert (closest["phase"], closest["id"]) == ("", "FIQCEN_clean")
+    assert (none["file"], none["phase"], none["share"], none["id"]) == (one["file"], "", "", "")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_phases_of_a_mixture_stand_apart_from_the_candidates(width):
+    text = " ".join(shown(mixture(), width).split())
+    assert "phase 1 HKUST-1, 70 % of the signal, about 80 % by weight" in text
+    assert "phase 2 MIL-101, 21 % of the signal, about 20 % by weight" in text
+    assert max(map(len, shown(mixture(), width).splitlines())) <= width
+    assert "phase" not in shown(width=width)
+
+
+def test_what_may_be_a_second_phase_is_said_with_its_odds():
+    perhaps = [match(1, "MIL-101", phase=2, probability=0.3), match(2, "ZIF-8", phase=2, probability=0.02)]
+    lines = [line.strip() for line in shown(replace(ANSWER, second_matches=perhaps), 80).splitlines()]
+    assert "perhaps also  MIL-101 (30 %)" in lines
+    assert "perhaps" not in shown(replace(ANSWER, phases=[], second_matches=perhaps), 80)
+    assert "perhaps" not in shown(replace(ANSWER, second_matches=perhaps[1:]), 80)
+
+
+def test_json_has_phases_and_what_is_not_decided():
+    metal = note("undecided_metal", options=("HKUST-1 (Cu)", "HKUST-1(Zn)"), same_pattern=True)
+    linker = note("undecided_linker", options=("A", "B"), same_pattern=True, elements=("S",))
+    both = note("undecided_metal_and_linker", options=("A", "B"), same_pattern=True)
+    form = note("undecided_form", name="MIL-53", options=("ABCDEF", "GHIJKL"))
+    types = note("isotypes", name="magnesite", type="calcite", compounds=("ZnCO3",))
+    data = json.loads(records.json_line(replace(mixture(), level="form", open_questions=(metal, linker, both, form, types))))
+    assert data["level"] == "form"
+    assert [(phase["phase"], phase["name"], phase["match"]["id"]) for phase in data["phases"]] == [
+        (1, "HKUST-1", "FIQCEN_clean"),
+        (2, "MIL-101", "OCUNAC_clean"),
     ]
-    assert (none["file"], none["phase"], none["share"]) == (one["file"], "", "")
+    assert [match["name"] for match in data["second_matches"]] == ["MIL-101"]
+    assert data["not_decided"] == [
+        {"what": "metal", "options": ["HKUST-1 (Cu)", "HKUST-1(Zn)"], "decided_by": "EDX or ICP"},
+        {"what": "linker", "options": ["A", "B"], "decided_by": "elemental analysis (S), NMR or IR"},
+        {"what": "metal and linker", "options": ["A", "B"], "decided_by": "EDX or ICP on the metal, NMR or IR on the linker"},
+        {"what": "form", "options": ["ABCDEF", "GHIJKL"], "decided_by": "a longer or sharper scan of the dry sample"},
+        {"what": "metal", "options": ["magnesite", "ZnCO3"], "decided_by": "EDX or ICP"},
+    ]
+    unknown = json.loads(records.json_line(replace(ANSWER, verdict="unknown", phases=[])))
+    assert (unknown["level"], unknown["phases"], unknown["not_decided"]) == (None, [], [])
 
 
 def test_summary_counts_verdicts():
@@ -385,9 +440,7 @@ def test_what_stands_under_a_name():
     assert terminal_table.beside_name(match(members=["FIQCEN_clean"])) == ["FIQCEN_clean"]
     assert terminal_table.beside_name(match(family="HKUST-1 / HKUST-1(Zn) +6")) == ["FIQCEN_clean and 29 alike"]
     assert terminal_table.beside_name(match(family="MOF-199")) == ["FIQCEN_clean", "family MOF-199 (30)"]
-    assert terminal_table.beside_name(match(name="", family="FIQCEN")) == ["family FIQCEN (30)"]
-    assert terminal_table.beside_name(match(phase=2, share=0.21)) == ["FIQCEN_clean and 29 alike", "second phase, 21 % of the signal"]
-    assert terminal_table.beside_name(match(name="", members=["X"], family="X")) == []
+    assert terminal_table.beside_name(match(), wide=True) == []
 
 
 @pytest.fixture(scope="module")
@@ -437,7 +490,7 @@ def test_the_plot_stands_where_the_lines_are(answer):
 def test_missing_and_extra_lines_win_their_column(answer):
     best = answer.matches[0]
     odd = Evidence(0.5, best.evidence.matched, [(1, 1, 1, 20.0, 50.0)], [30.0])
-    drawn = sketch(replace(answer, matches=[replace(best, evidence=odd)]), 76, 1)
+    drawn = sketch(replace(answer, phases=[replace(answer.phases[0], match=replace(best, evidence=odd))]), 76, 1)
     assert len(drawn.rows) == 1
     assert drawn.under.count("x") == 1
     assert drawn.under.count("?") == 1

@@ -78,7 +78,7 @@ def explain(
     for note in found.result.notes:
         messages.warn(sentence(note), name)
     picture.save(explanation_figure(found, picture.plot_size.value))
-    said = found.match.name or found.match.id
+    said = found.match.name
     messages.note(
         f"{picture.out}: match {rank}, {said}, probability {100 * found.match.probability:.0f} %; the maps resolve {found.resolution:.2f} degrees"
     )

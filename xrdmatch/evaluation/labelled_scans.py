@@ -182,9 +182,18 @@ def covering_rows(library: Library, labels: list[dict[str, str]], number: int, s
     return np.sort(np.concatenate([wanted, drawn]))
 
 
+def listed(answer: Identification) -> list[Match]:
+    """All that an answer says may be there: its phases, then the other candidates by probability, those for a second phase beside the first."""
+    phases = [phase.match for phase in answer.phases] or answer.matches[:1]
+    first = phases[0].probability if phases else 0.0
+    others = [(match.probability, match) for match in answer.matches] + [(first * match.probability, match) for match in answer.second_matches]
+    return [*phases, *(match for _, match in sorted(others, key=lambda one: -one[0]) if match not in phases)]
+
+
 def judge(answer: Identification, labels: dict[str, str]) -> Row:
     """Where the accepted phases stand in one answer."""
-    ranks = tuple(next((match.rank for match in answer.matches if fits(match, part)), 0) for part in expected(labels))
+    candidates = listed(answer)
+    ranks = tuple(next((rank for rank, match in enumerate(candidates, 1) if fits(match, part)), 0) for part in expected(labels))
     best = answer.matches[0] if answer.matches else None
     return Row(
         labels["file"],
@@ -192,9 +201,9 @@ def judge(answer: Identification, labels: dict[str, str]) -> Row:
         kind_of(labels),
         ranks,
         answer.verdict,
-        best.title if best else "",
+        answer.name,
         best.similarity if best else 0.0,
-        best.probability if best else 0.0,
+        answer.probability,
         answer.seconds,
         answer.reason,
     )

@@ -14,9 +14,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xrdmatch.diffraction.radiation import CU_K_ALPHA, cell_volume, lorentz_polarisation, two_theta
-from xrdmatch.library.reference_library import Library
+from xrdmatch.library.reference_library import INTENSITY_SCALE, Library
 
 #: Daltons in a cubic angstrom of 1 g/cm^3: Avogadro's number times 1e-24.
 _DALTONS = 0.602214076
@@ -57,11 +58,21 @@ def line_strength(library: Library, row: int, wavelength: float = CU_K_ALPHA) ->
 
     NaN where the library does not know the scale.
     """
+    return float(_heights(library, row, wavelength).max(initial=0.0)) / cell_volume(library.cell[row]) ** 2 / density(library, row)
+
+
+def strength_between(library: Library, row: int, wavelength: float, two_theta_range: tuple[float, float]) -> float:
+    """As `line_strength`, of all lines of an entry between two angles (degrees) together: what its mass is told from in a mixture."""
+    heights = _heights(library, row, wavelength, two_theta_range)
+    return float(heights.sum()) / cell_volume(library.cell[row]) ** 2 / density(library, row)
+
+
+def _heights(library: Library, row: int, wavelength: float, two_theta_range: tuple[float, float] = (0.0, 179.0)) -> NDArray[np.float64]:
+    """m |F|^2 LP of an entry's lines in a range, electrons squared a cell."""
     d, intensity = library.lines(row)
     angles = two_theta(d, wavelength)
-    seen = np.isfinite(angles) & (angles < 179.0)
-    strongest = float((intensity[seen] * lorentz_polarisation(angles[seen])).max(initial=0.0)) / 1000.0 * float(library.scale[row])
-    return strongest / cell_volume(library.cell[row]) ** 2 / density(library, row)
+    seen = np.isfinite(angles) & (angles >= two_theta_range[0]) & (angles < two_theta_range[1])
+    return np.asarray(intensity[seen] * lorentz_polarisation(angles[seen]) / INTENSITY_SCALE * float(library.scale[row]))
 
 
 def corundum_ratio(library: Library, row: int, wavelength: float = CU_K_ALPHA) -> float:

@@ -67,12 +67,12 @@ class Library:
     """Reference structures as reflections. `library.index()["ABCDEF_clean"]` is the row of an id.
 
     id, name, formula, source, doi, note: (n,) texts; lists and arrays of texts become columns. linkers (names, "; " between), linker_formulas, net,
-    category, title, title_kind: (n,) texts as well, all empty where nothing is given. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines of entry i are
-    rows offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the strongest of an
-    entry 1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied. family: (n,) index into family_name.
-    framework, composition: the same of the coarser levels (`xrdmatch.library.levels`), empty where they are not known: ask `level` for them.
-    scale: (n,) electrons squared a cell, what an intensity of 1000 stands for. cell_mass: (n,) g/mol of the atoms in the cell. Both are NaN where
-    they are not known. attrs: provenance.
+    category, title, title_kind: (n,) texts as well, all empty where nothing is given. cell: (n, 6) angstrom and degrees. offsets: (n + 1,), the lines
+    of entry i are rows offsets[i]:offsets[i + 1] of hkl (m, 3) and intensity (m,), by falling d-spacing; intensity is |F|^2 times multiplicity, the
+    strongest of an entry 1000. hkl of a file is int8 where all indices fit: convert it before indices are added or multiplied. family: (n,) index
+    into family_name. framework, composition: the same of the coarser levels (`xrdmatch.library.levels`), empty where they are not known: ask `level`
+    for them. scale: (n,) electrons squared a cell, what an intensity of 1000 stands for. cell_mass: (n,) g/mol of the atoms in the cell. Both are NaN
+    where they are not known. attrs: provenance.
     """
 
     id: TextColumn
@@ -198,6 +198,11 @@ class Library:
         """
         known = name if name == "family" or name in self._levels else "family"
         return getattr(self, known), getattr(self, f"{known}_name")
+
+    @property
+    def knows_levels(self) -> bool:
+        """Whether the library knows frameworks and compositions, as those of version 0.1 do not."""
+        return len(self._levels) == len(LEVELS)
 
     @property
     def _levels(self) -> tuple[str, ...]:

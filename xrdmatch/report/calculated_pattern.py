@@ -41,8 +41,8 @@ class Overlay:
     """A scan and what the answer says of it, on the scan's own points.
 
     two_theta (n,) degrees; measured, background, calculated, difference (n,) in the scan's counts; calculated holds the background, difference is
-    measured less calculated. phases: the matches that are calculated, the best and a second phase where there is one; scales: counts times degrees
-    for a line of 100 percent. missing: lines (h, k, l, 2theta, percent) the best match should show and the scan does not; extra: 2theta of measured
+    measured less calculated. phases: the matches that are calculated, those that the answer names; scales: counts times degrees
+    for a line of 100 percent. missing: lines (h, k, l, 2theta, percent) the first should show and the scan does not; extra: 2theta of measured
     lines that no phase has.
     """
 
@@ -61,11 +61,11 @@ class Overlay:
 
 
 def overlay(result: Identification) -> Overlay | None:
-    """The best match, and its second phase, over the scan as it was measured; None where the answer has no scan (verdict error)."""
+    """The phases that the answer names over the scan as it was measured; None where the answer has no scan (verdict error)."""
     scan = result.measured or result.pattern
     if scan is None:
         return None
-    phases = tuple(match for match in result.matches if match.lines is not None and (match.rank == 1 or match.is_second))
+    phases = tuple(phase.match for phase in result.phases if phase.match.lines is not None)
     base = background(scan)
     profiles = [profile(match.lines, scan) for match in phases if match.lines is not None]
     floors = [lower_edge(values, scan.step) for values in profiles]
@@ -169,5 +169,6 @@ def shown(lines: Indexed, view: Overlay) -> NDArray[np.bool_]:
 
 
 def title(match: Match) -> str:
-    """The name people say, with the refcode where that is another word."""
-    return f"{match.name} ({match.id})" if match.name and match.name != match.id else match.id
+    """The name, with the refcode where that is another word."""
+    code = match.refcode
+    return f"{match.name} ({code})" if code and code not in match.name else match.name

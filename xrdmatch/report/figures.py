@@ -63,7 +63,7 @@ def identification_figure(result: Identification, size: Size = "double", scale: 
     if view is None:
         raise XrdMatchError(f"{result.file}: there is no scan to draw: {result.reason}")
     with style():
-        if not result.matches or not view.phases:
+        if not view.phases:
             return _bare(result, view, size, scale, heading)
         named = candidates(result)
         figure = new_figure(size, (95.0 if size == "double" else 82.0) + 4.0 * (len(named) - 1))
@@ -84,10 +84,9 @@ def identification_figure(result: Identification, size: Size = "double", scale: 
 
 
 def candidates(result: Identification) -> list[Match]:
-    """What a figure shows: the best match, a second phase, and others that are likely, `SHOWN` at most."""
-    beside = [match for match in result.matches[1:] if match.is_second or match.probability >= LIKELY]
-    beside.sort(key=lambda match: not match.is_second)
-    return [match for match in [*result.matches[:1], *beside] if match.lines is not None][:SHOWN]
+    """What a figure shows: the phases that are named, and others that are likely, `SHOWN` at most."""
+    beside = [match for match in result.matches[1:] if match.probability >= LIKELY]
+    return [match for match in [*(phase.match for phase in result.phases), *beside] if match.lines is not None][:SHOWN]
 
 
 def _pattern_axes(axes: Axes, view: Overlay, scale: Scale, size: Size) -> None:
@@ -170,7 +169,7 @@ def _tick_axes(axes: Axes, named: Sequence[Match], view: Overlay) -> None:
         if row == 0:
             gone = [place for place, hkl in enumerate(lines.hkl.tolist()) if tuple(hkl) in missing]
             axes.plot(lines.observed[gone], [base - 0.08] * len(gone), ls="none", marker="^", ms=2.5, color=VERMILLION)
-        said = f"{title(match)}{' · second phase' if match.is_second else f' · {100 * match.probability:.0f} %'}"
+        said = f"{title(match)}{' · second phase' if match.phase == 2 else f' · {100 * match.probability:.0f} %'}"
         text = axes.annotate(said, (0.995, base + 0.98), xycoords=("axes fraction", "data"), ha="right", va="top", fontsize=TEXT - 1.5, color=colour)
         text.set_parse_math(False)
     axes.set_ylim(-len(named) + 1 - 0.25, 1.15)
@@ -178,7 +177,7 @@ def _tick_axes(axes: Axes, named: Sequence[Match], view: Overlay) -> None:
 
 
 def _bare(result: Identification, view: Overlay, size: Size, scale: Scale, heading: bool) -> Figure:
-    """A scan in which nothing was found."""
+    """A scan in which nothing was named."""
     figure = new_figure(size, 60.0)
     axes = figure.subplots()
     axes.plot(view.two_theta, view.measured, color=BLACK, lw=0.6)
@@ -193,7 +192,7 @@ def _bare(result: Identification, view: Overlay, size: Size, scale: Scale, headi
 def _heading(figure: Figure, result: Identification, size: Size) -> None:
     name = Path(result.file).name or result.file
     said = {"match": "", "ambiguous": "ambiguous: ", "unknown": "unknown; closest: "}.get(result.verdict, result.verdict)
-    best = result.matches[0].name or result.matches[0].id if result.matches else ""
+    best = result.name
     room = max(12, HEADING[size] - len(said) - len(best))
     text = figure.suptitle(f"{said}{best}  ·  {shortened(name, room)}", fontsize=TEXT + (1 if size == "double" else 0), x=0.01, ha="left")
     text.set_parse_math(False)

@@ -112,7 +112,7 @@ def summary_row(result: Identification, place: int, view: Overlay | None) -> str
     cells = [
         (place, f'<a href="#{place}">{html.escape(Path(result.file).name or result.file)}</a>', f' title="{html.escape(result.file)}"'),
         (result.verdict, f'<span class="badge {html.escape(result.verdict)}">{html.escape(result.verdict)}</span>', ""),
-        ((best.name or best.id).lower() if best is not None else "", what, ""),
+        (best.name.lower() if best is not None else "", what, ""),
         (f"{likely:.6f}" if best is not None else "", _bar(likely) if best is not None else "", ' class="number"'),
         (f"{best.similarity:.6f}" if best is not None else "", f"{best.similarity:.3f}" if best is not None else "", ' class="number"'),
         ("" if noise is None else f"{noise:.6f}", "" if noise is None else f"{100 * noise:.2g} %", ' class="number"'),
@@ -123,7 +123,7 @@ def summary_row(result: Identification, place: int, view: Overlay | None) -> str
 
 
 def _framework(best: Match, named: bool) -> str:
-    name = html.escape(best.name or best.id)
+    name = html.escape(best.name)
     under = f"<small>{html.escape(best.id)} · {html.escape(formula_text(best.formula).replace(chr(10), ''))}</small>"
     return f"<b>{name}</b>{under}" if named else f'<span class="why">closest: {name}</span>{under}'
 
@@ -165,7 +165,9 @@ def scan_data(result: Identification, view: Overlay | None, points: int) -> dict
     data["wavelength"] = result.wavelength
     data["scan"] = curve(view, points)
     scales = {id(match): scale for match, scale in zip(view.phases, view.scales, strict=True)}
-    data["matches"] = [match_data(match, scales.get(id(match)), view) for match in result.matches]
+    named = [phase.match for phase in result.phases]
+    rest = [match for match in [*result.matches, *result.second_matches] if match not in named]
+    data["matches"] = [match_data(match, scales.get(id(match)), view) | {"named": match in named} for match in [*named, *rest]]
     return data
 
 
@@ -224,7 +226,7 @@ def match_data(match: Match, scale: float | None, view: Overlay) -> dict[str, An
         states = (
             {tuple(line[:3]): state for state, lines in (("found", found.matched), ("missing", found.missing)) for line in lines} if found else {}
         )
-        data["lines"] = line_rows(match.lines, LINES if match.rank == 1 or match.is_second else OTHERS, states)
+        data["lines"] = line_rows(match.lines, LINES if match.rank == 1 else OTHERS, states)
     return data
 
 

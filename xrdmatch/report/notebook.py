@@ -40,7 +40,7 @@ def identification_html(result: Identification) -> str:
     if view is not None:
         parts.append(overlay_svg(view))
     if result.matches:
-        parts.append(matches_html(result.matches))
+        parts.append(matches_html([*result.matches, *result.second_matches]))
     return f"<div>{''.join(parts)}</div>"
 
 
@@ -50,8 +50,8 @@ def matches_html(matches: Sequence[Match]) -> str:
     rows = []
     for match in matches:
         link = doi_link(match.doi)
-        second = f" ({'' if match.is_second else 'perhaps '}second phase)" if match.phase == 2 else ""
-        texts = (str(match.rank), (match.name or match.id) + second, match.id, formula_text(match.formula).replace("\n", ""))
+        second = " (second phase?)" if match.phase == 2 else ""
+        texts = (str(match.rank), match.name + second, match.id, formula_text(match.formula).replace("\n", ""))
         cells = [*map(html.escape, (*texts, f"{match.similarity:.3f}", percent(match.probability)))]
         cells.append(f'<a href="{html.escape(link)}" rel="noopener noreferrer">doi</a>' if link else "")
         rows.append("<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + "</tr>")

@@ -113,7 +113,7 @@
     data.base = (angle) => between(base, data.share(angle));
     data.matches.forEach((match, index) => {
       match.colour = tint(index);
-      match.seen = index === 0 || match.phase === 2;
+      match.seen = match.named;
       match.curve = match.lines ? profile(match, scan) : null;
       match.at = (angle) => (match.curve ? between(match.curve, data.share(angle)) : 0);
     });
@@ -146,7 +146,7 @@
     const named = best && (data.verdict === "match" || data.verdict === "ambiguous");
     const head = make("div", { class: "verdict" },
       make("span", { class: `badge ${data.verdict}` }, data.verdict),
-      make("h2", {}, named ? `${best.name || best.id}` : data.file.split(/[\\/]/).pop()),
+      make("h2", {}, named ? `${best.name}` : data.file.split(/[\\/]/).pop()),
       named ? make("span", {}, data.likely) : null,
       named ? make("span", { class: "file" }, data.file) : null);
     const parts = [head, make("p", { class: "reason" }, data.reason)];
@@ -169,7 +169,7 @@
     const head = make("tr", {}, ...["Candidate", "Formula", "Probability", "Similarity", "Explains", "Shift", "a b c by", ""].map((name, i) =>
       make("th", i > 1 && i < 7 ? { class: "number" } : {}, name)));
     data.matches.forEach((match, index) => {
-      const tick = make("input", { type: "checkbox", checked: match.seen, disabled: !match.lines, "aria-label": `show ${match.name || match.id}` });
+      const tick = make("input", { type: "checkbox", checked: match.seen, disabled: !match.lines, "aria-label": `show ${match.name}` });
       tick.addEventListener("change", () => { match.seen = tick.checked; plot.draw(); });
       const swatch = make("span", { class: "swatch" });
       swatch.style.background = `var(${match.colour})`;
@@ -179,7 +179,7 @@
       const bar = make("i");
       bar.style.width = `${100 * match.probability}%`;
       list.append(make("tr", {},
-        make("td", {}, make("label", {}, tick, swatch, `${match.name || match.id}${match.phase === 2 ? " (second phase)" : ""}`),
+        make("td", {}, make("label", {}, tick, swatch, `${match.name}${match.phase !== 2 ? "" : match.named ? " (second phase)" : " (second phase?)"}`),
           make("small", {}, match.name ? match.id : ""), make("small", {}, family), make("small", {}, match.note)),
         make("td", {}, match.formula),
         make("td", { class: "number" }, make("span", { class: "bar" }, bar), " ", make("span", { class: "said" }, match.likely)),
@@ -204,7 +204,7 @@
     list.sort((a, b) => a[0] - b[0]);
     list.forEach(([angle, row]) => { row.addEventListener("click", () => plot.zoom(angle - 1, angle + 1)); row.style.cursor = "pointer"; });
     const head = ["h k l", "d / \u00c5", "2\u03b8 / \u00b0", "I / %", ""].map((name, i) => make("th", i && i < 4 ? { class: "number" } : {}, name));
-    return [make("h3", {}, `Lines of ${match.name || match.id}`), make("p", { class: "told" }, cell),
+    return [make("h3", {}, `Lines of ${match.name}`), make("p", { class: "told" }, cell),
       make("div", { class: "scroll lines" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...list.map((item) => item[1]))))];
   };
 
@@ -308,7 +308,7 @@
       const first = scan.matches.find((match) => match.seen && match.lines);
       const near = first?.lines.reduce((a, b) => (Math.abs(b[4] - angle) < Math.abs(a[4] - angle) ? b : a));
       const d = scan.wavelength && angle > 0.1 ? `   d ${fixed(scan.wavelength / (2 * Math.sin((angle * Math.PI) / 360)), 3)} \u00c5` : "";
-      const hkl = near && Math.abs(X(near[4]) - pointer) < 12 ? `   ${first.name || first.id} (${near.slice(0, 3).join(" ")})` : "";
+      const hkl = near && Math.abs(X(near[4]) - pointer) < 12 ? `   ${first.name} (${near.slice(0, 3).join(" ")})` : "";
       readout.textContent = `2\u03b8 ${fixed(angle, 3)}\u00b0${d}${hkl}`;
     };
     const place = (event) => event.clientX - canvas.getBoundingClientRect().left;
@@ -395,7 +395,7 @@
     pen.stroke();
     pen.fillStyle = colour("--quiet");
     pen.textAlign = "right";
-    pen.fillText(summed.length ? `measured less ${summed.map((match) => match.name || match.id).join(" and ")}` : "measured less background", area.right - 4, top - 2);
+    pen.fillText(summed.length ? `measured less ${summed.map((match) => match.name).join(" and ")}` : "measured less background", area.right - 4, top - 2);
   };
 
   const axis = (pen, { X, from, to, area, height }) => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xrdmatch.notes import Note
 
@@ -41,6 +41,10 @@ def _ambiguous(options: Sequence[str]) -> str:
     return f"{' or '.join(options)}: this scan cannot tell them apart; a longer or sharper scan, or the composition (EDX, ICP), may"
 
 
+def _composition(name: str, options: Sequence[str]) -> str:
+    return f"{name}: {_listed(options)}; this scan does not tell which" if len(options) > 1 else f"{name}; the framework is not decided"
+
+
 def _undecided_metal(options: Sequence[str], same_pattern: bool) -> str:
     return f"{_listed(options)}: {_same(same_pattern)}; EDX or ICP decides"
 
@@ -50,8 +54,11 @@ def _undecided_metal_and_linker(options: Sequence[str], same_pattern: bool) -> s
 
 
 def _undecided_linker(options: Sequence[str], same_pattern: bool, elements: Sequence[str]) -> str:
-    means = f"elemental analysis ({', '.join(elements)}), NMR or IR" if elements else "NMR of the digested solid, IR or TGA"
-    return f"{_listed(options)}: {_same(same_pattern)} and metal; {means} decides"
+    return f"{_listed(options)}: {_same(same_pattern)} and metal; {_decides_linker(elements)} decides"
+
+
+def _decides_linker(elements: Sequence[str]) -> str:
+    return f"elemental analysis ({', '.join(elements)}), NMR or IR" if elements else "NMR of the digested solid, IR or TGA"
 
 
 def _isotypes(compounds: Sequence[str]) -> str:
@@ -90,12 +97,15 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "too_few_lines_to_name": _too_few_lines_to_name,
     "nothing_fits": "Nothing in the library fits well; the closest is {closest}",
     "fits": "{name} fits, and no other framework comes close",
+    "form_open": "{name} fits; which of its forms is not decided",
+    "composition": _composition,
     "classifier": "This model always picks one of its labels; it cannot say unknown",
     "ambiguous": _ambiguous,
     "second_phase": lambda name, share: f"{name} explains a further {100 * share:.0f} % of the signal: a mixture",
     "undecided_metal": _undecided_metal,
     "undecided_metal_and_linker": _undecided_metal_and_linker,
     "undecided_linker": _undecided_linker,
+    "undecided_form": "{name}: the scan does not tell which form",
     # Notes on a scan
     "wavelength_assumed": f"Cu K{_ALPHA} assumed: not in the file. Change with --wavelength",
     "wavelength_in_name": "The file's name says {told}; the file itself gives no wavelength. If the name is right, add --wavelength {told}",
@@ -131,6 +141,30 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "paper_filter_not_needed": "not filtered: the paper's criterion is {criterion:.2f}, not above {limit:g}",
     "paper_filter_applied": "filtered: the paper's criterion is {criterion:.2f}, above {limit:g}; {bins} Fourier bins kept",
 }
+#: What each open question is about.
+_OPEN = {
+    "undecided_metal": "metal",
+    "undecided_metal_and_linker": "metal and linker",
+    "undecided_linker": "linker",
+    "undecided_form": "form",
+    "isotypes": "metal",
+}
+
+
+def open_question(of: Note) -> dict[str, Any]:
+    """What an answer leaves open: what it is about, what it may be, and what decides."""
+    values = dict(of.values)
+    if of.code == "isotypes":
+        return {"what": "metal", "options": [values["name"], *values["compounds"]], "decided_by": "EDX or ICP"}
+    if of.code == "undecided_form":
+        decided = "a longer or sharper scan of the dry sample"
+    elif of.code == "undecided_linker":
+        decided = _decides_linker(values["elements"])
+    else:
+        decided = "EDX or ICP" if of.code == "undecided_metal" else "EDX or ICP on the metal, NMR or IR on the linker"
+    return {"what": _OPEN[of.code], "options": list(values["options"]), "decided_by": decided}
+
+
 #: All codes there are.
 CODES = frozenset(_SENTENCES)
 #: Codes whose sentence tells the noise.

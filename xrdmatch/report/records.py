@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
     from xrdmatch.evaluation.baselines import Compared
     from xrdmatch.evaluation.labelled_scans import Evaluation
-    from xrdmatch.search.result import Identification
+    from xrdmatch.search.result import Identification, Match
 
 from xrdmatch.report.phrases import percent
 from xrdmatch.report.terminal_table import STYLES, print_identification
 
 Writer = Callable[["Identification"], None]
 
-CSV_FIELDS = ("file", "verdict", "reason", "wavelength", "wavelength_source", "filtered", "noise", "model")
-CSV_MATCH_FIELDS = ("rank", "id", "name", "formula", "family", "similarity", "probability", "shift", "doi", "phase", "share")
+CSV_FIELDS = ("file", "verdict", "name", "probability", "level", "reason", "wavelength", "wavelength_source", "filtered", "noise", "model")
+#: Of a phase, and of the match that stands for it; of the closest match where no phase is named.
+CSV_PHASE_FIELDS = ("phase", "phase_name", "phase_probability", "share", "weight_share", "category")
+CSV_MATCH_FIELDS = ("id", "refcode", "formula", "family", "similarity", "shift", "doi")
 
 
 def writer(kind: str, stream: TextIO, verbose: bool = False, plot: int = 0) -> Writer:
@@ -31,7 +33,7 @@ def writer(kind: str, stream: TextIO, verbose: bool = False, plot: int = 0) -> W
         return lambda result: _put(stream, json_line(result, verbose))
     if kind == "csv":
         rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow((*CSV_FIELDS, *CSV_MATCH_FIELDS))
+        rows.writerow((*CSV_FIELDS, *CSV_PHASE_FIELDS, *CSV_MATCH_FIELDS))
 
         def write_rows(result: Identification) -> None:
             rows.writerows(csv_rows(result))
@@ -75,11 +77,16 @@ def _finite(value: Any) -> Any:
 
 
 def csv_rows(result: Identification) -> list[list[Any]]:
-    """One row a match; a file without matches has one row with those fields empty."""
+    """One row a phase; a file without any has one row with those fields empty, and the closest match where there is one."""
     first = [getattr(result, name) for name in CSV_FIELDS]
-    if not result.matches:
-        return [[*first, *[""] * len(CSV_MATCH_FIELDS)]]
-    return [[*first, *(getattr(match, name) for name in CSV_MATCH_FIELDS)] for match in result.matches]
+    if not result.phases:
+        return [[*first, *[""] * len(CSV_PHASE_FIELDS), *_match_cells(result.matches[0] if result.matches else None)]]
+    fields = [name.removeprefix("phase_") for name in CSV_PHASE_FIELDS]
+    return [[*first, *(getattr(phase, name) for name in fields), *_match_cells(phase.match)] for phase in result.phases]
+
+
+def _match_cells(match: Match | None) -> list[Any]:
+    return [getattr(match, name, "") for name in CSV_MATCH_FIELDS]
 
 
 # --- The table

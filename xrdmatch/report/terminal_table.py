@@ -8,13 +8,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from xrdmatch.report.phrases import filter_text, formula_text, percent, provider_text, wavelength_text
+from xrdmatch.search.result import LIKELY
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from xrdmatch.search.result import Identification, Match
+    from xrdmatch.search.result import Identification, Match, Phase
 
 #: Columns of the terminal from which refcodes and families get columns of their own, and from which formula and similarity do.
 WIDE, MIDDLE = 100, 60
@@ -45,13 +46,16 @@ def print_identification(result: Identification, console: Console, verbose: bool
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
     if plot and console.is_terminal and not console.is_dumb_terminal and _unicode(console) and console.width >= NARROWEST:
         _print_sketch(result, console, plot)
+    if phases := phase_lines(result):
+        console.print(_labelled([(Text(label, style="bold"), Text(said)) for label, said in phases]))
     if result.matches:
         console.print(match_table(result.matches, console))
         if result.matches[0].doi and not verbose:
             console.print(Padding(Text(f"1: https://doi.org/{result.matches[0].doi}", style="dim"), (0, 0, 0, 2)))
     if verbose:
-        for match in result.matches:
-            console.print(Text(f"  {match.rank} {match.name or match.id}", style="bold"))
+        for match in [*result.matches, *result.second_matches]:
+            said = f"  {match.rank} {match.name}" if match.phase == 1 else f"  second phase {match.rank}: {match.name}"
+            console.print(Text(said, style="bold"))
             console.print(_labelled([(Text(title), Text(said, style="dim")) for title, said in evidence_lines(match)], indent=4))
     console.print()
 
@@ -100,7 +104,7 @@ def _print_sketch(result: Identification, console: Console, height: int) -> None
     there = [mark for mark in SIGNS if mark in drawn.marks]
     if there:
         best = result.matches[0]
-        said = Text(f"  strong lines of {best.name or best.id}: " if there != ["extra"] else "  strong lines: ", style="dim")
+        said = Text(f"  strong lines of {best.name}: " if there != ["extra"] else "  strong lines: ", style="dim")
         for place, mark in enumerate(there):
             said.append("  " if place else "").append(SIGNS[mark], style=_MARKS[mark]).append(f" {mark}", style="dim")
         console.print(said)
@@ -137,12 +141,12 @@ def match_table(matches: Sequence[Match], console: Console) -> Table:
         table.add_column("Similarity", justify="right", no_wrap=True)
     table.add_column("Probability", no_wrap=True)
     for match in matches:
-        title = Text(match.name or match.id, style="bold" if match.rank == 1 else "")
+        title = Text(match.name, style="bold" if match.rank == 1 else "")
         formula = formula_text(match.formula, _unicode(console))
         under = [Text(line, style="dim") for line in [*([formula.replace("\n", "")] if narrow else []), *beside_name(match, wide)]]
         cells: list[RenderableType] = [str(match.rank), Text("\n").join([title, *under])]
         if wide:
-            cells.append(Text(match.id if match.name else "", style="dim"))
+            cells.append(Text(match.id, style="dim"))
         if not narrow:
             cells.append(formula)
         if wide:
@@ -155,17 +159,28 @@ def match_table(matches: Sequence[Match], console: Console) -> Table:
 
 
 def beside_name(match: Match, wide: bool = False) -> list[str]:
-    """What stands under a name: its refcode, its family where that has another name, how many are alike, and that it is a second phase."""
-    second = [f"{'' if match.is_second else 'perhaps '}second phase, {percent(match.share)} of the signal"] if match.phase == 2 else []
+    """What stands under a name: its refcode, its family where that has another name, and how many are alike."""
     if wide:
-        return second
+        return []
     alike = len(match.members) - 1
-    code, more = match.id if match.name else "", f"and {alike} alike" if alike > 0 else ""
-    if alike < 1 or (match.name or match.id) in match.family.split(" / "):
-        said = [f"{code} {more}".strip()]
-    else:
-        said = [code, f"family {match.family} ({alike + 1})"]
-    return [line for line in [*said, *second] if line]
+    if alike < 1 or match.name in match.family.split(" / "):
+        return [f"{match.id} and {alike} alike" if alike > 0 else match.id]
+    return [match.id, f"family {match.family} ({alike + 1})"]
+
+
+def phase_lines(result: Identification) -> list[tuple[str, str]]:
+    """What is there beside the first phase, with shares; and what may be, where no second phase is said to be there."""
+    if len(result.phases) > 1:
+        return [(f"phase {phase.phase}", f"{phase.name}, {_shares(phase)}") for phase in result.phases]
+    likely = [match for match in result.second_matches if match.probability >= LIKELY] if result.phases else []
+    return [("perhaps also", ", ".join(f"{match.name} ({percent(match.probability)})" for match in likely[:2]))] if likely else []
+
+
+def _shares(phase: Phase) -> str:
+    weight = (
+        "" if phase.weight_share is None else f", about {percent(phase.weight_share)} by weight (from intensities; texture and guests make it rough)"
+    )
+    return f"{percent(phase.share)} of the signal{weight}"
 
 
 def _probability(probability: float, bar: bool) -> Text:

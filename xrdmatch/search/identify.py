@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.composition import SameMetalAndLinker, holding
-from xrdmatch.library.doubtful_entries import doubts_of
-from xrdmatch.library.isotypes import isotypes, structure_type
-from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
 from xrdmatch.model.session import Device
-from xrdmatch.notes import Note, note
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
+from xrdmatch.search.answer import Telling, tell
 from xrdmatch.search.assumed_wavelength import LIKELY_AT_A_GLANCE, better_anode, name_note
 from xrdmatch.search.candidates import Candidates
-from xrdmatch.search.matches import Place, Ranking, listed_matches, ordered_places
+from xrdmatch.search.matches import Ranking
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.pipeline import compare_and_refine, rank
 from xrdmatch.search.probability import Calibration
@@ -30,7 +27,6 @@ from xrdmatch.search.result import NAMED, Identification
 from xrdmatch.search.retrieval import RankOptions, retriever
 from xrdmatch.search.scan_quality import clear_lines, cut_off, quality_notes, unusable
 from xrdmatch.search.second_phase import MAX_REFINED, find_second_phase, subtract_phase
-from xrdmatch.search.verdict import decide
 
 #: Probability of the best family from which a second phase is looked for beside it.
 MIN_FIRST_PHASE = 0.002
@@ -75,19 +71,21 @@ class Identifier:
         if why := unusable(scan.comparison, clear=clear):
             return replace(answer, reasons=(why,), seconds=_since(clock))
         first, second = self.rankings(scan, allowed)
-        places = ordered_places(library, first, second)
-        matches = listed_matches(library, places, options, allowed)
-        decision = decide(library, places, len(clear), self.retriever.says_unknown, matches[0].undecided)
-        notes = [*answer.notes, *cut_off(library, first.best, scan), *_about_named(library, places, decision.verdict)]
-        if decision.verdict == "unknown" and scan.wavelength_source == "default":
+        told = tell(library, (first, second), Telling(len(clear), self.retriever.says_unknown, options, allowed))
+        notes = [*answer.notes, *cut_off(library, first.best, scan), *told.notes]
+        if told.decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
         return replace(
             answer,
-            verdict=decision.verdict,
-            reasons=decision.reasons,
-            headline=decision.headline,
+            verdict=told.decision.verdict,
+            reasons=told.decision.reasons,
+            level=told.decision.level,
+            headline=told.decision.headline,
+            phases=told.phases,
+            matches=told.matches,
+            second_matches=told.second_matches,
+            open_questions=told.open_questions,
             notes=notes,
-            matches=matches,
             seconds=_since(clock),
         )
 
@@ -154,19 +152,6 @@ class Identifier:
             pattern=scan.pattern if options.detail else None,
             measured=scan.measured if options.detail else None,
         )
-
-
-def _about_named(library: Library, places: list[Place], verdict: str) -> list[Note]:
-    """Notes on structures that an answer names: isotypes it does not exclude, and what makes a structure doubtful."""
-    if verdict not in ("match", "ambiguous"):
-        return []
-    named = [int(ranking.candidates.rows[i]) for place, (ranking, i) in enumerate(places) if place == 0 or ranking.states(i)]
-    names = [(str(library.name[row] or library.id[row]), row) for row in named]
-    alike = [(name, row, found) for name, row in names if (found := isotypes(library, row))]
-    return [
-        *(note("isotypes", name=name, type=structure_type(str(library.title[row])), compounds=found) for name, row, found in alike),
-        *(note("doubtful_structure", name=name, reason="; ".join(found)) for name, row in names if (found := doubts_of(library, row))),
-    ]
 
 
 def _since(clock: float) -> float:

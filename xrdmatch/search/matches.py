@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.library.composition import undecided
-from xrdmatch.library.entry_names import entry_name
-from xrdmatch.library.reference_library import Library
+from xrdmatch.library.composition import metals_of, undecided
+from xrdmatch.library.entry_names import entry_name, refcode
+from xrdmatch.library.reference_library import LINKER_SEPARATOR, Library
 from xrdmatch.preprocessing.prepared_scan import PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import polish_cells
 from xrdmatch.search.indexed_lines import evidence_in_scan, indexed_lines
-from xrdmatch.search.options import SearchOptions
-from xrdmatch.search.result import NAMED, Match
+from xrdmatch.search.result import NAMED, Linker, Match
 from xrdmatch.system.arrays import Float64Array
 
 
@@ -53,40 +52,23 @@ class Ranking:
         return round(self.unexplained * self.candidates.evidence[place].explained, 4) if self.phase == 2 else 0.0
 
 
-#: A candidate by its ranking and its place there.
-Place = tuple[Ranking, int]
+def in_order(ranking: Ranking, leads: int) -> list[int]:
+    """Places in a ranking, that of the candidate an answer leads with first, the others by probability."""
+    return [leads, *(place for place in range(len(ranking.candidates)) if place != leads)]
 
 
-def ordered_places(library: Library, first: Ranking, second: Ranking | None) -> list[Place]:
-    """The best candidate, then the others by probability and what may be there together with it, each family once; as many as the first phase has."""
-    places: list[Place] = [(first, 0)]
-    families = {int(library.family[first.candidates.rows[0]])}
-    chances = [(float(chance), (first, i)) for i, chance in enumerate(first.probabilities) if i]
-    if second is not None:
-        chances += [(float(first.probabilities[0] * chance), (second, i)) for i, chance in enumerate(second.probabilities)]
-    for _, (ranking, i) in sorted(chances, key=lambda one: -one[0]):
-        family = int(library.family[ranking.candidates.rows[i]])
-        if family not in families and len(places) < len(first.candidates):
-            families.add(family)
-            places.append((ranking, i))
-    return places
+def listed_matches(library: Library, ranking: Ranking, places: list[int], detail: bool, allowed: NDArray[np.bool_] | None) -> list[Match]:
+    """Candidates at these places as matches."""
+    return [_match(library, ranking, place, rank, detail, allowed) for rank, place in enumerate(places, 1)]
 
 
-def listed_matches(library: Library, places: list[Place], options: SearchOptions, allowed: NDArray[np.bool_] | None) -> list[Match]:
-    """The first `top` of ordered candidates as matches, and a second phase that is said to be there, however few are asked for."""
-    chosen = places[: options.top]
-    chosen += [(ranking, i) for ranking, i in places[options.top :] if ranking.states(i)]
-    return [_match(library, place, rank, options.detail, allowed) for rank, place in enumerate(chosen, 1)]
-
-
-def _match(library: Library, place: Place, rank: int, detail: bool, allowed: NDArray[np.bool_] | None) -> Match:
-    ranking, i = place
+def _match(library: Library, ranking: Ranking, i: int, rank: int, detail: bool, allowed: NDArray[np.bool_] | None) -> Match:
     found, row = ranking.candidates, int(ranking.candidates.rows[i])
     family = int(library.family[row])
     members = library.members(family)
     members = members if allowed is None else members[allowed[members]]
     shown = found.take([i])
-    if i == 0 and (ranking.phase == 1 or ranking.states(0)):  # it will be drawn, looked at closely, refined
+    if rank == 1 and (ranking.phase == 1 or ranking.states(i)):  # it will be drawn, looked at closely, refined
         shown = polish_cells(library, shown, ranking.scan.comparison)
     a, b, c = (round(float(value), 4) for value in shown.strain[0, :3])
     scan = ranking.scan.measured
@@ -101,6 +83,11 @@ def _match(library: Library, place: Place, rank: int, detail: bool, allowed: NDA
         probability=float(ranking.probabilities[i]),
         shift=round(float(shown.shift[0]), 3),
         doi=str(library.doi[row]),
+        refcode=refcode(str(library.id[row])),
+        metals=metals_of(str(library.formula[row])),
+        linkers=_linkers(library, row),
+        framework=_framework(library, row),
+        category=str(library.category[row]),
         strain=(a, b, c),
         fwhm=round(float(shown.fwhm[0]), 3),
         undecided=undecided(library, members) if members.size > 1 else None,
@@ -109,3 +96,15 @@ def _match(library: Library, place: Place, rank: int, detail: bool, allowed: NDA
         evidence=evidence_in_scan(found.evidence[i], ranking.scan.wavelength, library, row) if detail else None,
         lines=indexed_lines(library, shown, 0, scan) if detail else None,
     )
+
+
+def _linkers(library: Library, row: int) -> tuple[Linker, ...]:
+    names, formulas = (getattr(library, field)[row].split(LINKER_SEPARATOR) for field in ("linkers", "linker_formulas"))
+    formulas += [""] * (len(names) - len(formulas))
+    return tuple(Linker(formula, name) for formula, name in zip(formulas, names, strict=False) if name)
+
+
+def _framework(library: Library, row: int) -> str:
+    """What all forms of an entry are called; as the entry itself where the library does not know frameworks."""
+    numbers, names = library.level("framework")
+    return str(names[int(numbers[row])]) if library.knows_levels else entry_name(library, row)

@@ -16,18 +16,37 @@ from xrdmatch.version import __version__
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
 
 
+#: Fields of an answer that its JSON has in other words, or not at all.
+_NOT_IN_JSON = frozenset(("pattern", "measured", "reasons", "level", "headline", "open_questions"))
+
+
 def _sentence(of: Note | None) -> str:
     from xrdmatch.report.phrases import sentence
 
     return sentence(of) if of is not None else ""
 
 
+def _open_question(of: Note) -> dict[str, Any]:
+    from xrdmatch.report.phrases import open_question
+
+    return open_question(of)
+
+
+@dataclass(frozen=True)
+class Linker:
+    """A linker by formula and name."""
+
+    formula: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Match:
     """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
 
-    undecided: what powder diffraction leaves open within the family. phase 2: found in the lines that the best match leaves, with the probability
-    that it is there beside it; share: of the scan's line intensity that it explains. evidence, lines: at the scan's wavelength and angles.
+    rank: among the candidates of its phase. framework: what all forms of it are called. undecided: what powder diffraction leaves open within the
+    family. phase 2: found in the lines that the first phase leaves, with the probability that it is there beside it; share: of the scan's line
+    intensity that it explains. evidence, lines: at the scan's wavelength and angles.
     """
 
     rank: int
@@ -40,6 +59,11 @@ class Match:
     probability: float
     shift: float
     doi: str = ""
+    refcode: str = ""
+    metals: tuple[str, ...] = ()
+    linkers: tuple[Linker, ...] = ()
+    framework: str = ""
+    category: str = ""
     strain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     fwhm: float = 0.0
     undecided: Note | None = None
@@ -49,16 +73,6 @@ class Match:
     lines: Indexed | None = field(default=None, repr=False, compare=False)
 
     @property
-    def title(self) -> str:
-        """The name people say, else the family's."""
-        return self.name or self.family
-
-    @property
-    def is_second(self) -> bool:
-        """Whether this is a second phase that is more likely there than not."""
-        return self.phase == 2 and self.probability >= NAMED
-
-    @property
     def note(self) -> str:
         """What powder diffraction leaves open within the family, in words; empty where nothing."""
         return _sentence(self.undecided)
@@ -66,23 +80,47 @@ class Match:
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values, with the lines of the `evidence` where these are asked for."""
         data = {name: value for name, value in vars(self).items() if name not in ("lines", "evidence", "undecided")}
-        data |= {"members": list(self.members), "note": self.note}
+        data |= {"members": list(self.members), "metals": list(self.metals), "linkers": [asdict(one) for one in self.linkers], "note": self.note}
         return {**data, "evidence": asdict(self.evidence) if self.evidence else None} if evidence else data
 
 
 @dataclass(frozen=True)
-class Identification:
-    """The answer for one file. docs/commands.md lists the fields; `matches` is ranked.
+class Phase:
+    """One of the substances that an answer says are there.
 
-    reasons: why this verdict, the first one first. headline: names of the best answer, several where it is ambiguous, with the probability of each:
-    all candidates that carry the name together, however many are listed. pattern: the scan as it was compared, filtered where that was called for;
-    measured: as it came, with the wavelength that was taken.
+    name, probability: as the answer has them at its level. share: of the scan's line intensity that it explains. weight_share: roughly, by weight, of
+    what was identified; None for a single phase, or where the library does not know its absolute scale. category: the library's, or empty.
+    """
+
+    phase: int
+    name: str
+    probability: float
+    share: float
+    weight_share: float | None
+    category: str
+    match: Match
+
+    def to_json(self, evidence: bool = False) -> dict[str, Any]:
+        """Plain values."""
+        return {**{name: value for name, value in vars(self).items() if name != "match"}, "match": self.match.to_json(evidence)}
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The answer for one file. docs/commands.md lists the fields.
+
+    reasons: why this verdict, the first one first. level: "form", "framework" or "composition", the finest one that is likely enough, or empty.
+    headline: names of the best answer, several where it is ambiguous, with the probability of each: all candidates of one framework together, however
+    many are listed. phases: what the answer says is there. matches: candidates for the first phase, ranked; second_matches: for a second one, whether
+    it is said to be there or not. open_questions: what powder diffraction does not decide. pattern: the scan as it was compared, filtered where that
+    was called for; measured: as it came, with the wavelength that was taken.
     """
 
     file: str
     verdict: str
     reasons: tuple[Note, ...] = ()
     headline: tuple[tuple[str, float], ...] = ()
+    level: str = ""
     wavelength: float | None = None
     wavelength_source: str = ""
     filtered: bool = False
@@ -92,7 +130,10 @@ class Identification:
     model: str = ""
     version: str = __version__
     seconds: float = 0.0
+    phases: list[Phase] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
+    second_matches: list[Match] = field(default_factory=list)
+    open_questions: tuple[Note, ...] = ()
     notes: list[Note] = field(default_factory=list)
     pattern: Pattern | None = field(default=None, repr=False)
     measured: Pattern | None = field(default=None, repr=False, compare=False)
@@ -131,10 +172,13 @@ class Identification:
 
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values, as the command line prints them; `evidence` adds each match's lines."""
-        data = {name: value for name, value in vars(self).items() if name not in ("pattern", "measured", "reasons", "headline")}
+        data = {name: value for name, value in vars(self).items() if name not in _NOT_IN_JSON}
         first = {"file": self.file, "verdict": self.verdict, "reason": self.reason, "reason_code": self.reason_code}
-        best = {"name": self.name, "probability": round(self.probability, 4)}
+        best = {"name": self.name, "probability": round(self.probability, 4), "level": self.level or None}
         words = {
+            "not_decided": [_open_question(one) for one in self.open_questions],
+            "phases": [phase.to_json(evidence) for phase in self.phases],
+            "second_matches": [match.to_json(evidence) for match in self.second_matches],
             "filter_reason": _sentence(self.filter_reason),
             "notes": [{"code": one.code, "text": _sentence(one)} for one in self.notes],
             "matches": [match.to_json(evidence) for match in self.matches],

@@ -1,0 +1,84 @@
+"""Rankings to what an answer tells: verdict and level, phases, matches, what is not decided, what makes a named structure doubtful."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdmatch.library.doubtful_entries import doubts_of
+from xrdmatch.library.entry_names import entry_name
+from xrdmatch.library.isotypes import isotypes, structure_type
+from xrdmatch.library.reference_library import Library
+from xrdmatch.notes import Note, note
+from xrdmatch.search.ladder import FRAMEWORK, Headline, headline
+from xrdmatch.search.matches import Ranking, in_order, listed_matches
+from xrdmatch.search.options import SearchOptions
+from xrdmatch.search.phases import phases_of
+from xrdmatch.search.result import LIKELY, Match, Phase
+from xrdmatch.search.verdict import Decision, decide
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What telling an answer depends on beside the rankings.
+
+    lines: number of clear lines. says_unknown: whether the model knows that nothing may fit. allowed: (n,) entries that may be named; None: all.
+    """
+
+    lines: int
+    says_unknown: bool
+    options: SearchOptions
+    allowed: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """The parts of an answer that come out of the rankings; fields as those of `Identification`."""
+
+    decision: Decision
+    phases: list[Phase]
+    matches: list[Match]
+    second_matches: list[Match]
+    open_questions: tuple[Note, ...]
+    notes: list[Note]
+
+
+def tell(library: Library, rankings: tuple[Ranking, Ranking | None], telling: Telling) -> Told:
+    """The answer that the rankings of a first phase, and of a second one where it was looked for, amount to."""
+    (first, second), options = rankings, telling.options
+    best = headline(library, first)
+    matches = listed_matches(library, first, in_order(first, best.leads)[: options.top], options.detail, telling.allowed)
+    others = [] if second is None else _others(library, first, best.leads, second, telling)
+    decision = decide(best, telling.lines, telling.says_unknown, matches[0].undecided)
+    phases = phases_of(library, decision, best.leads, rankings, [*matches[:1], *others[:1]])
+    second_rows = [] if second is None else [int(second.candidates.rows[0])]
+    rows = [int(first.candidates.rows[best.leads]), *second_rows][: len(phases)]
+    reasons = (*decision.reasons, *(note("second_phase", name=phase.name, share=phase.share) for phase in phases[1:]))
+    found = [(name, row, types) for name, row in zip([phase.name for phase in phases], rows, strict=True) if (types := isotypes(library, row))]
+    alike = [note("isotypes", name=name, type=structure_type(str(library.title[row])), compounds=types) for name, row, types in found]
+    doubts = [(phase.name, "; ".join(why)) for phase, row in zip(phases, rows, strict=True) if (why := doubts_of(library, row))]
+    return Told(
+        decision=Decision(decision.verdict, reasons, decision.level, decision.headline),
+        phases=phases,
+        matches=matches,
+        second_matches=others,
+        open_questions=(*_open_forms(library, first, best, phases), *(phase.match.undecided for phase in phases if phase.match.undecided), *alike),
+        notes=[*alike, *(note("doubtful_structure", name=name, reason=why) for name, why in doubts)],
+    )
+
+
+def _others(library: Library, first: Ranking, leads: int, second: Ranking, telling: Telling) -> list[Match]:
+    """Candidates for a second phase, of families that are not the first one's."""
+    own = library.family[first.candidates.rows[leads]]
+    places = np.flatnonzero(library.family[second.candidates.rows] != own).tolist()
+    return listed_matches(library, second, places[: telling.options.top], telling.options.detail, telling.allowed)
+
+
+def _open_forms(library: Library, first: Ranking, best: Headline, phases: list[Phase]) -> tuple[Note, ...]:
+    """Which forms of a framework an answer leaves open, where its level is no finer."""
+    if best.level != FRAMEWORK or not phases:
+        return ()
+    rows = [int(first.candidates.rows[place]) for place in best.groups[0].places if first.probabilities[place] >= LIKELY]
+    return (note("undecided_form", name=entry_name(library, rows[0]), options=tuple(str(library.id[row]) for row in rows)),) if rows else ()
