@@ -7,7 +7,16 @@ import gemmi
 import numpy as np
 import pytest
 
-from xrdmatch.diffraction.lattice import allowed, centring, conventional_axes, lattice_directions, lattice_group, tied_axes
+from xrdmatch.diffraction.lattice import (
+    allowed,
+    cell_between,
+    cell_on_axes,
+    centring,
+    conventional_axes,
+    lattice_directions,
+    lattice_group,
+    tied_axes,
+)
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
 from xrdmatch.diffraction.structure import parse_cif
 from xrdmatch.diffraction.structure_factors import conventional_lines, reflections
@@ -179,3 +188,27 @@ def test_what_spglib_cannot_do_stays(monkeypatch):
 def test_tied_axes(cell, group, free):
     found, loose = tied_axes(np.array(cell, dtype=float))
     assert (found.tolist(), loose.tolist()) == (group, free)
+
+
+def test_struts_of_a_rack_keep_their_lengths_between_two_cells() -> None:
+    """A rhombus of 10 angstrom folds from 80 to 50 degrees: its diagonals are the axes a and b."""
+
+    def cell(half_angle: float) -> np.ndarray:
+        return np.array([20.0 * np.cos(np.radians(half_angle)), 20.0 * np.sin(np.radians(half_angle)), 6.8, 90.0, 90.0, 90.0])
+
+    for share in (0.0, 0.3, 0.7, 1.0):
+        between = cell_between(cell(40.0), cell(25.0), share)
+        assert np.hypot(between[0] / 2, between[1] / 2) == pytest.approx(10.0, abs=1e-4)
+    assert np.allclose(cell_between(cell(40.0), cell(25.0), 1.0), cell(25.0), atol=1e-5)
+
+
+def test_other_axes_of_one_lattice_leave_d_as_it_is() -> None:
+    cell, hkl, axes = (
+        np.array([19.7, 7.8, 6.8, 90.0, 104.9, 90.0]),
+        np.array([[1, 1, 0], [3, 1, -2], [0, 2, 1]]),
+        np.array([[1, 0, 1], [0, 0, 1], [0, 1, 0]]),
+    )
+    moved = cell_on_axes(cell, axes)
+    before, after = inverse_d_squared(hkl, reciprocal_metric(cell)), inverse_d_squared(hkl @ axes.T, reciprocal_metric(moved))
+    assert np.allclose(before, after, rtol=1e-6)
+    assert moved[2] == pytest.approx(7.8)

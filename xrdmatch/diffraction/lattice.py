@@ -41,10 +41,7 @@ def conventional_axes(cell: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.
     import spglib
 
     failures = getattr(spglib, "SpglibError", ())  # what versions from 3 on raise where earlier ones return None
-    values = np.asarray(cell, dtype=float)
-    cosines = np.cos(np.radians(values[3:]))
-    angles = np.array([[1.0, cosines[2], cosines[1]], [cosines[2], 1.0, cosines[0]], [cosines[1], cosines[0], 1.0]])
-    basis = np.linalg.cholesky(np.outer(values[:3], values[:3]) * angles)  # rows a, b and c
+    basis = _basis(np.asarray(cell, dtype=float))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of that change, at every call
         try:
@@ -94,11 +91,32 @@ def lattice_group(cell: NDArray[np.float64], symbol: str) -> str:
     return "P -1"
 
 
+def _basis(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Axes a, b and c (3, 3), as rows, of a cell (6,)."""
+    lengths, cosines = cell[:3], np.cos(np.radians(cell[3:]))
+    angles = np.array([[1.0, cosines[2], cosines[1]], [cosines[2], 1.0, cosines[0]], [cosines[1], cosines[0], 1.0]])
+    return np.asarray(np.linalg.cholesky(np.outer(lengths, lengths) * angles))
+
+
 def _cell_of(basis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cell (6,) of the rows a, b, c of a basis (3, 3)."""
     lengths = np.linalg.norm(basis, axis=1)
     cosines = (basis @ basis.T / np.outer(lengths, lengths))[[1, 0, 0], [2, 2, 1]]
     return np.concatenate([lengths, np.degrees(np.arccos(cosines.clip(-1.0, 1.0)))]).round(6)
+
+
+def cell_on_axes(cell: NDArray[np.float64], axes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The cell (6,) that combinations of the axes of another one span: rows of `axes` (3, 3). Indices (n, 3) become hkl @ axes.T."""
+    return _cell_of(axes @ _basis(cell))
+
+
+def cell_between(start: NDArray[np.float64], stop: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """The cell (6,) whose metric tensor lies this share (0 to 1) of the way from that of one cell to that of another.
+
+    What keeps its length in both, whatever its direction, keeps it in between: the struts of a rack that folds.
+    """
+    first, last = (basis @ basis.T for basis in (_basis(start), _basis(stop)))
+    return _cell_of(np.asarray(np.linalg.cholesky(first + share * (last - first)), dtype=np.float64))
 
 
 def strained(cells: NDArray[np.float64], strain: NDArray[np.float64]) -> NDArray[np.float64]:
