@@ -54,8 +54,8 @@ so lines and files correspond.
 | `file` | text | as given; `-` for standard input |
 | `verdict` | text | `match`, `ambiguous`, `unknown`, `unusable` or `error` |
 | `reason`, `reason_code` | text | why, in words and as a code that stays the same: see below |
-| `name`, `probability` | text, number | the best answer's name, or the closest one, and its probability: that of all forms of the framework together. Independent of `--top` |
-| `level` | text | the finest level that is likely enough to be named: `form`, `framework` (which of its forms is open) or `composition` (metal and linker, `Fe terephthalate`); null where nothing is |
+| `name`, `probability` | text, number | name of the best or closest framework, and the probability of all its forms; independent of `--top` |
+| `level` | text | finest level that is likely enough: `form`, `framework` (form open) or `composition` (metal and linker); or null |
 | `wavelength` | number | angstrom |
 | `wavelength_source` | text | `file`, `option`, or `default` (Cu K-alpha, with a warning) |
 | `filtered`, `filter_reason` | true or false, text | whether the FFT filter was applied, and why |
@@ -65,8 +65,8 @@ so lines and files correspond.
 | `seconds` | number | time for this file without reading it |
 | `phases` | list | what the answer says is there, one or two; empty where nothing is named |
 | `matches` | list | candidates for the first phase, ranked; empty for `error` and `unusable` |
-| `second_matches` | list | candidates for a second phase in what the first leaves unexplained, ranked, whether one is said to be there or not |
-| `not_decided` | list | what powder diffraction does not decide: `what` (`metal`, `linker`, `metal and linker`, `form`), its `options`, and what it is `decided_by` |
+| `second_matches` | list | candidates for a second phase in what the first leaves unexplained, ranked |
+| `not_decided` | list | `what` is open (`metal`, `linker`, `metal and linker`, `form`), its `options`, and what it is `decided_by` |
 | `notes` | list | what else to know, each a `code` and a `text` |
 
 Each phase:
@@ -76,7 +76,7 @@ Each phase:
 | `phase` | number | 1 or 2 |
 | `name`, `probability` | text, number | of the first phase those of the answer; of the second one, that it is there beside the first |
 | `share` | number | of the scan's line intensity that it explains |
-| `weight_share` | number | roughly, by weight, of both phases, from intensities; texture and guests make it rough. Null where there is one phase, or the library does not know its absolute scale |
+| `weight_share` | number | rough share by weight, from intensities; null for a single phase, or without the library's absolute scale |
 | `category` | text | `mof`, `cof`, `zeolite`, `byproduct`, `linker`, `holder`, `standard`; empty where the library says none |
 | `match` | object | the match that stands for it |
 
@@ -97,7 +97,8 @@ Each match:
 | `shift` | number | degrees at Cu K-alpha, of the scan against the candidate |
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
 | `fwhm` | number | line width, degrees at Cu K-alpha |
-| `note` | text | what cannot be decided, and which method could |
+| `note` | text | what cannot be decided, and which method could; that the metal is another one |
+| `metal_exchanged` | object or null | `{"from": ["Cr"], "to": ["Fe"]}` where `--elements` does not list its metal, but one that may replace it |
 | `phase` | number | 1, or 2 in `second_matches`, where the probability is that of being there beside the first |
 | `share` | number | of phase 2: share of the scan's line intensity that it explains; 0 for others |
 
@@ -130,6 +131,7 @@ Codes stay the same from version to version; the sentences may change.
 | `wavelength_in_name`, `other_anode_fits` | notes | what suggests a wavelength other than the assumed one |
 | `few_counts`, `halo`, `high_background` | notes | the quality of the scan |
 | `strongest_line_cut_off` | a note | the scan starts above the best match's strongest peak |
+| `metal_exchanged` | a note | the best match stands for its framework with a metal that `--elements` lists and the library does not hold it with |
 | `isotypes` | a note | compounds of the best match's structure type with nearly its cell, which the answer does not exclude |
 | `doubtful_structure` | a note | the best match's structure may be wrong or incomplete |
 | `broken_record`, `stopped_early`, `scan_status`, `just_changed` | notes | the file may be incomplete |

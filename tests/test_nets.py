@@ -41,7 +41,8 @@ def test_where_members_have_different_nets_none_is_told_of_the_others():
 
 
 def test_an_interpolated_form_has_the_net_of_the_form_it_comes_from():
-    made = library(("MIL", 0, "terephthalate", "linkers"), ("MIL~a9.10", 1, "terephthalate", "linkers"))
+    made = library(("MIL", 0, "terephthalate", "linkers"), ("MIL-53~a9.10", 1, "terephthalate", "linkers"))
+    made = replace(made, note=TextColumn.of(["", "interpolated between MIL and LIM"]))
     assert with_nets(made, {"MIL": "bpq"}).net.tolist() == ["bpq", "bpq"]
 
 

@@ -238,6 +238,10 @@ SENTENCES = [
         "The library's structure SIFSIX-3-Zn is doubtful: the anions carry at most 0 charges per cell, but the metals need 2",
     ),
     (
+        note("metal_exchanged", name="MIL-101(Cr)", held=("Cr",), wanted=("Fe", "V")),
+        "framework of MIL-101(Cr); the library has no Fe or V form, so line heights are those of Cr",
+    ),
+    (
         note("isotypes", name="magnesite, MgCO3", type="calcite", compounds=("ZnCO3", "CoCO3", "NiCO3")),
         "magnesite, MgCO3 is of the calcite type; ZnCO3, CoCO3 and NiCO3 have nearly the same cell: EDX or ICP decides",
     ),

@@ -80,7 +80,12 @@ class CandidateOptions:
 
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="List at most this many matches.")] = 5
     elements: Annotated[
-        str | None, typer.Option("--elements", metavar="Zn,C,N,O", help="Consider only structures of these elements; hydrogen is always allowed.")
+        str | None,
+        typer.Option(
+            "--elements",
+            metavar="Zn,C,N,O",
+            help="Consider only structures of these elements, hydrogen, and named frameworks whose metal one of these may replace.",
+        ),
     ] = None
     exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Rule out structures with any of these elements.")] = None
 

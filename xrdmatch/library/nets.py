@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xrdmatch.errors import LibraryError
-from xrdmatch.library.breathing import MARK
+from xrdmatch.library.breathing import source_of
 from xrdmatch.library.csv_table import read_table
 from xrdmatch.library.reference_library import LINKER_SEPARATOR, Library
 from xrdmatch.library.text_column import TextColumn
@@ -33,7 +33,7 @@ def with_nets(library: Library, nets: Mapping[str, str]) -> Library:
     """
     if not nets:
         return library
-    ids = [identifier.split(MARK)[0] for identifier in library.id.tolist()]
+    ids = [source_of(*pair) for pair in zip(library.id.tolist(), library.note.tolist(), strict=True)]
     first = [linkers.split(LINKER_SEPARATOR)[0] for linkers in library.linkers.tolist()]
     families = library.family.tolist()
     shared: dict[tuple[int, str | None], set[str]] = defaultdict(set)

@@ -297,8 +297,9 @@ def _within(groups: NDArray[np.int32], names: TextColumn) -> bool:
 
 
 def _scale(row: Entry) -> float:
-    """What the stored 1000 of an entry stands for: its own, scaled before; of a new one, with a cell's mass, the strongest line."""
-    return float(row.intensity.max(initial=0.0)) if np.isnan(row.scale) and not np.isnan(row.cell_mass) else row.scale
+    """What an entry's strongest line, stored as 1000, stands for."""
+    absolute = np.isnan(row.scale) and not np.isnan(row.cell_mass)
+    return float(row.intensity.max(initial=0.0)) * (1.0 if absolute else row.scale / INTENSITY_SCALE)
 
 
 def _scaled(intensity: NDArray[np.float64]) -> NDArray[np.float16]:

@@ -51,7 +51,8 @@ def matches_html(matches: Sequence[Match]) -> str:
     for match in matches:
         link = doi_link(match.doi)
         second = " (second phase?)" if match.phase == 2 else ""
-        texts = (str(match.rank), match.name + second, match.id, formula_text(match.formula).replace("\n", ""))
+        instead = f" ({match.metal_exchanged})" if match.metal_exchanged is not None else ""
+        texts = (str(match.rank), match.name + instead + second, match.id, formula_text(match.formula).replace("\n", ""))
         cells = [*map(html.escape, (*texts, f"{match.similarity:.3f}", percent(match.probability)))]
         cells.append(f'<a href="{html.escape(link)}" rel="noopener noreferrer">doi</a>' if link else "")
         rows.append("<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + "</tr>")

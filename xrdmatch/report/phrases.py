@@ -61,6 +61,10 @@ def _decides_linker(elements: Sequence[str]) -> str:
     return f"elemental analysis ({', '.join(elements)}), NMR or IR" if elements else "NMR of the digested solid, IR or TGA"
 
 
+def _metal_exchanged(name: str, held: Sequence[str], wanted: Sequence[str]) -> str:
+    return f"framework of {name}; the library has no {' or '.join(wanted)} form, so line heights are those of {' and '.join(held)}"
+
+
 def _isotypes(compounds: Sequence[str]) -> str:
     shown = [*compounds[:5], f"{len(compounds) - 5} more"] if len(compounds) > 6 else compounds
     return f"{', '.join(shown[:-1])} and {shown[-1]} have" if len(shown) > 1 else f"{shown[0]} has"
@@ -114,6 +118,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "halo": "Broad halo near {two_theta:.0f}° (Cu scale): solvent, a capillary or amorphous material. It hides weak peaks",
     "high_background": "High, flat background: fluorescence (Co, Fe or Mn under Cu radiation?) or the holder. It hides weak peaks",
     "strongest_line_cut_off": "The scan starts at {start:.1f}°; the strongest peak of {name} is at {two_theta:.1f}°. Start lower",
+    "metal_exchanged": _metal_exchanged,
     "isotypes": lambda name, type, compounds: f"{name} is of the {type} type; {_isotypes(compounds)} nearly the same cell: EDX or ICP decides",
     "doubtful_structure": "The library's structure {name} is doubtful: {reason}",
     # Notes of the readers

@@ -24,7 +24,7 @@ Writer = Callable[["Identification"], None]
 CSV_FIELDS = ("file", "verdict", "name", "probability", "level", "reason", "wavelength", "wavelength_source", "filtered", "noise", "model")
 #: Of a phase, and of the match that stands for it; of the closest match where no phase is named.
 CSV_PHASE_FIELDS = ("phase", "phase_name", "phase_probability", "share", "weight_share", "category")
-CSV_MATCH_FIELDS = ("id", "refcode", "formula", "family", "similarity", "shift", "doi")
+CSV_MATCH_FIELDS = ("id", "refcode", "formula", "family", "similarity", "shift", "doi", "metal_exchanged")
 
 
 def writer(kind: str, stream: TextIO, verbose: bool = False, plot: int = 0) -> Writer:

@@ -159,13 +159,15 @@ def match_table(matches: Sequence[Match], console: Console) -> Table:
 
 
 def beside_name(match: Match, wide: bool = False) -> list[str]:
-    """What stands under a name: its refcode, its family where that has another name, and how many are alike."""
+    """What stands under a name: its refcode, its family where that has another name, how many are alike, and its other metal."""
+    other = match.metal_exchanged
+    instead = [] if other is None else [f"with {' or '.join(other.wanted)} for {', '.join(other.held)}: not in the library"]
     if wide:
-        return []
+        return instead
     alike = len(match.members) - 1
     if alike < 1 or match.name in match.family.split(" / "):
-        return [f"{match.id} and {alike} alike" if alike > 0 else match.id]
-    return [match.id, f"family {match.family} ({alike + 1})"]
+        return [f"{match.id} and {alike} alike" if alike > 0 else match.id, *instead]
+    return [match.id, f"family {match.family} ({alike + 1})", *instead]
 
 
 def phase_lines(result: Identification) -> list[tuple[str, str]]:

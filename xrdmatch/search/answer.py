@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xrdmatch.library.doubtful_entries import doubts_of
 from xrdmatch.library.entry_names import entry_name
 from xrdmatch.library.isotypes import isotypes, structure_type
+from xrdmatch.library.metal_exchange import LetIn
 from xrdmatch.library.reference_library import Library
 from xrdmatch.notes import Note, note
 from xrdmatch.search.ladder import FRAMEWORK, Headline, headline
@@ -24,13 +24,13 @@ from xrdmatch.search.verdict import Decision, decide
 class Telling:
     """What telling an answer depends on beside the rankings.
 
-    lines: number of clear lines. says_unknown: whether the model knows that nothing may fit. allowed: (n,) entries that may be named; None: all.
+    lines: number of clear lines. says_unknown: whether the model knows that nothing may fit. let_in: what a user's elements let into the search.
     """
 
     lines: int
     says_unknown: bool
     options: SearchOptions
-    allowed: NDArray[np.bool_] | None = None
+    let_in: LetIn | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def tell(library: Library, rankings: tuple[Ranking, Ranking | None], telling: Te
     """The answer that the rankings of a first phase, and of a second one where it was looked for, amount to."""
     (first, second), options = rankings, telling.options
     best = headline(library, first)
-    matches = listed_matches(library, first, in_order(first, best.leads)[: options.top], options.detail, telling.allowed)
+    matches = listed_matches(library, first, in_order(first, best.leads)[: options.top], options.detail, telling.let_in)
     others = [] if second is None else _others(library, first, best.leads, second, telling)
     decision = decide(best, telling.lines, telling.says_unknown, matches[0].undecided)
     phases = phases_of(library, decision, best.leads, rankings, [*matches[:1], *others[:1]])
@@ -65,15 +65,20 @@ def tell(library: Library, rankings: tuple[Ranking, Ranking | None], telling: Te
         matches=matches,
         second_matches=others,
         open_questions=(*_open_forms(library, first, best, phases), *(phase.match.undecided for phase in phases if phase.match.undecided), *alike),
-        notes=[*alike, *(note("doubtful_structure", name=name, reason=why) for name, why in doubts)],
+        notes=[*_exchanged(phases), *alike, *(note("doubtful_structure", name=name, reason=why) for name, why in doubts)],
     )
+
+
+def _exchanged(phases: list[Phase]) -> list[Note]:
+    """The metals that named frameworks have in place of those that were asked for."""
+    return [phase.match.metal_exchanged.note(phase.name) for phase in phases if phase.match.metal_exchanged is not None]
 
 
 def _others(library: Library, first: Ranking, leads: int, second: Ranking, telling: Telling) -> list[Match]:
     """Candidates for a second phase, of families that are not the first one's."""
     own = library.family[first.candidates.rows[leads]]
     places = np.flatnonzero(library.family[second.candidates.rows] != own).tolist()
-    return listed_matches(library, second, places[: telling.options.top], telling.options.detail, telling.allowed)
+    return listed_matches(library, second, places[: telling.options.top], telling.options.detail, telling.let_in)
 
 
 def _open_forms(library: Library, first: Ranking, best: Headline, phases: list[Phase]) -> tuple[Note, ...]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import LibraryError
-from xrdmatch.library.composition import SameMetalAndLinker, holding
+from xrdmatch.library.composition import SameMetalAndLinker
+from xrdmatch.library.metal_exchange import LetIn, let_in
 from xrdmatch.model.folder import Model
 from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
@@ -45,17 +46,22 @@ class Identifier:
         # Version 0.1 called the second phase the one beside the first.
         stored = self.model.config.get("calibration_second_phase", self.model.config.get("calibration_beside"))
         self.second_phase_calibration = Calibration.from_json(stored, second_phase=True)
-        self._allowed = lru_cache(maxsize=8)(self._rows_allowed)
+        self._let_in = lru_cache(maxsize=8)(self._rows_let_in)
 
     def allowed(self, options: SearchOptions) -> Mask | None:
         """(n,) which entries `elements` and `exclude` let in; None where all are. Raises LibraryError where none is."""
-        return None if options.elements is None and not options.exclude else self._allowed(options.elements, options.exclude)
+        found = self.let_in(options)
+        return None if found is None else found.rows
 
-    def _rows_allowed(self, elements: tuple[str, ...] | None, exclude: tuple[str, ...]) -> Mask:
-        rows = holding(self.model.library, elements, exclude)
-        if not rows[self.retriever.known()].any():
+    def let_in(self, options: SearchOptions) -> LetIn | None:
+        """The same, with those entries that are let in with another metal only."""
+        return None if options.elements is None and not options.exclude else self._let_in(options.elements, options.exclude)
+
+    def _rows_let_in(self, elements: tuple[str, ...] | None, exclude: tuple[str, ...]) -> LetIn:
+        found = let_in(self.model.library, elements, exclude)
+        if not found.rows[self.retriever.known()].any():
             raise LibraryError("no structure of the library holds only such elements; allow more")
-        return rows
+        return found
 
     @cached_property
     def relatives(self) -> SameMetalAndLinker:
@@ -64,14 +70,14 @@ class Identifier:
     def identify(self, pattern: Pattern, options: SearchOptions | None = None, file: str | None = None) -> Identification:
         """Ranked matches and a verdict for one scan, called `file`. Raises LibraryError where no structure of the library is let in."""
         clock, options = time.perf_counter(), options or SearchOptions()
-        allowed, library = self.allowed(options), self.model.library
+        chosen, library = self.let_in(options), self.model.library
         scan = prepare_scan(pattern, options.wavelength, options.filter_mode)
         answer = self._described(scan, options, file or pattern.name)
         clear = clear_lines(scan.comparison)
         if why := unusable(scan.comparison, clear=clear):
             return replace(answer, reasons=(why,), seconds=_since(clock))
-        first, second = self.rankings(scan, allowed)
-        told = tell(library, (first, second), Telling(len(clear), self.retriever.says_unknown, options, allowed))
+        first, second = self.rankings(scan, chosen)
+        told = tell(library, (first, second), Telling(len(clear), self.retriever.says_unknown, options, chosen))
         notes = [*answer.notes, *cut_off(library, first.best, scan), *told.notes]
         if told.decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
@@ -101,15 +107,18 @@ class Identifier:
         answer = self.identify(pattern, replace(options, wavelength=wavelength, detail=False))
         return (answer.probability, answer.name) if answer.verdict == "match" else None
 
-    def rankings(self, scan: PreparedScan, allowed: Mask | None = None) -> tuple[Ranking, Ranking | None]:
-        """All candidates of the first phase, and of a second one where it was looked for. allowed: (n,) entries that may be named."""
+    def rankings(self, scan: PreparedScan, chosen: LetIn | None = None) -> tuple[Ranking, Ranking | None]:
+        """All candidates of the first phase, and of a second one where it was looked for. chosen: entries that may be named."""
+        allowed = None if chosen is None else chosen.rows
         candidates = rank(scan, self.model, RankOptions(allowed=allowed))
         if not self.retriever.says_unknown:
-            return Ranking.of(candidates, candidates.network_score, scan), None
-        first = self._weighed(candidates, scan)
+            return _exact_first(Ranking.of(candidates, candidates.network_score, scan), chosen), None
+        first = _exact_first(self._weighed(candidates, scan), chosen)
         second = self._second_phase(scan, first, allowed)
-        if second is not None and second.probabilities[0] >= NAMED:
-            first = self._rescored_without(second, first, scan)
+        if second is not None:
+            second = _exact_first(second, chosen)
+            if second.probabilities[0] >= NAMED:
+                first = _exact_first(self._rescored_without(second, first, scan), chosen)
         return first, second
 
     def _weighed(self, candidates: Candidates, scan: PreparedScan) -> Ranking:
@@ -152,6 +161,11 @@ class Identifier:
             pattern=scan.pattern if options.detail else None,
             measured=scan.measured if options.detail else None,
         )
+
+
+def _exact_first(ranking: Ranking, chosen: LetIn | None) -> Ranking:
+    """The ranking, in which of equally likely candidates those come first that need no other metal."""
+    return ranking if chosen is None or not chosen.exchanges else ranking.with_last(chosen.exchanged(ranking.candidates.rows))
 
 
 def _since(clock: float) -> float:

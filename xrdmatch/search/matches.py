@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.library.composition import metals_of, undecided
 from xrdmatch.library.entry_names import entry_name, refcode
+from xrdmatch.library.metal_exchange import LetIn
 from xrdmatch.library.reference_library import LINKER_SEPARATOR, Library
 from xrdmatch.preprocessing.prepared_scan import PreparedScan
 from xrdmatch.search.candidates import Candidates
@@ -38,6 +39,11 @@ class Ranking:
         order = np.argsort(-probabilities, kind="stable")
         return cls(candidates.take(order), np.round(probabilities[order], 4), scan, phase, unexplained)
 
+    def with_last(self, last: NDArray[np.bool_]) -> Ranking:
+        """The same, with those that come `last` (k,) after others of their probability."""
+        order = np.lexsort((last, -self.probabilities))
+        return replace(self, candidates=self.candidates.take(order), probabilities=self.probabilities[order])
+
     @property
     def best(self) -> Candidates:
         """The likeliest candidate alone."""
@@ -57,16 +63,18 @@ def in_order(ranking: Ranking, leads: int) -> list[int]:
     return [leads, *(place for place in range(len(ranking.candidates)) if place != leads)]
 
 
-def listed_matches(library: Library, ranking: Ranking, places: list[int], detail: bool, allowed: NDArray[np.bool_] | None) -> list[Match]:
-    """Candidates at these places as matches."""
-    return [_match(library, ranking, place, rank, detail, allowed) for rank, place in enumerate(places, 1)]
+def listed_matches(library: Library, ranking: Ranking, places: list[int], detail: bool, let_in: LetIn | None) -> list[Match]:
+    """Candidates at these places as matches. let_in: what a user's elements let into the search; None: all."""
+    return [_match(library, ranking, place, rank, detail, let_in) for rank, place in enumerate(places, 1)]
 
 
-def _match(library: Library, ranking: Ranking, i: int, rank: int, detail: bool, allowed: NDArray[np.bool_] | None) -> Match:
+def _match(library: Library, ranking: Ranking, i: int, rank: int, detail: bool, let_in: LetIn | None) -> Match:
     found, row = ranking.candidates, int(ranking.candidates.rows[i])
     family = int(library.family[row])
     members = library.members(family)
-    members = members if allowed is None else members[allowed[members]]
+    members = members if let_in is None else members[let_in.rows[members]]
+    exchange = let_in.exchanges.get(row) if let_in is not None else None
+    alike = members if exchange is None else _of_same_metals(library, members, row)
     shown = found.take([i])
     if rank == 1 and (ranking.phase == 1 or ranking.states(i)):  # it will be drawn, looked at closely, refined
         shown = polish_cells(library, shown, ranking.scan.comparison)
@@ -90,7 +98,8 @@ def _match(library: Library, ranking: Ranking, i: int, rank: int, detail: bool, 
         category=str(library.category[row]),
         strain=(a, b, c),
         fwhm=round(float(shown.fwhm[0]), 3),
-        undecided=undecided(library, members) if members.size > 1 else None,
+        undecided=undecided(library, alike) if alike.size > 1 else None,
+        metal_exchanged=exchange,
         phase=ranking.phase,
         share=ranking.share(i),
         evidence=evidence_in_scan(found.evidence[i], ranking.scan.wavelength, library, row) if detail else None,
@@ -108,3 +117,9 @@ def _framework(library: Library, row: int) -> str:
     """What all forms of an entry are called; as the entry itself where the library does not know frameworks."""
     numbers, names = library.level("framework")
     return str(names[int(numbers[row])]) if library.knows_levels else entry_name(library, row)
+
+
+def _of_same_metals(library: Library, rows: NDArray[np.int64], row: int) -> NDArray[np.int64]:
+    """Those of the rows whose metals are those of `row`: which of several are held says nothing of a metal that none of them has."""
+    metals = metals_of(str(library.formula[row]))
+    return np.array([other for other in rows.tolist() if metals_of(str(library.formula[other])) == metals], dtype=np.int64)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from xrdmatch.diffraction.pattern import Pattern
+from xrdmatch.library.metal_exchange import MetalExchange
 from xrdmatch.notes import Note, note
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
@@ -45,8 +46,9 @@ class Match:
     """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
 
     rank: among the candidates of its phase. framework: what all forms of it are called. undecided: what powder diffraction leaves open within the
-    family. phase 2: found in the lines that the first phase leaves, with the probability that it is there beside it; share: of the scan's line
-    intensity that it explains. evidence, lines: at the scan's wavelength and angles.
+    family. metal_exchanged: which metals the entry stands in for, where it has none that was asked for. phase 2: found in the lines that the first
+    phase leaves, with the probability that it is there beside it; share: of the scan's line intensity that it explains. evidence, lines: at the
+    scan's wavelength and angles.
     """
 
     rank: int
@@ -67,6 +69,7 @@ class Match:
     strain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     fwhm: float = 0.0
     undecided: Note | None = None
+    metal_exchanged: MetalExchange | None = None
     phase: int = 1
     share: float = 0.0
     evidence: Evidence | None = field(default=None, repr=False)
@@ -74,13 +77,15 @@ class Match:
 
     @property
     def note(self) -> str:
-        """What powder diffraction leaves open within the family, in words; empty where nothing."""
-        return _sentence(self.undecided)
+        """That the metal is another one, and what powder diffraction leaves open within the family, in words; empty where nothing."""
+        exchanged = self.metal_exchanged.note(self.name) if self.metal_exchanged is not None else None
+        return "; ".join(_sentence(one) for one in (exchanged, self.undecided) if one is not None)
 
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values, with the lines of the `evidence` where these are asked for."""
         data = {name: value for name, value in vars(self).items() if name not in ("lines", "evidence", "undecided")}
         data |= {"members": list(self.members), "metals": list(self.metals), "linkers": [asdict(one) for one in self.linkers], "note": self.note}
+        data |= {"metal_exchanged": None if self.metal_exchanged is None else self.metal_exchanged.to_json()}
         return {**data, "evidence": asdict(self.evidence) if self.evidence else None} if evidence else data
 
 
