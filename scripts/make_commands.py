@@ -67,6 +67,7 @@ so lines and files correspond.
 | `matches` | list | candidates for the first phase, ranked; empty for `error` and `unusable` |
 | `second_matches` | list | candidates for a second phase in what the first leaves unexplained, ranked |
 | `not_decided` | list | `what` is open (`metal`, `linker`, `metal and linker`, `form`), its `options`, and what it is `decided_by` |
+| `sample` | object | `crystallite_size_nm`, `crystallinity` (0 to 1) and `fwhm` (degrees, as measured), each null where the scan cannot tell |
 | `notes` | list | what else to know, each a `code` and a `text` |
 
 Each phase:
@@ -97,6 +98,7 @@ Each match:
 | `shift` | number | degrees at Cu K-alpha, of the scan against the candidate |
 | `strain` | three numbers | relative change of a, b, c against the library's cell |
 | `fwhm` | number | line width, degrees at Cu K-alpha |
+| `cell`, `library_cell` | object | as refined, and as the library has it: a, b, c in angstrom, alpha, beta, gamma in degrees |
 | `note` | text | what cannot be decided, and which method could; that the metal is another one |
 | `metal_exchanged` | object or null | `{"from": ["Cr"], "to": ["Fe"]}` where `--elements` does not list its metal, but one that may replace it |
 | `phase` | number | 1, or 2 in `second_matches`, where the probability is that of being there beside the first |
@@ -107,7 +109,7 @@ With `--verbose` each match has its `evidence` as well: `explained`, the share o
 2theta of strong lines of the scan that it does not have; `positions`, the log likelihood ratio of the positions of the scan's lines, this match
 against chance.
 
-[Method](method.md) says how they are calculated.
+[Method](method.md) says how they are calculated, and what the figures of `sample` mean.
 
 ### Codes of reasons and notes
 

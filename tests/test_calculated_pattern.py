@@ -10,7 +10,8 @@ import pytest
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
-from xrdmatch.report.calculated_pattern import background, fit_scales, lower_edge, overlay, profile, shown, strongest, unexplained
+from xrdmatch.report.calculated_pattern import overlay, shown, strongest, unexplained
+from xrdmatch.search.calculated_profile import fit_scales, profile
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.indexed_lines import conventional
 from xrdmatch.search.result import error_result
@@ -57,21 +58,6 @@ def test_without_matches_there_is_a_background_and_nothing_else(identifier):
     assert view.calculated == pytest.approx(view.background)
     assert view.background.mean() == pytest.approx(400.0, rel=0.03)
     assert overlay(error_result("x.xy", "is empty")) is None
-
-
-def test_the_background_follows_scatter_and_haloes_under_the_lines():
-    points = np.arange(3.0, 60.0, 0.02)
-    wide = 4000.0 / points**1.5 + 200.0 + 300.0 * np.exp(-(((points - 22.0) / 6.0) ** 2))
-    lines = sum(3000.0 * np.exp(-(((points - place) / 0.08) ** 2)) for place in (6.0, 9.5, 17.0, 26.0, 33.0))
-    found = background(Pattern(points, np.random.default_rng(1).poisson(wide + lines).astype(float), 1.5418))
-    assert np.abs(found - wide).max() < 0.15 * wide.max()
-    assert np.abs(found - wide)[(points > 12.0)].max() < 60.0
-
-
-def test_the_lower_edge_scales_with_the_values():
-    values = np.random.default_rng(2).random(500)
-    assert lower_edge(7.0 * values, 0.02) == pytest.approx(7.0 * lower_edge(values, 0.02))
-    assert lower_edge(np.ones(3), 0.02) == pytest.approx(np.ones(3))
 
 
 def test_scales_are_found_and_never_negative():

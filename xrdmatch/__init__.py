@@ -81,20 +81,22 @@ def identify(
     filter_mode: Literal["auto", "paper", "on", "off"] = "auto",
     range_index: int | None = None,
     device: Literal["auto", "cuda", "cpu"] = "auto",
+    instrument_width: float = 0.08,
 ) -> Identification:
     """Ranked frameworks and a verdict for a measured file or a `Pattern`.
 
     model: name or folder, by default the shipped one; it stays loaded for the next call. wavelength: angstrom, or a name such as "Cu" or "CoKa1";
     overrides the file's. top: candidates at most, 1 to 12. filter_mode: the FFT filter, see `xrdmatch denoise`. range_index: of a file with several
-    ranges, from 1. Raises XrdMatchError: ReadError where the file cannot be read, ModelError or LibraryError where the model cannot run, or where the
-    wavelength is not understood. Raises ValueError for another `top` or `filter_mode`.
+    ranges, from 1. instrument_width: line width of a perfect sample in degrees, for the crystallite size. Raises XrdMatchError: ReadError where the
+    file cannot be read, ModelError or LibraryError where the model cannot run, or where the wavelength is not understood. Raises ValueError for
+    another `top` or `filter_mode`, or a negative width.
     """
     from xrdmatch.diffraction.pattern import Pattern
     from xrdmatch.diffraction.radiation import parse_wavelength
     from xrdmatch.search.options import SearchOptions
 
     angstrom = parse_wavelength(str(wavelength)) if wavelength is not None else None
-    options = SearchOptions(angstrom, filter_mode, top)
+    options = SearchOptions(angstrom, filter_mode, top, instrument_width=instrument_width)
     if isinstance(source, Pattern):
         pattern, file = source, source.name
     else:

@@ -76,7 +76,7 @@ class ScanOptions(options.ScanOptions):
 
 @dataclass(frozen=True)
 class CandidateOptions:
-    """What a scan may be, and how many answers are given."""
+    """What a scan may be, how many answers are given, and what is known of the instrument."""
 
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=12, help="List at most this many matches.")] = 5
     elements: Annotated[
@@ -88,6 +88,12 @@ class CandidateOptions:
         ),
     ] = None
     exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Rule out structures with any of these elements.")] = None
+    instrument_width: Annotated[
+        float,
+        typer.Option(
+            "--instrument-width", min=0.0, metavar="DEGREES", help="Line width of a perfect sample on your diffractometer, for crystallite sizes."
+        ),
+    ] = 0.08
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class WorkOptions(options.WorkOptions):
 
 
 @grouped(
-    "paths model wavelength format output top verbose filter_mode recursive watch settle range_index column peaks elements exclude "
+    "paths model wavelength format output top verbose filter_mode recursive watch settle range_index column peaks elements exclude instrument_width "
     "plot plot_size plot_scale plot_format html export export_shifted device jobs scheduler quiet"
 )
 def identify(
@@ -191,7 +197,7 @@ def _job(scans: ScanOptions, model: options.ModelOptions, candidates: CandidateO
 
     wanted = options.symbols("--elements", candidates.elements)
     unwanted = options.symbols("--exclude", candidates.exclude) or ()
-    search = SearchOptions(scans.wavelength, scans.filter_mode.value, candidates.top, wanted, unwanted, detail)
+    search = SearchOptions(scans.wavelength, scans.filter_mode.value, candidates.top, wanted, unwanted, detail, candidates.instrument_width)
     return pool.Job(model.model, search, scans.reading(), model.device.value if scheduler is not None else "cpu")
 
 

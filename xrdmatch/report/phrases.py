@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xrdmatch.notes import Note
 
 if TYPE_CHECKING:
-    from xrdmatch.search.result import Identification
+    from xrdmatch.search.result import Identification, Match
 
 #: Characters from which a formula goes on in a second line.
 FORMULA_WIDTH = 18
@@ -196,6 +196,28 @@ def wavelength_text(result: Identification) -> str:
     source = {"file": "from the file", "option": "as given", "default": "assumed; change with --wavelength"}
     name = line_name(result.wavelength)
     return f"{name + ' ' if name else ''}{result.wavelength:.4f} Å ({source.get(result.wavelength_source, result.wavelength_source)})"
+
+
+def sample_text(result: Identification) -> str:
+    """What the scan says of the sample: crystallite size, line width, crystallinity; what cannot be told is left out."""
+    told, parts = result.sample, []
+    if told.crystallite_size_nm is not None:
+        parts.append(f"crystallites about {told.crystallite_size_nm:.2g} nm")
+    if told.fwhm is not None:
+        parts.append(f"lines {told.fwhm:.2f}° wide")
+    if told.crystallinity is not None:
+        parts.append(f"crystallinity {100 * told.crystallinity:.0f} %")
+    return ", ".join(parts)
+
+
+def cell_text(match: Match) -> str:
+    """`a = 26.39 Å (library +0.2 %)`: the refined lengths that differ, each beside the library's; empty where no cell is known."""
+    shown: list[str] = []
+    for place, axis in enumerate("abc"):
+        own, published = match.cell[place], match.library_cell[place]
+        if published and not any(abs(published - other) < 1e-3 * published for other in match.library_cell[:place]):
+            shown.append(f"{axis} = {own:.2f} Å (library {100 * (own / published - 1.0):+.1f} %)")
+    return ", ".join(shown)
 
 
 def provider_text(result: Identification) -> str:

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from xrdmatch.report.phrases import filter_text, formula_text, percent, provider_text, wavelength_text
+from xrdmatch.report.phrases import cell_text, filter_text, formula_text, percent, provider_text, sample_text, wavelength_text
 from xrdmatch.search.result import LIKELY
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def print_identification(result: Identification, console: Console, verbose: bool
         taken = " · ".join(filter(None, [wavelength_text(result), provider_text(result)]))
         told = [part for part in (taken, filter_text(result)) if part]
         joined = " · ".join(told)
-        for line in [joined] if len(joined) + 4 <= console.width else told:
+        lines = [joined] if len(joined) + 4 <= console.width else told
+        for line in [*lines, *_about_sample(result, console.width)]:
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
     if plot and console.is_terminal and not console.is_dumb_terminal and _unicode(console) and console.width >= NARROWEST:
         _print_sketch(result, console, plot)
@@ -58,6 +59,15 @@ def print_identification(result: Identification, console: Console, verbose: bool
             console.print(Text(said, style="bold"))
             console.print(_labelled([(Text(title), Text(said, style="dim")) for title, said in evidence_lines(match)], indent=4))
     console.print()
+
+
+def _about_sample(result: Identification, width: int) -> list[str]:
+    """Refined cell and sample figures: of a match, since those of a scan that is not named say little."""
+    if result.verdict != "match" or not result.matches:
+        return []
+    told = [part for part in (cell_text(result.matches[0]), sample_text(result)) if part]
+    joined = " · ".join(told)
+    return [joined] if joined and len(joined) + 4 <= width else told
 
 
 def _unicode(console: Console) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class Told:
     second_matches: list[Match]
     open_questions: tuple[Note, ...]
     notes: list[Note]
+
+    def without_lines(self) -> Told:
+        """The same, as it is kept where nobody looks at the lines of the best match."""
+        phases = [replace(phase, match=replace(phase.match, lines=None)) for phase in self.phases]
+        return replace(self, phases=phases, matches=[replace(match, lines=None) for match in self.matches])
 
 
 def tell(library: Library, rankings: tuple[Ranking, Ranking | None], telling: Telling) -> Told:

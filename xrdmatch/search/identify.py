@@ -26,6 +26,7 @@ from xrdmatch.search.pipeline import compare_and_refine, rank
 from xrdmatch.search.probability import Calibration
 from xrdmatch.search.result import NAMED, Identification
 from xrdmatch.search.retrieval import RankOptions, retriever
+from xrdmatch.search.sample import sample_figures
 from xrdmatch.search.scan_quality import clear_lines, cut_off, quality_notes, unusable
 from xrdmatch.search.second_phase import MAX_REFINED, find_second_phase, subtract_phase
 
@@ -81,6 +82,8 @@ class Identifier:
         notes = [*answer.notes, *cut_off(library, first.best, scan), *told.notes]
         if told.decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
+        sample = sample_figures(scan, told.matches[0].lines if told.decision.verdict == "match" else None, options.instrument_width)
+        told = told if options.detail else told.without_lines()
         return replace(
             answer,
             verdict=told.decision.verdict,
@@ -92,6 +95,7 @@ class Identifier:
             second_matches=told.second_matches,
             open_questions=told.open_questions,
             notes=notes,
+            sample=sample,
             seconds=_since(clock),
         )
 

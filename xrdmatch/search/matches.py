@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.lattice import strained
 from xrdmatch.library.composition import metals_of, undecided
 from xrdmatch.library.entry_names import entry_name, refcode
 from xrdmatch.library.metal_exchange import LetIn
@@ -15,7 +16,7 @@ from xrdmatch.preprocessing.prepared_scan import PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import polish_cells
 from xrdmatch.search.indexed_lines import evidence_in_scan, indexed_lines
-from xrdmatch.search.result import NAMED, Linker, Match
+from xrdmatch.search.result import NAMED, Cell, Linker, Match
 from xrdmatch.system.arrays import Float64Array
 
 
@@ -79,6 +80,7 @@ def _match(library: Library, ranking: Ranking, i: int, rank: int, detail: bool, 
     if rank == 1 and (ranking.phase == 1 or ranking.states(i)):  # it will be drawn, looked at closely, refined
         shown = polish_cells(library, shown, ranking.scan.comparison)
     a, b, c = (round(float(value), 4) for value in shown.strain[0, :3])
+    cell = strained(library.cell[row], shown.strain[0])
     scan = ranking.scan.measured
     return Match(
         rank=rank,
@@ -98,12 +100,14 @@ def _match(library: Library, ranking: Ranking, i: int, rank: int, detail: bool, 
         category=str(library.category[row]),
         strain=(a, b, c),
         fwhm=round(float(shown.fwhm[0]), 3),
+        cell=_rounded(cell),
+        library_cell=_rounded(library.cell[row]),
         undecided=undecided(library, alike) if alike.size > 1 else None,
         metal_exchanged=exchange,
         phase=ranking.phase,
         share=ranking.share(i),
         evidence=evidence_in_scan(found.evidence[i], ranking.scan.wavelength, library, row) if detail else None,
-        lines=indexed_lines(library, shown, 0, scan) if detail else None,
+        lines=indexed_lines(library, shown, 0, scan) if detail or (rank == 1 and ranking.phase == 1) else None,
     )
 
 
@@ -123,3 +127,8 @@ def _of_same_metals(library: Library, rows: NDArray[np.int64], row: int) -> NDAr
     """Those of the rows whose metals are those of `row`: which of several are held says nothing of a metal that none of them has."""
     metals = metals_of(str(library.formula[row]))
     return np.array([other for other in rows.tolist() if metals_of(str(library.formula[other])) == metals], dtype=np.int64)
+
+
+def _rounded(cell: Float64Array) -> Cell:
+    a, b, c, alpha, beta, gamma = np.round(cell, 4).tolist()
+    return a, b, c, alpha, beta, gamma

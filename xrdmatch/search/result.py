@@ -10,11 +10,16 @@ from xrdmatch.library.metal_exchange import MetalExchange
 from xrdmatch.notes import Note, note
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
+from xrdmatch.search.sample import Sample
 from xrdmatch.version import __version__
 
 #: Probability from which one framework is named, or a second phase said to be there, and that several frameworks have to reach together, each at
 #: least LIKELY, to be offered as alternatives. Even odds: what is said is right more often than not.
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
+
+#: a, b, c in angstrom, alpha, beta, gamma in degrees.
+Cell = tuple[float, float, float, float, float, float]
+_NO_CELL: Cell = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 #: Fields of an answer that its JSON has in other words, or not at all.
@@ -43,7 +48,7 @@ class Linker:
 
 @dataclass(frozen=True)
 class Match:
-    """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees.
+    """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees. cell: refined; library_cell: as published.
 
     rank: among the candidates of its phase. framework: what all forms of it are called. undecided: what powder diffraction leaves open within the
     family. metal_exchanged: which metals the entry stands in for, where it has none that was asked for. phase 2: found in the lines that the first
@@ -68,6 +73,8 @@ class Match:
     category: str = ""
     strain: tuple[float, float, float] = (0.0, 0.0, 0.0)
     fwhm: float = 0.0
+    cell: Cell = _NO_CELL
+    library_cell: Cell = _NO_CELL
     undecided: Note | None = None
     metal_exchanged: MetalExchange | None = None
     phase: int = 1
@@ -86,6 +93,7 @@ class Match:
         data = {name: value for name, value in vars(self).items() if name not in ("lines", "evidence", "undecided")}
         data |= {"members": list(self.members), "metals": list(self.metals), "linkers": [asdict(one) for one in self.linkers], "note": self.note}
         data |= {"metal_exchanged": None if self.metal_exchanged is None else self.metal_exchanged.to_json()}
+        data |= {"cell": cell_json(self.cell), "library_cell": cell_json(self.library_cell)}
         return {**data, "evidence": asdict(self.evidence) if self.evidence else None} if evidence else data
 
 
@@ -103,7 +111,7 @@ class Phase:
     share: float
     weight_share: float | None
     category: str
-    match: Match
+    match: Match = field(repr=False)
 
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values."""
@@ -118,7 +126,7 @@ class Identification:
     headline: names of the best answer, several where it is ambiguous, with the probability of each: all candidates of one framework together, however
     many are listed. phases: what the answer says is there. matches: candidates for the first phase, ranked; second_matches: for a second one, whether
     it is said to be there or not. open_questions: what powder diffraction does not decide. pattern: the scan as it was compared, filtered where that
-    was called for; measured: as it came, with the wavelength that was taken.
+    was called for; measured: as it came, with the wavelength that was taken. sample: what the scan says of the sample itself.
     """
 
     file: str
@@ -139,6 +147,7 @@ class Identification:
     matches: list[Match] = field(default_factory=list)
     second_matches: list[Match] = field(default_factory=list)
     open_questions: tuple[Note, ...] = ()
+    sample: Sample = field(default_factory=Sample)
     notes: list[Note] = field(default_factory=list)
     pattern: Pattern | None = field(default=None, repr=False)
     measured: Pattern | None = field(default=None, repr=False, compare=False)
@@ -187,8 +196,14 @@ class Identification:
             "filter_reason": _sentence(self.filter_reason),
             "notes": [{"code": one.code, "text": _sentence(one)} for one in self.notes],
             "matches": [match.to_json(evidence) for match in self.matches],
+            "sample": asdict(self.sample),
         }
         return {**first, **best, **data, **words}
+
+
+def cell_json(cell: Cell) -> dict[str, float] | None:
+    """A cell by the names of its parameters; None where it is not known."""
+    return dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), cell, strict=True)) if cell != _NO_CELL else None
 
 
 def error_result(file: str, message: str, model: str = "") -> Identification:
