@@ -59,6 +59,48 @@ def test_an_entry_without_a_net_cannot_bridge_two():
     assert ["other"] in groups
 
 
+def test_one_name_is_one_framework_of_its_metals_however_the_linkers_are_read():
+    first = entry("ABCDEF_clean", 1, name="MIL-88A(Fe)", metals=("Fe",), linkers=("fumarate",), net="acs")
+    disordered = entry("BCDEFG_clean", 2, name="MIL-88A(Fe)", metals=("Fe",), linkers=("succinate",))
+    interpolated = entry("MIL-88A~a10.26", 3, name="MIL-88A", metals=("Fe",), linkers=(), formula="C12 Fe3 O13")
+    other = entry("CDEFGH_clean", 4, name="MIL-88A(Cr)", metals=("Cr",), linkers=("fumarate",))
+    assert together(first, disordered, interpolated, other) == [[first.id, disordered.id, interpolated.id], [other.id]]
+    assert levels([interpolated, interpolated, first]).framework_name == ("MIL-88A(Fe)",)
+
+
+def test_two_names_are_two_frameworks_of_one_linker_and_net():
+    entries = [entry("IRMOF-9", 1, name="IRMOF-9", net="pcu"), entry("IRMOF-10", 2, name="IRMOF-10", net="pcu"), entry("none", 3, net="pcu")]
+    assert together(*entries) == [["IRMOF-9"], ["IRMOF-10"], ["none"]]
+    assert together(*entries[1:]) == [["IRMOF-10", "none"]]
+
+
+def test_two_names_of_one_refcode_are_two_frameworks():
+    entries = [entry("ABCDEF_clean", 1, name="MOF-14"), entry("ABCDEF01_clean", 2, name="DUT-34"), entry("ABCDEF02_clean", 1)]
+    assert together(*entries) == [["ABCDEF_clean", "ABCDEF02_clean"], ["ABCDEF01_clean"]]
+
+
+def test_one_name_said_in_two_ways_is_one_framework():
+    entries = [
+        entry("a", 1, name="NU-1200", net="the"), entry("b", 2, name="BUT-12", net="the"), entry("c", 3, name="NU-1200 (BUT-12)", net="the"),
+    ]  # fmt: skip
+    assert together(*entries) == [["a", "b", "c"]]
+
+
+def test_one_form_is_one_framework_whatever_it_is_called():
+    assert together(entry("a", 1, name="ZIF-8"), entry("b", 1, name="my sample")) == [["a", "b"]]
+
+
+def test_files_of_one_crystal_have_one_net_or_none():
+    entries = [entry("ABCDEF_clean", 1, name="Fe-BTT", net="the"), entry("ABCDEF_freeONLY", 1, net="she"), entry("b", 2, name="Fe-BTT", net="she")]
+    assert together(*entries) == [["ABCDEF_clean", "ABCDEF_freeONLY", "b"]]
+
+
+def test_a_framework_is_called_what_its_forms_share():
+    opened, closed = entry("open", 1, name="DUT-48, open"), entry("closed", 2, name="DUT-48, contracted")
+    assert levels([opened, closed]).framework_name == ("DUT-48",)
+    assert levels([opened]).framework_name == ("DUT-48, open",)
+
+
 def test_without_linkers_the_formula_is_the_composition():
     entries = [
         entry("a", 1, linkers=(), formula="Cu2 O"), entry("b", 1, linkers=(), formula="Cu4 O2"), entry("c", 1, linkers=(), formula="Cu S"),

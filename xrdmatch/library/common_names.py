@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -43,6 +43,20 @@ def name_of(identifier: str) -> tuple[str, str] | None:
     """Name and DOI (possibly empty) of an entry's id; None where it has no name people say. Letter case must match."""
     table = _table()
     return table.get(identifier) or table.get(stem(identifier))
+
+
+def ways_to_say(name: str, metals: Sequence[str]) -> frozenset[str]:
+    """Each way to say a name: `NU-1200` and `BUT-12` of `NU-1200 (BUT-12)`. Left out are metals of the entry in brackets and what follows a comma:
+    `MIL-88B` of `MIL-88B(Cr)`, `DUT-49` of `DUT-49, contracted`. A remark in brackets stays: `MOF-5 (interpenetrated)` is another framework.
+    """
+    whole = name.split(", ")[0]
+    parts = re.fullmatch(r"(.+?)( ?)\(([^()]+)\)", whole)
+    if parts is None:
+        return frozenset([whole] if whole else [])
+    before, gap, inside = parts.groups()
+    if set(re.split("[,/]", inside)) <= set(metals):
+        return ways_to_say(before, metals)
+    return ways_to_say(before, metals) | {inside} if gap and re.search(r"\d", inside) else frozenset([whole])
 
 
 def core_dois(paths: Iterable[str | Path]) -> dict[str, str]:
