@@ -5,7 +5,8 @@
 Two sources, the first that knows an entry wins:
 
 1. scripts/names_checked.csv: the most used frameworks, each checked here against the structure itself: metals, atoms per metal of every element but
-   hydrogen, and cell volume per metal. A row that does not fit its structure stops the script.
+   hydrogen, and cell volume per metal. A structure that does not fit its row is told and gets no name. A row without a name says of structures that
+   they are another compound, which composition and pattern do not tell: they get none either.
 2. Entries without a name that have the composition of a named entry and its pattern (the criterion of xrdmatch.families): redeterminations.
 
 DOIs are those of CoRE MOF's own tables, else the checked row's.
@@ -125,7 +126,8 @@ def run_checks(checks: list[Check], folders: list[Path], library: Library) -> tu
             print(f"does not fit: {text}", file=sys.stderr)
     missing = sorted(key for key in by_key if not any(base.startswith(key) for base in good) and not any(b.startswith(key) for b, _ in failures))
     print(f"{len(good)} structures checked, {len({c.name for c in good.values()})} names; not in the library: {' '.join(missing)}", file=sys.stderr)
-    return good, {base for base, _ in failures} - set(good)
+    named = {base: check for base, check in good.items() if check.name}
+    return named, ({base for base, _ in failures} | set(good)) - set(named)
 
 
 def main() -> None:

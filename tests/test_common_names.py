@@ -4,12 +4,13 @@ import csv
 import re
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from xrdmatch.errors import LibraryError
-from xrdmatch.library.common_names import core_dois, name_of, stem, with_names
+from xrdmatch.library.common_names import core_dois, name_of, stem, ways_to_say, with_names
 
 ROWS = list(csv.DictReader((resources.files("xrdmatch.library") / "names.csv").read_text(encoding="utf-8").splitlines()))
 
@@ -85,6 +86,38 @@ def test_unknown_ids_have_no_name():
 )
 def test_stem(identifier, base):
     assert stem(identifier) == base
+
+
+@pytest.mark.parametrize(
+    ("name", "metals", "ways"),
+    [
+        ("NU-1200 (BUT-12)", ("Zr",), {"NU-1200", "BUT-12"}),
+        ("MFM-300(Al) (NOTT-300)", ("Al",), {"MFM-300", "NOTT-300"}),
+        ("MIL-88B(Cr)", ("Cr",), {"MIL-88B"}),
+        ("UiO-66(Zr,Ce)", ("Ce", "Zr"), {"UiO-66"}),
+        ("MIL-88B(Cr)", ("Fe",), {"MIL-88B(Cr)"}),
+        ("DUT-49, contracted", ("Cu",), {"DUT-49"}),
+        ("MOF-5 (interpenetrated)", ("Zn",), {"MOF-5 (interpenetrated)"}),
+        ("Al(OH)(1,4-NDC)", ("Al",), {"Al(OH)(1,4-NDC)"}),
+        ("", ("Zn",), set()),
+    ],
+)
+def test_ways_to_say_a_name(name, metals, ways):
+    assert ways_to_say(name, metals) == ways
+
+
+def test_no_framework_is_spelled_in_two_ways():
+    names = {row["name"] for row in ROWS}
+    assert len({re.sub(r"[\s-]", "", name).lower() for name in names}) == len(names)
+    doubled = [name for name in names if " (" in name and ways_to_say(name, ()) & (names - {name})]
+    assert doubled == []
+
+
+def test_what_is_known_to_be_another_compound_takes_no_name():
+    checks = Path(__file__).parent.parent / "scripts" / "names_checked.csv"
+    others = {key for row in csv.DictReader(checks.read_text(encoding="utf-8").splitlines()) if not row["name"] for key in row["keys"].split()}
+    assert others
+    assert others & {row["key"] for row in ROWS} == set()
 
 
 def test_library_gets_names_and_dois_but_keeps_its_own(library):
