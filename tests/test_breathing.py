@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from xrdmatch.diffraction.lattice import cell_on_axes
 from xrdmatch.diffraction.radiation import inverse_d_squared, reciprocal_metric
@@ -71,6 +72,18 @@ def test_settings_are_brought_together() -> None:
     assert [-1, 0, 1] in nearly_open.hkl.tolist()
     assert [1, 0, 1] in nearly_open.hkl.tolist()  # one line with the other where the angle is right
     assert sorted(nearly_open.intensity.tolist()) == [500.0, 500.0, 1000.0, 1000.0, 1000.0]
+
+
+def test_a_line_that_comes_apart_keeps_its_absolute_intensity() -> None:
+    cells = {"MIL-53(Cr)lt": (19.68, 7.85, 6.78, 90, 104.9, 90), "MIL-53(Cr)ht": (16.73, 13.04, 6.81, 90, 90, 90)}
+    hkl, heights = np.array([[1, 0, 1], [1, 1, 0]], dtype=np.int16), np.array([1000.0, 400.0])
+    entries = [Entry(name, "C", np.array(cell), hkl, heights, scale=5.0e4, cell_mass=900.0) for name, cell in cells.items()]
+    larger = with_breathing(Library.from_entries(entries))
+    last = larger.entry(len(larger) - 1)  # nearly open: (1 0 1), the strongest, is two lines
+    absolute = {tuple(map(abs, line)): height * last.scale / 1000.0 for line, height in zip(last.hkl.tolist(), last.intensity.tolist(), strict=True)}
+    assert absolute[1, 0, 1] == pytest.approx(2.5e4, rel=1e-3)
+    assert absolute[1, 1, 0] == pytest.approx(2.0e4, rel=1e-3)
+    assert last.cell_mass == 900.0
 
 
 def test_lines_keep_their_d_on_other_axes() -> None:
