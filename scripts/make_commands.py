@@ -134,7 +134,7 @@ Codes stay the same from version to version; the sentences may change.
 | `few_counts`, `halo`, `high_background` | notes | the quality of the scan |
 | `strongest_line_cut_off` | a note | the scan starts above the best match's strongest peak |
 | `metal_exchanged` | a note | the best match stands for its framework with a metal that `--elements` lists and the library does not hold it with |
-| `isotypes` | a note | compounds of the best match's structure type with nearly its cell, which the answer does not exclude |
+| `isotypes` | a match, or a note on a second phase | compounds of its structure type with nearly its cell, which a scan does not exclude |
 | `doubtful_structure` | a note | the best match's structure may be wrong or incomplete |
 | `broken_record`, `stopped_early`, `scan_status`, `just_changed` | notes | the file may be incomplete |
 | `range_chosen`, `first_column` | notes | the file holds more: other ranges, other samples |

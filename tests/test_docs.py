@@ -294,15 +294,17 @@ def test_every_command_is_in_the_readme_and_the_tutorial_shows_it():
 
 
 def test_json_fields_are_those_of_the_results():
-    from xrdmatch.search.result import Identification, Match
+    from xrdmatch.search.result import Identification, Match, Phase
 
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     section = page.split("### The JSON of `identify`")[1].split("\n#")[0]
-    answer, match = (
+    answer, phase, match = (
         {name for row in re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-        for part in section.split("Each match:")
+        for part in re.split("Each phase:|Each match:", section)
     )
     assert answer == set(Identification("scan.raw", "match").to_json())
+    of = Match(1, "a", "", "", "", [], 0.0, 0.0, 0.0)
+    assert phase == set(Phase(1, "a", 0.9, 0.9, None, "", of).to_json())
     assert match == set(Match(1, "a", "", "", "", [], 0.0, 0.0, 0.0).to_json())
 
 

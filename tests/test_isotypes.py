@@ -69,7 +69,7 @@ def test_an_answer_that_names_one_says_so_and_stays_the_same(tiny_model, library
     after = salt.identify(scan)
     assert after.verdict in ("match", "ambiguous")
     assert (after.verdict, after.probability) == (before.verdict, before.probability)
-    told = [one for one in after.notes if one.code == "isotypes"]
+    told = [one for one in after.reasons if one.code == "isotypes"]
     assert len(told) == 1
     assert "is of the calcite type; " in sentence(told[0])
     assert "ZnCO3" in sentence(told[0])

@@ -54,36 +54,39 @@ def tell(library: Library, rankings: tuple[Ranking, Ranking | None], telling: Te
     """The answer that the rankings of a first phase, and of a second one where it was looked for, amount to."""
     (first, second), options = rankings, telling.options
     best = headline(library, first)
+    leads = int(first.candidates.rows[best.leads])
+    if second is not None and library.family[second.candidates.rows[0]] == library.family[leads]:
+        second = None  # it was looked for beside a likelier form of another framework
     matches = listed_matches(library, first, in_order(first, best.leads)[: options.top], options.detail, telling.let_in)
-    others = [] if second is None else _others(library, first, best.leads, second, telling)
-    decision = decide(best, telling.lines, telling.says_unknown, matches[0].undecided)
-    phases = phases_of(library, decision, best.leads, rankings, [*matches[:1], *others[:1]])
-    second_rows = [] if second is None else [int(second.candidates.rows[0])]
-    rows = [int(first.candidates.rows[best.leads]), *second_rows][: len(phases)]
+    others = [] if second is None else listed_matches(library, second, _beside(library, second, leads)[: options.top], options.detail, telling.let_in)
+    decision = decide(best, telling.lines, telling.says_unknown, matches[0].undecided or _isotypes(library, leads, best.name))
+    phases = phases_of(library, decision, best.leads, (first, second), [*matches[:1], *others[:1]])
+    there = list(zip(phases, [leads, *([] if second is None else [int(second.candidates.rows[0])])], strict=False))
+    types = [one for phase, row in there if (one := _isotypes(library, row, phase.name))]
     reasons = (*decision.reasons, *(note("second_phase", name=phase.name, share=phase.share) for phase in phases[1:]))
-    found = [(name, row, types) for name, row in zip([phase.name for phase in phases], rows, strict=True) if (types := isotypes(library, row))]
-    alike = [note("isotypes", name=name, type=structure_type(str(library.title[row])), compounds=types) for name, row, types in found]
-    doubts = [(phase.name, "; ".join(why)) for phase, row in zip(phases, rows, strict=True) if (why := doubts_of(library, row))]
     return Told(
-        decision=Decision(decision.verdict, reasons, decision.level, decision.headline),
+        decision=replace(decision, reasons=reasons),
         phases=phases,
         matches=matches,
         second_matches=others,
-        open_questions=(*_open_forms(library, first, best, phases), *(phase.match.undecided for phase in phases if phase.match.undecided), *alike),
-        notes=[*_exchanged(phases), *alike, *(note("doubtful_structure", name=name, reason=why) for name, why in doubts)],
+        open_questions=(*_open_forms(library, first, best, phases), *(phase.match.undecided for phase in phases if phase.match.undecided), *types),
+        notes=[
+            *(phase.match.metal_exchanged.note(phase.name) for phase in phases if phase.match.metal_exchanged is not None),
+            *(one for one in types if one not in reasons),
+            *(note("doubtful_structure", name=phase.name, reason="; ".join(why)) for phase, row in there if (why := doubts_of(library, row))),
+        ],
     )
 
 
-def _exchanged(phases: list[Phase]) -> list[Note]:
-    """The metals that named frameworks have in place of those that were asked for."""
-    return [phase.match.metal_exchanged.note(phase.name) for phase in phases if phase.match.metal_exchanged is not None]
+def _beside(library: Library, second: Ranking, leads: int) -> list[int]:
+    """Places of candidates for a second phase, without those of the first one's family."""
+    return [int(place) for place in np.flatnonzero(library.family[second.candidates.rows] != library.family[leads])]
 
 
-def _others(library: Library, first: Ranking, leads: int, second: Ranking, telling: Telling) -> list[Match]:
-    """Candidates for a second phase, of families that are not the first one's."""
-    own = library.family[first.candidates.rows[leads]]
-    places = np.flatnonzero(library.family[second.candidates.rows] != own).tolist()
-    return listed_matches(library, second, places[: telling.options.top], telling.options.detail, telling.let_in)
+def _isotypes(library: Library, row: int, name: str) -> Note | None:
+    """Compounds of the entry's structure type with other metals and nearly its cell, which a scan hardly tells from it."""
+    found = isotypes(library, row)
+    return note("isotypes", name=name, type=structure_type(str(library.title[row])), compounds=found) if found else None
 
 
 def _open_forms(library: Library, first: Ranking, best: Headline, phases: list[Phase]) -> tuple[Note, ...]:
