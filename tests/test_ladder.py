@@ -16,6 +16,7 @@ from xrdmatch.search.ladder import headline
 from xrdmatch.search.matches import Ranking
 from xrdmatch.search.phases import phases_of
 from xrdmatch.search.result import Match
+from xrdmatch.search.second_phase import SecondPhase
 from xrdmatch.search.verdict import Decision, decide
 
 
@@ -98,7 +99,7 @@ def told(library, masses, shares):
     first = Ranking.of(Candidates.of(np.array([0]), np.ones(1), 0.1), np.array([0.9]), scan)
     other = Candidates.of(np.array([1]), np.ones(1), 0.1)
     other.evidence[0] = Evidence(1.0)
-    second = Ranking.of(other, np.array([0.8]), scan, 2, shares[1])
+    second = Ranking.of_second(SecondPhase(scan, shares[1], other, np.array([2])), np.array([0.8]))
     matches = [Match(1, "a", "A", "", "A", [], 0.9, 0.9, 0.0), Match(1, "b", "B", "", "B", [], 0.9, 0.8, 0.0, phase=2)]
     return phases_of(both, Decision("match", (), "form", (("A", 0.9),)), 0, (first, second), matches)
 

@@ -24,7 +24,7 @@ from xrdmatch.search.matches import Ranking
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.pipeline import compare_and_refine, rank
 from xrdmatch.search.probability import Calibration
-from xrdmatch.search.result import NAMED, Identification
+from xrdmatch.search.result import Identification
 from xrdmatch.search.retrieval import RankOptions, retriever
 from xrdmatch.search.sample import sample_figures
 from xrdmatch.search.scan_quality import clear_lines, cut_off, quality_notes, unusable
@@ -121,7 +121,7 @@ class Identifier:
         second = self._second_phase(scan, first, allowed)
         if second is not None:
             second = _exact_first(second, chosen)
-            if second.probabilities[0] >= NAMED:
+            if second.states(0):
                 first = _exact_first(self._rescored_without(second, first, scan), chosen)
         return first, second
 
@@ -136,7 +136,7 @@ class Identifier:
         if found is None:
             return None
         probabilities, _ = self.second_phase_calibration.probabilities(found.candidates, found.unexplained)
-        return Ranking.of(found.candidates, probabilities, found.remainder, 2, found.unexplained)
+        return Ranking.of_second(found, probabilities)
 
     def _rescored_without(self, second: Ranking, first: Ranking, scan: PreparedScan) -> Ranking:
         """The ranking without the lines of the second phase, which spoke against the first; as it was where that does not make it surer."""

@@ -16,7 +16,8 @@ from xrdmatch.preprocessing.prepared_scan import PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import polish_cells
 from xrdmatch.search.indexed_lines import evidence_in_scan, indexed_lines
-from xrdmatch.search.result import NAMED, Cell, Linker, Match
+from xrdmatch.search.result import NAMED, OWN_LINES, Cell, Linker, Match
+from xrdmatch.search.second_phase import SecondPhase
 from xrdmatch.system.arrays import Float64Array
 
 
@@ -25,7 +26,7 @@ class Ranking:
     """All candidates of one phase, likeliest first. Made by `Ranking.of`.
 
     probabilities: (k,), to four digits. scan: what they were compared with. phase: 1, or 2 for what the first one's lines leave; unexplained: the
-    share of the scan's line intensity that it leaves.
+    share of the scan's line intensity that it leaves; own_lines: (k,) lines that a candidate for it has to itself.
     """
 
     candidates: Candidates
@@ -33,17 +34,26 @@ class Ranking:
     scan: PreparedScan
     phase: int = 1
     unexplained: float = 1.0
+    own_lines: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, candidates: Candidates, probabilities: Float64Array, scan: PreparedScan, phase: int = 1, unexplained: float = 1.0) -> Ranking:
-        """The candidates in the order of their probabilities (k,)."""
+    def of(cls, candidates: Candidates, probabilities: Float64Array, scan: PreparedScan) -> Ranking:
+        """The candidates of a first phase in the order of their probabilities (k,)."""
         order = np.argsort(-probabilities, kind="stable")
-        return cls(candidates.take(order), np.round(probabilities[order], 4), scan, phase, unexplained)
+        return cls(candidates.take(order), np.round(probabilities[order], 4), scan)
+
+    @classmethod
+    def of_second(cls, found: SecondPhase, probabilities: Float64Array) -> Ranking:
+        """Those of a second phase."""
+        order = np.argsort(-probabilities, kind="stable")
+        ranked = found.candidates.take(order), np.round(probabilities[order], 4), found.remainder
+        return cls(*ranked, 2, found.unexplained, found.own_lines[order])
 
     def with_last(self, last: NDArray[np.bool_]) -> Ranking:
         """The same, with those that come `last` (k,) after others of their probability."""
         order = np.lexsort((last, -self.probabilities))
-        return replace(self, candidates=self.candidates.take(order), probabilities=self.probabilities[order])
+        own = None if self.own_lines is None else self.own_lines[order]
+        return replace(self, candidates=self.candidates.take(order), probabilities=self.probabilities[order], own_lines=own)
 
     @property
     def best(self) -> Candidates:
@@ -52,7 +62,8 @@ class Ranking:
 
     def states(self, place: int) -> bool:
         """Whether the candidate at this place is a second phase that is said to be there."""
-        return self.phase == 2 and bool(self.probabilities[place] >= NAMED)
+        own = self.own_lines is None or bool(self.own_lines[place] >= OWN_LINES)
+        return self.phase == 2 and own and bool(self.probabilities[place] >= NAMED)
 
     def share(self, place: int) -> float:
         """Of a second phase, the share of the scan's line intensity that the candidate explains; 0 of a first one."""

@@ -16,6 +16,8 @@ from xrdmatch.version import __version__
 #: Probability from which one framework is named, or a second phase said to be there, and that several frameworks have to reach together, each at
 #: least LIKELY, to be offered as alternatives. Even odds: what is said is right more often than not.
 NAMED, OFFERED, LIKELY = 0.5, 0.5, 0.1
+#: Lines that a second phase must have to itself to be said to be there.
+OWN_LINES = 2
 
 #: a, b, c in angstrom, alpha, beta, gamma in degrees.
 Cell = tuple[float, float, float, float, float, float]

@@ -14,6 +14,7 @@ from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.comparison import candidate_signals, shifted
 from xrdmatch.search.line_evidence import expected_signal, residual
+from xrdmatch.search.own_lines import own_lines
 from xrdmatch.search.pipeline import rank
 from xrdmatch.search.retrieval import RankOptions
 from xrdmatch.search.scan_quality import unusable
@@ -28,11 +29,14 @@ MAX_REFINED = 8
 
 @dataclass(frozen=True, eq=False)
 class SecondPhase:
-    """What may explain what a first phase leaves. remainder: those lines; unexplained: their share of the scan's line intensity."""
+    """What may explain what a first phase leaves. remainder: those lines; unexplained: their share of the scan's line intensity; own_lines: (k,)
+    lines that each candidate has to itself.
+    """
 
     remainder: PreparedScan
     unexplained: float
     candidates: Candidates
+    own_lines: NDArray[np.int64]
 
 
 _DEFAULTS = RankOptions(max_refined=MAX_REFINED)
@@ -56,7 +60,8 @@ def find_second_phase(
     candidates = rank(remainder, model, replace(options, allowed=others, related=related[others[related]]))
     if len(candidates) == 0:
         return None
-    return SecondPhase(remainder, unexplained, replace(candidates, same_metal_and_linker=np.isin(candidates.rows, related, kind="table")))
+    candidates = replace(candidates, same_metal_and_linker=np.isin(candidates.rows, related, kind="table"))
+    return SecondPhase(remainder, unexplained, candidates, own_lines(library, first, candidates, whole))
 
 
 def subtract_phase(scan: PreparedScan, second: Candidates, remainder: PreparedScan, library: Library) -> PreparedScan:
