@@ -7,6 +7,7 @@
     pattern = xrdmatch.read("scan.raw")            # two_theta in degrees, intensity, wavelength in angstrom
     ideal = xrdmatch.simulate("HKUST-1.cif")       # a Pattern as well
     xrdmatch.find("uio-66")[0].refcode             # what the library holds
+    xrdmatch.stack(["scan.raw"], ["HKUST-1"])      # a figure: scans over simulated patterns
 
 `Library`, `Model`, `Structure`, `Pattern`, `Grid`, `Identification`, `Match` and `Found` are the types; errors derive from `XrdMatchError`.
 Importing the package is light: each name loads what it needs when it is used.
@@ -22,8 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from xrdmatch.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from matplotlib.figure import Figure
 
     from xrdmatch.diffraction.pattern import Grid, Pattern
     from xrdmatch.diffraction.structure import Structure
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from xrdmatch.library.find_entries import Found
     from xrdmatch.library.reference_library import Library
     from xrdmatch.model.folder import Model
+    from xrdmatch.report.stack_figure import StackOptions
     from xrdmatch.search.identify import Identifier
     from xrdmatch.search.result import Identification, Match
 
@@ -45,6 +49,7 @@ __all__ = [
     "ModelError",
     "Pattern",
     "ReadError",
+    "StackOptions",
     "Structure",
     "StructureError",
     "XrdMatchError",
@@ -53,6 +58,7 @@ __all__ = [
     "identify",
     "read",
     "simulate",
+    "stack",
 ]
 
 _HOMES = {
@@ -66,6 +72,7 @@ _HOMES = {
     "ModelError": "errors",
     "Pattern": "diffraction.pattern",
     "ReadError": "errors",
+    "StackOptions": "report.stack_figure",
     "Structure": "diffraction.structure",
     "StructureError": "errors",
     "XrdMatchError": "errors",
@@ -156,6 +163,35 @@ def find(
     else:
         library = model if isinstance(model, Library) else Library.load(find_model(os.fspath(model) if model is not None else None) / LIBRARY)
     return Search(library, Wanted(text, (metal,) if isinstance(metal, str) else tuple(metal), linker, category)).found(top)
+
+
+def stack(
+    scans: Mapping[str, str | os.PathLike[str] | Pattern] | Sequence[str | os.PathLike[str] | Pattern],
+    references: Sequence[str] = (),
+    *,
+    model: str | os.PathLike[str] | None = None,
+    options: StackOptions | None = None,
+) -> Figure:
+    """A matplotlib figure of scans over the simulated patterns of what they should be; `figure.savefig("stack.pdf")` writes it.
+
+    scans: files or patterns, by label where this is a mapping. references: structure files, or names or refcodes of the model's library. options:
+    how it is drawn, see `StackOptions`. Raises XrdMatchError: ReadError, StructureError or LibraryError for what cannot be had.
+    """
+    from pathlib import Path
+
+    from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.library.named_reference import named_reference
+    from xrdmatch.library.reference_library import Library
+    from xrdmatch.model.folder import LIBRARY, find_model
+    from xrdmatch.report.stack_figure import StackOptions, stack_figure
+
+    @lru_cache(maxsize=1)
+    def library() -> Library:
+        return Library.load(find_model(os.fspath(model) if model is not None else None) / LIBRARY)
+
+    named = scans.items() if hasattr(scans, "items") else ((one.name if isinstance(one, Pattern) else Path(one).stem, one) for one in scans)
+    patterns = [(label, one if isinstance(one, Pattern) else read(one)) for label, one in named]
+    return stack_figure(patterns, [named_reference(text, library) for text in references], options or StackOptions())
 
 
 def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"]) -> Identifier:

@@ -37,6 +37,7 @@ COMMANDS = (
     Command("simulate", "simulate:simulate", START, "Turn crystal structures into a reference library, or one structure into a pattern."),
     Command("train", "training:train", START, "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020."),
     Command("find", "find:find", MORE, "Find entries of the library by name, refcode, formula, metal, linker or category."),
+    Command("stack", "stack:stack", MORE, "Draw scans over the simulated patterns of what they should be: one figure."),
     Command("denoise", "patterns:denoise", MORE, "Remove noise from measured scans with the FFT filter."),
     Command(
         "augment",
