@@ -18,9 +18,10 @@ from xrdmatch.library.metal_exchange import ROLES, exchange_of, framework_stem, 
 from xrdmatch.library.reference_library import Entry, Library
 from xrdmatch.model.folder import shipped_models
 from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.report.card import Row
 from xrdmatch.report.phrases import sentence
 from xrdmatch.report.records import writer
-from xrdmatch.report.terminal_table import beside_name
+from xrdmatch.report.terminal_table import under_name
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.matches import Ranking
@@ -137,7 +138,7 @@ def test_mil_101_is_found_where_iron_is_listed(identifier):
     assert best.to_json()["metal_exchanged"] == {"from": ["Cr"], "to": ["Fe"]}
     assert best.note.startswith("framework of MIL-101(Cr); the library has no Fe form")
     assert [sentence(one) for one in answer.notes if one.code == "metal_exchanged"] == [best.note]
-    assert any("with Fe for Cr" in line for line in beside_name(best))
+    assert any("with Fe for Cr" in line for line in under_name(Row(best.name, best.probability, (best,))))
     for kind, told in (("table", "with Fe for Cr"), ("csv", ",Cr to Fe\n"), ("json", '"metal_exchanged": {"from": ["Cr"], "to": ["Fe"]}')):
         text = io.StringIO()
         writer(kind, text)(answer)

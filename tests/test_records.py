@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 
 from xrdmatch.notes import note
-from xrdmatch.report import phrases, records, terminal_table
+from xrdmatch.report import card, phrases, records, terminal_table
 from xrdmatch.report.terminal_plot import sketch
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.identify import Identifier
-from xrdmatch.search.result import Identification, Match, Phase, error_result
+from xrdmatch.search.result import Identification, Linker, Match, Phase, error_result
+from xrdmatch.search.sample import Sample
 
 A = "\N{GREEK SMALL LETTER ALPHA}"
 
@@ -42,6 +44,13 @@ def match(rank=1, name="HKUST-1", **changes):
         "similarity": 0.97,
         "probability": 0.93,
         "shift": 0.03,
+        "doi": "10.1039/c1cc16045a",
+        "refcode": "FIQCEN",
+        "metals": ("Cu",),
+        "linkers": (Linker("C9H3O6", "trimesate"),),
+        "framework": "HKUST-1",
+        "cell": (26.39, 26.39, 26.39, 90.0, 90.0, 90.0),
+        "library_cell": (26.34, 26.34, 26.34, 90.0, 90.0, 90.0),
         "evidence": Evidence(0.9, [(2, 2, 0, 9.5, 40.0), (2, 2, 2, 11.6, 100.0)], [(4, 0, 0, 13.4, 20.0)], [26.5]),
     }
     return Match(rank=rank, name=name, **{**given, **changes})
@@ -57,7 +66,11 @@ ANSWER = Identification(
     filter_reason=note("filter_off"),
     noise=0.0123,
     phases=[Phase(1, "HKUST-1", 0.93, 0.9, None, "mof", match())],
-    matches=[match(), match(2, "ABCDEF", id="ABCDEF_clean", family="ABCDEF", probability=0.0001, members=["ABCDEF_clean"])],
+    matches=[
+        match(),
+        match(2, "ABCDEF", framework="ABCDEF", id="ABCDEF_clean", refcode="ABCDEF", family="ABCDEF", probability=0.0001, members=["ABCDEF_clean"]),
+    ],
+    sample=Sample(60.0, None, None),
 )
 
 
@@ -73,45 +86,117 @@ def test_the_table_fits(width):
 
 
 def test_the_narrowest_table_keeps_name_formula_and_probability():
-    lines = shown(width=40).splitlines()
+    several = replace(ANSWER, matches=[match(), match(2, "UiO-66", framework="UiO-66", probability=0.04)])
+    lines = shown(several, width=40).splitlines()
     assert any("Probability" in line for line in lines)
-    row = next(at for at, line in enumerate(lines) if line.lstrip().startswith("1  HKUST-1"))
+    row = next(at for at, line in enumerate(lines) if line.lstrip().startswith("2  UiO-66"))
     assert lines[row].rstrip().endswith("%")
     assert "Cu" in lines[row + 1]
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_table_says_it_all(width):
-    text = shown(width=width)
+def test_the_card_says_it_all(width):
+    text = " ".join(shown(width=width).split())
     for said in (
-        "scan.raw",
-        "MATCH",
-        "HKUST-1 fits, and no other framework comes close",
-        "FIQCEN_clean",
-        "C₁₈H₆Cu₃O₁₂",
-        "ABCDEF_clean",
-        "0.970",
-        "93 %",
-        "<1 %",
-        "assumed",
-        "noise is 1.2 %",
-        "(30)" if width >= terminal_table.WIDE else "FIQCEN_clean and 29 alike",
+        "HKUST-1 93 % scan.raw",
+        "C₁₈H₆Cu₃O₁₂, Cu trimesate",
+        "CSD FIQCEN and 29 more with the same pattern",
+        "doi 10.1039/c1cc16045a",
+        "a = 26.39 Å (library +0.2 %)",
+        "2 of 3 strong lines found, missing 13.40°, extra 26.50°",
+        "crystallites about 60 nm",
+        "also there: nothing found; 90 % of the signal is explained",
+        "next: nothing above 1 %",
+        f"Cu K{A} 1.5418 Å (assumed; change with --wavelength); not filtered (noise 1.2 %)",
     ):
         assert said in text
+    assert "ABCDEF" not in text  # below 1 %
+    assert "ABCDEF" in shown(width=width, verbose=True)
 
 
-def test_verdict_comes_first_and_the_name_before_the_refcode():
-    text = shown()
-    order = [text.index(said) for said in ("MATCH", "HKUST-1", "scan.raw", "1.5418", "Similarity", "  1  HKUST-1", "FIQCEN_clean", "ABCDEF_clean")]
+def test_what_is_empty_is_left_out():
+    bare = match(doi="", refcode="", linkers=(), evidence=None, members=["salt"], id="salt", cell=(0.0,) * 6, library_cell=(0.0,) * 6)
+    plain = replace(ANSWER, matches=[bare], phases=[Phase(1, "HKUST-1", 0.93, 0.9, None, "mof", bare)], noise=None, sample=Sample())
+    assert shown(plain).splitlines() == [
+        "HKUST-1  93 %   scan.raw",
+        "  C₁₈H₆Cu₃O₁₂   entry salt",
+        "  also there: nothing found; 90 % of the signal is explained",
+        "  next: nothing above 1 %",
+        f"  Cu K{A} 1.5418 Å (assumed; change with --wavelength); not filtered",
+        "",
+    ]
+
+
+def test_candidates_worth_weighing_are_a_table():
+    text = shown(replace(ANSWER, matches=[match(), match(2, "UiO-66", framework="UiO-66", id="RUBTAK_clean", probability=0.04)]))
+    order = [text.index(said) for said in ("HKUST-1", "scan.raw", "CSD FIQCEN", "Similarity", "  1  HKUST-1", "  2  UiO-66", "1.5418")]
     assert order == sorted(order)
+    assert "next" not in text
+
+
+def test_forms_of_one_framework_are_one_row():
+    forms = [
+        match(1, "MIL-53(Fe)", framework="MIL-53(Fe)", probability=0.5),
+        match(2, "MIL-88B", framework="MIL-88B", probability=0.2),
+        match(3, "MIL-53(Fe)", framework="MIL-53(Fe)", id="GUXYAB_clean", probability=0.1),
+    ]
+    rows = card.rows(replace(ANSWER, headline=(("MIL-53(Fe)", 0.7),)), forms)
+    assert [(row.name, row.probability, len(row.forms)) for row in rows] == [("MIL-53(Fe)", 0.7, 2), ("MIL-88B", 0.2, 1)]  # 0.1 of forms not listed
+    text = shown(replace(ANSWER, headline=(("MIL-53(Fe)", 0.7),), matches=forms))
+    assert "forms: FIQCEN 50 %, GUXYAB 10 %" in " ".join(text.split())
+    assert re.findall(r"(?m)^ *(\d)  (\S+) ", text) == [("1", "MIL-53(Fe)"), ("2", "MIL-88B")]
+
+
+def test_an_unknown_says_what_is_known():
+    closest = match(evidence=Evidence(0.4, [(1, 1, 1, 8.0, 90.0)], [(2, 0, 0, 9.3, 50.0)] * 3, [12.0, 13.0]), probability=0.002)
+    reasons = (note("nothing_fits", closest="HKUST-1", lines=14),)
+    text = shown(replace(ANSWER, verdict="unknown", reasons=reasons, headline=(("HKUST-1", 0.002),), phases=[], matches=[closest]), 160)
+    assert text.startswith("UNKNOWN   scan.raw\n")
+    assert (
+        "No framework of the library fits its 14 lines; the closest is HKUST-1, which lacks 3 strong lines and does not explain 2 lines of the scan"
+        in text
+    )
+    assert "Candidate" not in text
+
+
+def test_a_second_phase_stands_apart_with_its_shares():
+    text = " ".join(shown(mixture(), width=120).split())
+    assert "also there: MIL-101 80 % CSD OCUNAC" in text
+    assert "share of the signal: HKUST-1 70 %, MIL-101 21 %" in text
+    assert "share by weight: roughly HKUST-1 80 %, MIL-101 20 % (from intensities; texture and guests make this rough)" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, "CSD FIQCEN and 29 more with the same pattern"),
+        ({"members": ["FIQCEN_clean"]}, "CSD FIQCEN"),
+        ({"id": "MIL-53~b11.44", "refcode": "", "members": ["x"]}, "calculated form with b = 11.44 Å"),
+        ({"id": "cm1008587_si_003_clean", "refcode": "", "members": ["x", "y"]}, "2 entries with this pattern"),
+        ({"id": "cm1008587_si_003_clean", "refcode": "", "members": ["x"]}, ""),
+        ({"id": "cm1008587_si_003_clean", "refcode": "", "doi": "", "members": ["x"]}, "entry cm1008587_si_003"),
+    ],
+)
+def test_entries_are_told_without_the_endings_of_files(changes, wanted):
+    assert card.entry_text(match(**changes)) == wanted
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_parts_flow_into_lines(width):
+    parts = ["a" * 30, "b" * 20, "c" * 60, "d"]
+    lines = terminal_table.flowed(parts, width)
+    assert "   ".join(lines).split() == parts
+    assert all(len(line) <= width or line in parts for line in lines)
+    assert all(len(one) + 3 + len(after.split("   ")[0]) > width for one, after in itertools.pairwise(lines))
 
 
 def test_colours_and_bars_only_on_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert "\x1b[" in shown(screen=Screen())
-    assert "█" in shown(screen=Screen())
-    assert not set("\x1b█─") & set(shown())
+    several = replace(ANSWER, matches=[match(), match(2, "UiO-66", framework="UiO-66", probability=0.04)])
+    assert "\x1b[" in shown(several, screen=Screen())
+    assert "█" in shown(several, screen=Screen())
+    assert not set("\x1b█─") & set(shown(several))
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in shown(screen=Screen())
 
@@ -156,7 +241,7 @@ SENTENCES = [
         note("too_few_lines_to_name", lines=2, closest="ZIF-8"),
         "Only 2 peaks above the noise, too few to name a framework; the closest is ZIF-8",
     ),
-    (note("nothing_fits", closest="ZIF-8"), "Nothing in the library fits well; the closest is ZIF-8"),
+    (note("nothing_fits", closest="ZIF-8", lines=14), "No framework of the library fits its 14 lines; the closest is ZIF-8"),
     (note("fits", name="ZIF-8"), "ZIF-8 fits, and no other framework comes close"),
     (note("classifier"), "This model always picks one of its labels; it cannot say unknown"),
     (
@@ -351,7 +436,8 @@ def test_json_gives_codes_beside_the_words():
 
 
 def mixture():
-    second = match(1, "MIL-101", id="OCUNAC_clean", phase=2, share=0.21, probability=0.8)
+    given = {"id": "OCUNAC_clean", "refcode": "OCUNAC", "framework": "MIL-101", "members": ["OCUNAC_clean"]}
+    second = match(1, "MIL-101", phase=2, share=0.21, probability=0.8, **given)
     phases = [Phase(1, "HKUST-1", 0.93, 0.7, 0.8, "mof", match()), Phase(2, "MIL-101", 0.8, 0.21, 0.2, "mof", second)]
     return replace(ANSWER, phases=phases, second_matches=[second])
 
@@ -369,19 +455,9 @@ def test_csv_has_a_row_a_phase_and_the_closest_match_where_nothing_is_named():
     assert (none["file"], none["phase"], none["share"], none["id"]) == (one["file"], "", "", "")
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-def test_the_phases_of_a_mixture_stand_apart_from_the_candidates(width):
-    text = " ".join(shown(mixture(), width).split())
-    assert "phase 1 HKUST-1, 70 % of the signal, about 80 % by weight" in text
-    assert "phase 2 MIL-101, 21 % of the signal, about 20 % by weight" in text
-    assert max(map(len, shown(mixture(), width).splitlines())) <= width
-    assert "phase" not in shown(width=width)
-
-
 def test_what_may_be_a_second_phase_is_said_with_its_odds():
     perhaps = [match(1, "MIL-101", phase=2, probability=0.3), match(2, "ZIF-8", phase=2, probability=0.02)]
-    lines = [line.strip() for line in shown(replace(ANSWER, second_matches=perhaps), 80).splitlines()]
-    assert "perhaps also  MIL-101 (30 %)" in lines
+    assert "  perhaps also there: MIL-101 30 %\n" in shown(replace(ANSWER, second_matches=perhaps), 80)
     assert "perhaps" not in shown(replace(ANSWER, phases=[], second_matches=perhaps), 80)
     assert "perhaps" not in shown(replace(ANSWER, second_matches=perhaps[1:]), 80)
 
@@ -415,36 +491,26 @@ def test_summary_counts_verdicts():
     assert records.summary(["unknown"]) == "1 file: 1 unknown"
 
 
-def test_what_cannot_be_decided_is_said_under_the_verdict():
+def test_what_cannot_be_decided_is_said():
     either = note("undecided_metal", options=("HKUST-1 (Cu)", "HKUST-1(Zn)"), same_pattern=True)
-    undecided = replace(ANSWER, reasons=(either,), matches=[match(undecided=either)])
-    lines = shown(undecided, width=120).splitlines()
-    assert lines[0] == "MATCH  HKUST-1 93 %  scan.raw"
-    assert " ".join(lines[1].split()) == "undecided HKUST-1 (Cu) or HKUST-1(Zn): same pattern; EDX or ICP decides"
-    assert "undecided" not in shown()
+    undecided = replace(ANSWER, reasons=(either,), open_questions=(either,))
+    text = " ".join(shown(undecided, width=120).split())
+    assert text.count("not decided: HKUST-1 (Cu) or HKUST-1(Zn): same pattern; EDX or ICP decides") == 1
+    assert "decided" not in shown()
 
 
-def test_the_verdict_counts_all_families_of_one_name_and_names_alternatives():
-    several = [match(1, probability=0.4), match(2, "UiO-66", probability=0.3), match(3, probability=0.15), match(4, "ZIF-8", probability=0.05)]
+def test_the_title_names_what_the_answer_names():
     alone, either = (("HKUST-1", 0.55),), (("HKUST-1", 0.55), ("UiO-66", 0.3))
-    assert "MATCH  HKUST-1 55 %  scan.raw" in shown(replace(ANSWER, headline=alone, matches=several))
-    assert "AMBIGUOUS  HKUST-1 55 % or UiO-66 30 %  scan.raw" in shown(replace(ANSWER, verdict="ambiguous", headline=either, matches=several))
-    assert shown(replace(ANSWER, verdict="unknown", headline=alone, matches=several)).startswith("UNKNOWN  scan.raw")
+    assert shown(replace(ANSWER, headline=alone)).startswith("HKUST-1  55 %   scan.raw\n")
+    assert shown(replace(ANSWER, verdict="ambiguous", headline=either)).startswith("HKUST-1 55 % or UiO-66 30 %   scan.raw\n")
+    assert shown(replace(ANSWER, verdict="unknown", headline=alone)).startswith("UNKNOWN   scan.raw\n")
 
 
 def test_a_long_file_name_gets_its_own_line_and_stays_whole():
     name = "a/very/long/folder/" * 5 + "scan.raw"
     lines = shown(replace(ANSWER, file=name)).splitlines()
-    assert lines[0] == "MATCH  HKUST-1 93 %"
+    assert lines[0] == "HKUST-1  93 %"
     assert lines[1].strip() == name
-
-
-def test_what_stands_under_a_name():
-    assert terminal_table.beside_name(match()) == ["FIQCEN_clean and 29 alike"]
-    assert terminal_table.beside_name(match(members=["FIQCEN_clean"])) == ["FIQCEN_clean"]
-    assert terminal_table.beside_name(match(family="HKUST-1 / HKUST-1(Zn) +6")) == ["FIQCEN_clean and 29 alike"]
-    assert terminal_table.beside_name(match(family="MOF-199")) == ["FIQCEN_clean", "family MOF-199 (30)"]
-    assert terminal_table.beside_name(match(), wide=True) == []
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xrdmatch.system.parallel import Workers
 
 WATCH = "A folder that fills"
-#: Rows of the plot of a single scan; of several, each has one.
+#: Rows of the plot of a single scan.
 PLOT = 4
 #: Names that are listed of files that are passed over.
 PASSED = 8
@@ -107,7 +107,10 @@ class ResultOptions:
         ),
     ] = None
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results to this file, complete or not at all.")] = None
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence: lines found, missing and extra; family members.")] = False
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Show each scan in full, with lines found, missing and extra, and family members."),
+    ] = False
 
     @property
     def form(self) -> Format:
@@ -152,7 +155,7 @@ def identify(
     verdicts: list[str] = []
     with (
         sinks,
-        _results(results, watched, PLOT if len(files) == 1 and not watched else 1) as (stream, write),
+        _results(results, watched, [] if watched else [path for path, _ in files] if len(files) > 1 else None) as (stream, write),
         watching.stopped_by_signals(watched) as stop,
     ):
         come = None
@@ -168,7 +171,7 @@ def identify(
                 sinks.put(result)
                 verdicts.append(result.verdict)
                 bar.advance()
-    _end(verdicts, sinks, messages, watched)
+    _end(verdicts, sinks, messages, watched, results.form is Format.table and not results.verbose)
 
 
 def _files(scans: ScanOptions, results: ResultOptions, messages: options.Messages) -> list[tuple[str, str]]:
@@ -234,21 +237,30 @@ def _pays(files: list[tuple[str, str]], workers: Workers) -> bool:
 
 
 @contextmanager
-def _results(results: ResultOptions, grows: bool, plot: int) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
-    """Where results go and what writes one there. A file appears whole at the end, or, where it `grows`, is added to as results come."""
+def _results(results: ResultOptions, grows: bool, several: list[str] | None) -> Iterator[tuple[TextIO, Callable[[Identification], None]]]:
+    """Where results go and what writes one there. A file appears whole at the end, or, where it `grows`, is added to as results come.
+
+    several: the files, where there is more than one, and none where it is not known how many will come; None: a single scan.
+    """
     from xrdmatch.report import records
 
     output = results.output
     if not grows or output is None or str(output) == "-":
         with options.output_stream(output) as stream:
-            write = records.writer(results.form.value, stream, results.verbose, plot)
+            if several is not None and results.form is Format.table and not results.verbose:
+                write, close = records.list_writer(stream, several)
+                yield stream, write
+                close()
+                return
+            write = records.writer(results.form.value, stream, results.verbose, PLOT)
             # Standard error says what is wrong; a table on the same screen has nothing to add.
             told_once = results.form is Format.table and stream is sys.stdout
             yield stream, (lambda result: None if told_once and result.verdict == "error" else write(result))
         return
     with watching.added_to(output) as stream:
         before = os.fstat(stream.fileno()).st_size
-        write = records.writer(results.form.value, stream, results.verbose, plot)
+        listed = results.form is Format.table and not results.verbose
+        write = records.list_writer(stream)[0] if listed else records.writer(results.form.value, stream, results.verbose)
         if results.form is Format.csv:
             watching.one_header(stream, before, output)
         yield stream, write
@@ -266,12 +278,12 @@ def _told(results: Iterator[Identification], messages: options.Messages) -> Iter
         yield result
 
 
-def _end(verdicts: list[str], sinks: outputs.Sinks, messages: options.Messages, watched: bool) -> None:
-    """The summary, where there is something to sum up, and the exit code."""
+def _end(verdicts: list[str], sinks: outputs.Sinks, messages: options.Messages, watched: bool, listed: bool) -> None:
+    """The summary, where there is something to sum up and the results do not end with one, and the exit code."""
     from xrdmatch.report import records
 
     messages.close()
-    if watched or (len(verdicts) > 1 and messages.live):
+    if watched or (len(verdicts) > 1 and messages.live and not listed):
         messages.note(records.summary(verdicts))
     if "error" in verdicts or sinks.failed:
         raise typer.Exit(1)

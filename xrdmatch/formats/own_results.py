@@ -27,6 +27,11 @@ _TABLES = (
 _BEGINNINGS = (
     (re.compile(r'\[?\s*\{\s*"file":.*"verdict":', re.DOTALL), f"is a result of xrdmatch identify, {_SCAN}"),
     (re.compile(r"(MATCH|AMBIGUOUS|UNKNOWN|UNUSABLE|ERROR)(  .*)?\r?\n  \S"), f"is a result of xrdmatch identify, {_SCAN}"),
+    (re.compile(r"\S.* (<1|>?\d\d?) %(   .*)?\r?\n  \S(?s:.*)also there: "), f"is a result of xrdmatch identify, {_SCAN}"),
+    (
+        re.compile(r"Scan +Prob\. +Framework|\S.* [✓~+]  (<1| ?>?\d?\d) %  \S|\S.* [?!-] {8}(unknown|unusable|error)"),
+        f"is a result of xrdmatch identify, {_SCAN}",
+    ),
     (re.compile(r'\{\s*"scores":|Kind +What +Right +Of +Share'), f"is a result of xrdmatch evaluate, {_SCAN}"),
     (re.compile(r'\{\s*"xrdmatch":'), f"is output of xrdmatch info, {_SCAN}"),
 )

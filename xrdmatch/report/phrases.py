@@ -33,6 +33,10 @@ def _too_few_lines_to_name(lines: int, closest: str) -> str:
     return f"{_peaks_above_noise(lines)}, too few to name a framework; the closest is {closest}"
 
 
+def _nothing_fits(closest: str, lines: int | None = None) -> str:
+    return f"No framework of the library fits{'' if lines is None else f' its {lines} lines'}; the closest is {closest}"
+
+
 def _peaks_above_noise(lines: int) -> str:
     return "No peak above the noise" if lines == 0 else f"Only {lines} peak{'s' if lines > 1 else ''} above the noise"
 
@@ -99,7 +103,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "range_too_short": "The scan covers {span:.1f}° between {start:g}° and {stop:g}° (Cu scale); at least {needed:g}° are needed",
     "too_few_lines": _too_few_lines,
     "too_few_lines_to_name": _too_few_lines_to_name,
-    "nothing_fits": "Nothing in the library fits well; the closest is {closest}",
+    "nothing_fits": _nothing_fits,
     "fits": "{name} fits, and no other framework comes close",
     "form_open": "{name} fits; which of its forms is not decided",
     "composition": _composition,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xrdmatch.search.result import Identification, Match
 
 from xrdmatch.report.phrases import percent
+from xrdmatch.report.scan_list import ScanList
 from xrdmatch.report.terminal_table import STYLES, print_identification
 
 Writer = Callable[["Identification"], None]
@@ -41,15 +42,22 @@ def writer(kind: str, stream: TextIO, verbose: bool = False, plot: int = 0) -> W
 
         return write_rows
     console = console_for(stream)
+    return lambda result: _printed(stream, console, lambda: print_identification(result, console, verbose, plot))
 
-    def write_table(result: Identification) -> None:
-        with console.capture() as text:
-            print_identification(result, console, verbose, plot)
-        # Tables are padded to their width; a file or a pipe does not need that.
-        stream.write(text.get() if console.is_terminal else re.sub(r" +\n", "\n", text.get()))
-        stream.flush()
 
-    return write_table
+def list_writer(stream: TextIO, files: Sequence[str] = ()) -> tuple[Writer, Callable[[], None]]:
+    """What prints one line an answer to `stream`, flushed, and what prints the summary at the end. files: those that are expected."""
+    console = console_for(stream)
+    listed = ScanList(console, files)
+    return lambda result: _printed(stream, console, lambda: listed.add(result)), lambda: _printed(stream, console, listed.close)
+
+
+def _printed(stream: TextIO, console: Console, call: Callable[[], None]) -> None:
+    """What `call` prints, flushed. Tables are padded to their width; a file or a pipe does not need that."""
+    with console.capture() as text:
+        call()
+    stream.write(text.get() if console.is_terminal else re.sub(r" +\n", "\n", text.get()))
+    stream.flush()
 
 
 def _put(stream: TextIO, line: str) -> None:

@@ -1,4 +1,4 @@
-"""One answer as people read it: the verdict first, what cannot be decided, a small plot where the terminal allows, the ranked matches."""
+"""One answer as people read it: what it is and how likely, what speaks for it, what is open, a small plot on a terminal, the candidates."""
 
 from __future__ import annotations
 
@@ -7,53 +7,52 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from xrdmatch.report.phrases import cell_text, filter_text, formula_text, percent, provider_text, sample_text, wavelength_text
-from xrdmatch.search.result import LIKELY
+from xrdmatch.report import card
+from xrdmatch.report.phrases import filter_text, formula_text, percent, provider_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from xrdmatch.search.result import Identification, Match, Phase
+    from xrdmatch.report.card import Fact, Row
+    from xrdmatch.search.result import Identification, Match
 
-#: Columns of the terminal from which refcodes and families get columns of their own, and from which formula and similarity do.
+#: Columns of the terminal from which entries get a column of their own, and from which formula and similarity do.
 WIDE, MIDDLE = 100, 60
 BAR = 8
 #: Lines and members listed before "and n more".
 LISTED = 8
 #: Columns from which a plot is drawn, and the widest it gets.
 NARROWEST, WIDEST = 50, 110
+#: What stands between two parts of a line, and how far what goes on in a further line is set in.
+GAP, INDENT = 3, 4
 
 STYLES = {"match": "bold green", "ambiguous": "bold yellow", "unknown": "bold magenta", "unusable": "bold red", "error": "bold red"}
 _MARKS = {"found": "green", "missing": "bold red", "extra": "bold yellow"}
+_LABELS = {"open": "bold yellow", "phase": "bold", "perhaps": "bold", "shares": "bold"}
 
 
 def print_identification(result: Identification, console: Console, verbose: bool = False, plot: int = 0) -> None:
-    """The verdict, its reason, how the scan was taken, the scan in `plot` rows of text where the terminal can show it, and the ranked matches."""
-    from rich.padding import Padding
+    """The card, the scan in `plot` rows of text where the terminal can show it, and the ranked candidates; `verbose`: all of them, line by line."""
     from rich.text import Text
 
-    _print_verdict(result, console)
-    reason = result.reason.removeprefix(f"{result.file}: ")
-    undecided = result.reason_code.startswith("undecided")
-    console.print(_labelled([(Text("undecided", style="bold yellow"), Text(reason))] if undecided else [(Text(reason),)]))
-    if result.verdict != "error":
-        taken = " · ".join(filter(None, [wavelength_text(result), provider_text(result)]))
-        told = [part for part in (taken, filter_text(result)) if part]
-        joined = " · ".join(told)
-        lines = [joined] if len(joined) + 4 <= console.width else told
-        for line in [*lines, *_about_sample(result, console.width)]:
-            console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
-    if plot and console.is_terminal and not console.is_dumb_terminal and _unicode(console) and console.width >= NARROWEST:
+    _print_title(result, console)
+    told = card.facts(result, unicode(console))
+    for fact in told:
+        if fact.kind != "scan":
+            _print_fact(fact, console)
+    if plot and console.is_terminal and not console.is_dumb_terminal and unicode(console) and console.width >= NARROWEST:
         _print_sketch(result, console, plot)
-    if phases := phase_lines(result):
-        console.print(_labelled([(Text(label, style="bold"), Text(said)) for label, said in phases]))
-    if result.matches:
-        console.print(match_table(result.matches, console))
-        if result.matches[0].doi and not verbose:
-            console.print(Padding(Text(f"1: https://doi.org/{result.matches[0].doi}", style="dim"), (0, 0, 0, 2)))
+    listed = card.rows(result, result.matches) if verbose else card.listed(result)
+    if len(listed) > 1 or (listed and not result.phases):
+        console.print(candidate_table(listed, console))
+    for fact in told:
+        if fact.kind == "scan":
+            _print_fact(fact, console)
     if verbose:
+        for line in filter(None, (filter_text(result), provider_text(result))):
+            console.print(Text("  " + line, style="dim"))
         for match in [*result.matches, *result.second_matches]:
             said = f"  {match.rank} {match.name}" if match.phase == 1 else f"  second phase {match.rank}: {match.name}"
             console.print(Text(said, style="bold"))
@@ -61,37 +60,46 @@ def print_identification(result: Identification, console: Console, verbose: bool
     console.print()
 
 
-def _about_sample(result: Identification, width: int) -> list[str]:
-    """Refined cell and sample figures: of a match, since those of a scan that is not named say little."""
-    if result.verdict != "match" or not result.matches:
-        return []
-    told = [part for part in (cell_text(result.matches[0]), sample_text(result)) if part]
-    joined = " · ".join(told)
-    return [joined] if joined and len(joined) + 4 <= width else told
-
-
-def _unicode(console: Console) -> bool:
+def unicode(console: Console) -> bool:
+    """Whether the terminal takes more than ASCII."""
     return (console.encoding or "utf-8").lower().startswith("utf")
 
 
-def _print_verdict(result: Identification, console: Console) -> None:
-    """`MATCH  HKUST-1 97 %  scan.raw`: the file on a line of its own where it does not fit."""
+def _print_title(result: Identification, console: Console) -> None:
+    """`HKUST-1  97 %   scan.raw`: the file on a line of its own where it does not fit."""
     from rich.text import Text
 
-    line = Text(result.verdict.upper(), style=STYLES.get(result.verdict, "bold"))
-    if result.verdict in ("match", "ambiguous") and result.matches:
-        line.append("  ")
-        for place, (name, share) in enumerate(result.headline):
-            line.append(" or " if place else "", style="default")
-            line.append(name, style="bold default")
-            line.append(f" {percent(share)}", style="not bold default")
-    fits = line.cell_len + 2 + len(result.file) <= console.width
+    line = Text(card.title(result), style=STYLES.get(result.verdict, "bold"))
     file = Text(result.file, style="dim")
-    if fits:
-        console.print(Text("  ").join([line, file]), soft_wrap=True)
+    if line.cell_len + GAP + len(result.file) <= console.width:
+        console.print(Text(GAP * " ").join([line, file]), soft_wrap=True)
     else:
         console.print(line)
         console.print(Text("  ").append_text(file), soft_wrap=True)
+
+
+def _print_fact(fact: Fact, console: Console) -> None:
+    """Parts beside each other as far as they fit; a part that is longer than a line goes on in the next one, further in."""
+    from rich.text import Text
+
+    style = "dim" if fact.kind in ("scan", "next") else ""
+    label = Text(f"{fact.label}: " if fact.label else "", style=_LABELS.get(fact.kind, style))
+    for place, line in enumerate(flowed(fact.parts, console.width - 2 - len(label))):
+        text = Text.assemble(label, (line, style)) if place == 0 else Text(line, style=style)
+        fits = len(text) <= console.width - 2
+        for number, part in enumerate([text] if fits else text.wrap(console, console.width - INDENT)):
+            console.print(Text(" " * (INDENT if number else 2)).append_text(part))
+
+
+def flowed(parts: Sequence[str], width: int) -> list[str]:
+    """The parts with gaps between them, in lines of `width` where they fit."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + GAP + len(part) <= width:
+            lines[-1] += GAP * " " + part
+        else:
+            lines.append(part)
+    return lines
 
 
 def _print_sketch(result: Identification, console: Console, height: int) -> None:
@@ -131,8 +139,8 @@ def _labelled(rows: Sequence[tuple[Text, ...]], indent: int = 2) -> RenderableTy
     return Padding(grid, (0, 0, 0, indent))
 
 
-def match_table(matches: Sequence[Match], console: Console) -> Table:
-    """Ranked matches; refcode, family and formula stand under the name, or beside it where there is room."""
+def candidate_table(rows: Sequence[Row], console: Console) -> Table:
+    """Ranked frameworks; entry, forms and formula stand under the name, or beside it where there is room."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -140,59 +148,32 @@ def match_table(matches: Sequence[Match], console: Console) -> Table:
     wide, narrow, fancy = console.width >= WIDE, console.width < MIDDLE, console.is_terminal
     table = Table(box=box.SIMPLE_HEAD if fancy else None, header_style="bold" if fancy else "", pad_edge=False, padding=(0, 1 if fancy else 2, 0, 0))
     table.add_column(" #" if fancy else "  #", justify="right")
-    table.add_column("Framework", overflow="fold", min_width=16)
+    table.add_column("Candidate", min_width=16)
     if wide:
-        table.add_column("Refcode", overflow="fold")
+        table.add_column("Entry")
     if not narrow:
         table.add_column("Formula", overflow="fold")
-    if wide:
-        table.add_column("Family", overflow="fold")
-    if not narrow:
         table.add_column("Similarity", justify="right", no_wrap=True)
     table.add_column("Probability", no_wrap=True)
-    for match in matches:
-        title = Text(match.name, style="bold" if match.rank == 1 else "")
-        formula = formula_text(match.formula, _unicode(console))
-        under = [Text(line, style="dim") for line in [*([formula.replace("\n", "")] if narrow else []), *beside_name(match, wide)]]
-        cells: list[RenderableType] = [str(match.rank), Text("\n").join([title, *under])]
+    for rank, row in enumerate(rows, 1):
+        match = row.best
+        formula = formula_text(match.formula, unicode(console))
+        under = [*([formula.replace("\n", "")] if narrow else []), *under_name(row, wide)]
+        name = Text(row.name, style="bold" if rank == 1 else "")
+        cells: list[RenderableType] = [str(rank), Text("\n").join([name, *(Text(line, "dim") for line in under)])]
         if wide:
-            cells.append(Text(match.id, style="dim"))
+            cells.append(Text(card.entry_text(match), style="dim"))
         if not narrow:
-            cells.append(formula)
-        if wide:
-            cells.append(Text(f"{match.family} ({len(match.members)})" if len(match.members) > 1 else "", style="dim"))
-        if not narrow:
-            cells.append(f"{match.similarity:.3f}")
-        cells.append(_probability(match.probability, fancy and not narrow and _unicode(console)))
+            cells += [formula, f"{match.similarity:.3f}"]
+        cells.append(_probability(row.probability, fancy and not narrow and unicode(console)))
         table.add_row(*cells)
     return table
 
 
-def beside_name(match: Match, wide: bool = False) -> list[str]:
-    """What stands under a name: its refcode, its family where that has another name, how many are alike, and its other metal."""
-    other = match.metal_exchanged
-    instead = [] if other is None else [f"with {' or '.join(other.wanted)} for {', '.join(other.held)}: not in the library"]
-    if wide:
-        return instead
-    alike = len(match.members) - 1
-    if alike < 1 or match.name in match.family.split(" / "):
-        return [f"{match.id} and {alike} alike" if alike > 0 else match.id, *instead]
-    return [match.id, f"family {match.family} ({alike + 1})", *instead]
-
-
-def phase_lines(result: Identification) -> list[tuple[str, str]]:
-    """What is there beside the first phase, with shares; and what may be, where no second phase is said to be there."""
-    if len(result.phases) > 1:
-        return [(f"phase {phase.phase}", f"{phase.name}, {_shares(phase)}") for phase in result.phases]
-    likely = [match for match in result.second_matches if match.probability >= LIKELY] if result.phases else []
-    return [("perhaps also", ", ".join(f"{match.name} ({percent(match.probability)})" for match in likely[:2]))] if likely else []
-
-
-def _shares(phase: Phase) -> str:
-    weight = (
-        "" if phase.weight_share is None else f", about {percent(phase.weight_share)} by weight (from intensities; texture and guests make it rough)"
-    )
-    return f"{percent(phase.share)} of the signal{weight}"
+def under_name(row: Row, wide: bool = False) -> list[str]:
+    """What stands under a framework's name: its entry or its forms, and another metal than the library's."""
+    entry = "" if wide or len(row.forms) > 1 else card.entry_text(row.best)
+    return list(filter(None, (entry, card.forms_text(row), card.exchange_text(row.best))))
 
 
 def _probability(probability: float, bar: bool) -> Text:
