@@ -12,10 +12,10 @@ import pytest
 from xrdmatch.diffraction.charge_balance import missing_anions
 from xrdmatch.diffraction.structure import parse_cif
 from xrdmatch.library.build import build, entry_of
-from xrdmatch.library.doubtful_entries import doubts_of, incomplete
+from xrdmatch.library.doubtful_entries import doubts_of
 from xrdmatch.library.reference_library import Library
 from xrdmatch.library.text_column import TextColumn
-from xrdmatch.model.folder import Model, shipped_models
+from xrdmatch.model.folder import Model
 from xrdmatch.model.reference_index import ReferenceIndex
 from xrdmatch.search.identify import Identifier
 
@@ -111,19 +111,6 @@ def test_a_library_notes_them(tmp_path):
     assert report.repaired == [("bare", text)]
     assert dict(zip(library.id.tolist(), library.note.tolist(), strict=True)) == {"bare": text, "whole": ""}
     assert [bool(doubts_of(library, row)) for row in range(2)] == [True, False]
-
-
-def test_the_table_is_of_the_shipped_library():
-    library = Model.load(shipped_models()[0]).library
-    index = library.index()
-    table = incomplete()
-    assert table
-    for name, source in table:
-        assert library.source[index[name]] == source
-    row = index[next(iter(table))[0]]
-    assert "counter-ions or pillars may be missing" in doubts_of(library, row)[0]
-    own = replace(library.subset(np.array([row])), source=TextColumn.of(["own.cif"]))
-    assert doubts_of(own, 0) == ()
 
 
 def test_an_answer_that_names_one_says_so(tiny_model, library):
