@@ -22,6 +22,9 @@ from xrdmatch.model.reference_index import ReferenceIndex
 from xrdmatch.model.session import Device
 from xrdmatch.system import atomic_files
 
+#: Entries by whose vectors those are found that a new one may be alike to.
+NEAREST = 100
+
 
 @dataclass
 class Added:
@@ -69,15 +72,22 @@ def without_known(entries: Iterable[Entry], library: Library, duplicates: list[t
 
 
 def extended(model: Model, extra: Library) -> Model:
-    """A model in memory whose library ends with the entries of `extra`, each a family of its own. Raises ModelError for a classifier,
-    LibraryError where `extra` is empty.
+    """A model in memory whose library ends with the entries of `extra`, each in the family that powder XRD cannot tell it from, else in one of its
+    own. Raises ModelError for a classifier, LibraryError where `extra` is empty.
     """
-    if model.index.vectors is None:
+    old = model.index
+    if old.vectors is None:
         raise ModelError(f"{model.path}: a classifier knows only the structures it was trained on; use an encoder")
     if len(extra) == 0:
         raise LibraryError("none of the structures could be loaded, so there is nothing to add")
     vectors = model.encode(ideal_inputs(extra, np.arange(len(extra)), model.recipe))
-    return model.with_index(model.index.joined(ReferenceIndex.of(extra, vectors)))
+    both = old.joined(ReferenceIndex.of(extra, vectors))
+    family = both.library.family.copy()
+    for row, vector in enumerate(vectors):
+        near = np.argsort(-(old.vectors @ vector), kind="stable")[:NEAREST]
+        known = place_new(old.library, extra.entry(row), np.sort(near))
+        family[len(old) + row] = family[len(old) + row] if known is None else known
+    return model.with_index(replace(both, library=with_levels(_with_families(both.library, family))))
 
 
 def add(sources: Iterable[str | Path], folder: Path, base: str | None = None, device: Device = "auto", name_table: str | Path | None = None) -> Added:
@@ -125,21 +135,17 @@ def _nothing_new(ids: list[str], unnamed: list[str]) -> str:
 
 
 def _with_entries(entries: list[Entry], model: Model, report: Added) -> ReferenceIndex:
-    """The model's index with these entries, each in the family that it cannot be told from."""
-    both = extended(model, Library.from_entries(entries))
-    family = both.library.family.copy()
+    """The model's index with these entries; the families that hold new names are called anew."""
+    both = extended(model, Library.from_entries(entries)).index
+    library, before = both.library, len(model.library.family_name)
     for i, entry in enumerate(entries, len(model.library)):
-        known = place_new(model.library, entry)
-        if known is not None:
-            family[i] = known
-            report.alike.append((entry.id, str(model.library.family_name[known])))
+        if library.family[i] < before:
+            report.alike.append((entry.id, str(model.library.family_name[library.family[i]])))
         report.ids.append(entry.id)
         if entry.note:
             report.repaired.append((entry.id, entry.note))
-    library = _with_families(both.library, family)
     rows = np.flatnonzero(library.name.stored[len(model.library) :] != b"") + len(model.library)
-    library = with_family_names(library, np.unique(library.family[rows]).astype(np.int64))
-    return replace(both.index, library=with_levels(library))
+    return replace(both, library=with_family_names(library, np.unique(library.family[rows]).astype(np.int64)))
 
 
 def _with_families(library: Library, family: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Library:
