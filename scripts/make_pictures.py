@@ -58,6 +58,12 @@ def simulated() -> bytes:
     return picture(figures.structure_figure(structure, xrdmatch.simulate(structure), scale="sqrt"))
 
 
+def stacked() -> bytes:
+    """The sample over two references, one of which it is not."""
+    scans = {"HKUST-1, as measured": xrdmatch.read(ROOT / SAMPLE), "counted for a fiftieth of the time": noisy()}
+    return picture(xrdmatch.stack(scans, ["HKUST-1", str(ROOT / FRAMEWORK)], options=xrdmatch.StackOptions(stop=40.0)))
+
+
 def picture(figure: object) -> bytes:
     """A figure as a small .png."""
     from PIL import Image
@@ -113,6 +119,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "hkust-1.png": identified,
     "filtered.png": filtered,
     "mof-5.png": simulated,
+    "stack.png": stacked,
 }
 
 
