@@ -68,6 +68,7 @@ so lines and files correspond.
 | `second_matches` | list | candidates for a second phase in what the first leaves unexplained, ranked |
 | `not_decided` | list | `what` is open (`metal`, `linker`, `metal and linker`, `form`), its `options`, and what it is `decided_by` |
 | `sample` | object | `crystallite_size_nm`, `crystallinity` (0 to 1) and `fwhm` (degrees, as measured), each null where the scan cannot tell |
+| `hint` | object | of an unknown, what it may be isoreticular with, else null; see below |
 | `notes` | list | what else to know, each a `code` and a `text` |
 
 Each phase:
@@ -108,6 +109,9 @@ With `--verbose` each match has its `evidence` as well: `explained`, the share o
 `matched` and `missing`, its strong lines that the scan shows or lacks, each as h, k, l, 2theta in degrees in the scan, percent; `extra`, the
 2theta of strong lines of the scan that it does not have; `positions`, the log likelihood ratio of the positions of the scan's lines, this match
 against chance.
+
+A `hint` has its `kind`, "isoreticular"; the name it is `of`, and the `net` of that; the `cell` as the scan would have it; the `scale` of the lengths
+`axes` (`abc`, `ab` or `c`) against that entry's; the `similarity` of the patterns on a logarithmic axis; and the `probability` that the net is right.
 
 [Method](method.md) says how they are calculated, and what the figures of `sample` mean.
 

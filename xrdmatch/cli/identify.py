@@ -94,6 +94,7 @@ class CandidateOptions:
             "--instrument-width", min=0.0, metavar="DEGREES", help="Line width of a perfect sample on your diffractometer, for crystallite sizes."
         ),
     ] = 0.08
+    hint: Annotated[bool, typer.Option("--hint/--no-hint", help="Say of an unknown which framework it may be isoreticular with.")] = True
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,8 @@ class WorkOptions(options.WorkOptions):
 
 
 @grouped(
-    "paths model wavelength format output top verbose filter_mode recursive watch settle range_index column peaks elements exclude instrument_width "
-    "plot plot_size plot_scale plot_format html export export_shifted device jobs scheduler quiet"
+    "paths model wavelength format output top verbose filter_mode recursive watch settle range_index column peaks elements exclude "
+    "instrument_width hint plot plot_size plot_scale plot_format html export export_shifted device jobs scheduler quiet"
 )
 def identify(
     scans: ScanOptions,
@@ -200,7 +201,9 @@ def _job(scans: ScanOptions, model: options.ModelOptions, candidates: CandidateO
 
     wanted = options.symbols("--elements", candidates.elements)
     unwanted = options.symbols("--exclude", candidates.exclude) or ()
-    search = SearchOptions(scans.wavelength, scans.filter_mode.value, candidates.top, wanted, unwanted, detail, candidates.instrument_width)
+    search = SearchOptions(
+        scans.wavelength, scans.filter_mode.value, candidates.top, wanted, unwanted, detail, candidates.instrument_width, candidates.hint
+    )
     return pool.Job(model.model, search, scans.reading(), model.device.value if scheduler is not None else "cpu")
 
 

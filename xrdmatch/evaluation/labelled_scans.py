@@ -216,7 +216,7 @@ def evaluate(labels: Path, identifier: Identifier, filter_mode: Mode = "auto", p
         path = labels.parent / entry["file"]
         stated = entry.get("wavelength") or ""
         try:
-            options = SearchOptions(float(stated) if stated else None, filter_mode, detail=False)
+            options = SearchOptions(float(stated) if stated else None, filter_mode, detail=False, hint=False)
             answer = identifier.identify(formats.read(path), options, entry["file"])
         except ReadError as error:
             answer = error_result(entry["file"], str(error), identifier.model.name)

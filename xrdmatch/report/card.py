@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from xrdmatch.library.common_names import stem
 from xrdmatch.report.calculated_pattern import unexplained
-from xrdmatch.report.phrases import cell_text, formula_text, percent, sample_text, sentence, wavelength_text
+from xrdmatch.report.phrases import cell_text, formula_text, hint_text, percent, sample_text, sentence, wavelength_text
 from xrdmatch.search.result import LIKELY
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def facts(result: Identification, subscripts: bool = True) -> list[Fact]:
             *(Fact("open", (sentence(one),), "not decided") for one in result.open_questions),
         ]
         told += also_there(result)
+    if said := hint_text(result):
+        told.append(Fact("hint", (f"{said}. Not a match",), "hint"))
     if (following := _next(result)) is not None:
         told.append(following)
     told.append(Fact("scan", (_scan(result),)))

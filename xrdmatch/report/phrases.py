@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: Characters from which a formula goes on in a second line.
 FORMULA_WIDTH = 18
 
+#: Percent from which a cell's edge is called longer or shorter.
+SAME_SIZE = 1.5
+
 _ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -212,6 +215,24 @@ def sample_text(result: Identification) -> str:
     if told.crystallinity is not None:
         parts.append(f"crystallinity {100 * told.crystallinity:.0f} %")
     return ", ".join(parts)
+
+
+def hint_text(result: Identification) -> str:
+    """What an unknown may be isoreticular with, in a sentence; empty where there is no hint."""
+    hint = result.hint
+    if hint is None:
+        return ""
+    a, _, c, *_ = hint.cell
+    cubic = abs(c - a) < 1e-3 * a
+    cell = f"a = {a:.2f} Å" if cubic else f"a = {a:.2f} Å, c = {c:.2f} Å"
+    change = 100.0 * (hint.scale - 1.0)
+    if abs(change) < SAME_SIZE:
+        said = f"its lines are much like those of {hint.of}, in a cell of about the same size ({cell})"
+        return f"{said}: perhaps the same net ({hint.net}) with another linker"
+    what = "the cell edge" if cubic else {"abc": "the cell edges", "ab": "a and b", "c": "c"}[hint.axes]
+    way = "longer" if change > 0 else "shorter"
+    said = f"its lines are like those of {hint.of} with {what} {abs(change):.0f} % {way} ({cell})"
+    return f"{said}: perhaps the same net ({hint.net}) with a {way} linker"
 
 
 def cell_text(match: Match) -> str:

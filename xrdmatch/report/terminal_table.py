@@ -30,7 +30,7 @@ GAP, INDENT = 3, 4
 
 STYLES = {"match": "bold green", "ambiguous": "bold yellow", "unknown": "bold magenta", "unusable": "bold red", "error": "bold red"}
 _MARKS = {"found": "green", "missing": "bold red", "extra": "bold yellow"}
-_LABELS = {"open": "bold yellow", "phase": "bold", "perhaps": "bold", "shares": "bold"}
+_LABELS = {"open": "bold yellow", "phase": "bold", "perhaps": "bold", "hint": "bold cyan", "shares": "bold"}
 
 
 def print_identification(result: Identification, console: Console, verbose: bool = False, plot: int = 0) -> None:

@@ -20,6 +20,7 @@ from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
 from xrdmatch.search.answer import Telling, tell
 from xrdmatch.search.assumed_wavelength import LIKELY_AT_A_GLANCE, better_anode, name_note
 from xrdmatch.search.candidates import Candidates
+from xrdmatch.search.isoreticular import isoreticular_hint
 from xrdmatch.search.matches import Ranking
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.pipeline import compare_and_refine, rank
@@ -27,7 +28,8 @@ from xrdmatch.search.probability import Calibration
 from xrdmatch.search.result import Identification
 from xrdmatch.search.retrieval import RankOptions, retriever
 from xrdmatch.search.sample import sample_figures
-from xrdmatch.search.scan_quality import clear_lines, cut_off, quality_notes, unusable
+from xrdmatch.search.scaled_cells import ScalableEntries
+from xrdmatch.search.scan_quality import LINES_NAMED, clear_lines, cut_off, quality_notes, unusable
 from xrdmatch.search.second_phase import MAX_REFINED, find_second_phase, subtract_phase
 
 #: Probability of the best family from which a second phase is looked for beside it.
@@ -68,6 +70,11 @@ class Identifier:
     def relatives(self) -> SameMetalAndLinker:
         return SameMetalAndLinker(self.model.library)
 
+    @cached_property
+    def scalable(self) -> ScalableEntries:
+        """What hints for unknowns are made of; some tenths of a second, once."""
+        return ScalableEntries(self.model.library)
+
     def identify(self, pattern: Pattern, options: SearchOptions | None = None, file: str | None = None) -> Identification:
         """Ranked matches and a verdict for one scan, called `file`. Raises LibraryError where no structure of the library is let in."""
         clock, options = time.perf_counter(), options or SearchOptions()
@@ -82,6 +89,8 @@ class Identifier:
         notes = [*answer.notes, *cut_off(library, first.best, scan), *told.notes]
         if told.decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
+        unknown = told.decision.verdict == "unknown" and options.hint and len(clear) >= LINES_NAMED
+        hint = isoreticular_hint(scan.comparison, self.scalable, None if chosen is None else chosen.rows) if unknown else None
         sample = sample_figures(scan, told.matches[0].lines if told.decision.verdict == "match" else None, options.instrument_width)
         told = told if options.detail else told.without_lines()
         return replace(
@@ -96,6 +105,7 @@ class Identifier:
             open_questions=told.open_questions,
             notes=notes,
             sample=sample,
+            hint=hint,
             seconds=_since(clock),
         )
 
@@ -108,7 +118,7 @@ class Identifier:
         glimpse = rank(scan, self.model, RankOptions(allowed=self.allowed(options), max_refined=1, min_families=2))
         if self.calibration.probabilities(glimpse)[0].max(initial=0.0) < LIKELY_AT_A_GLANCE:
             return None
-        answer = self.identify(pattern, replace(options, wavelength=wavelength, detail=False))
+        answer = self.identify(pattern, replace(options, wavelength=wavelength, detail=False, hint=False))
         return (answer.probability, answer.name) if answer.verdict == "match" else None
 
     def rankings(self, scan: PreparedScan, chosen: LetIn | None = None) -> tuple[Ranking, Ranking | None]:

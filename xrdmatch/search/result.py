@@ -121,6 +121,25 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Hint:
+    """What an unknown may be like.
+
+    kind: "isoreticular". of: the entry's name; net: its RCSR symbol. cell: a, b, c in angstrom, alpha, beta, gamma in degrees, refined against the
+    scan. scale: of the lengths `axes` ("abc", "ab" or "c") against that entry's. similarity: 0 to 1, of the patterns on a logarithmic axis of 1/d.
+    probability: that the net is right.
+    """
+
+    kind: str
+    of: str
+    net: str
+    cell: Cell
+    scale: float
+    axes: str
+    similarity: float
+    probability: float
+
+
+@dataclass(frozen=True)
 class Identification:
     """The answer for one file. docs/commands.md lists the fields.
 
@@ -129,6 +148,7 @@ class Identification:
     many are listed. phases: what the answer says is there. matches: candidates for the first phase, ranked; second_matches: for a second one, whether
     it is said to be there or not. open_questions: what powder diffraction does not decide. pattern: the scan as it was compared, filtered where that
     was called for; measured: as it came, with the wavelength that was taken. sample: what the scan says of the sample itself.
+    hint: what an unknown may be like.
     """
 
     file: str
@@ -150,6 +170,7 @@ class Identification:
     second_matches: list[Match] = field(default_factory=list)
     open_questions: tuple[Note, ...] = ()
     sample: Sample = field(default_factory=Sample)
+    hint: Hint | None = None
     notes: list[Note] = field(default_factory=list)
     pattern: Pattern | None = field(default=None, repr=False)
     measured: Pattern | None = field(default=None, repr=False, compare=False)
@@ -199,6 +220,7 @@ class Identification:
             "notes": [{"code": one.code, "text": _sentence(one)} for one in self.notes],
             "matches": [match.to_json(evidence) for match in self.matches],
             "sample": asdict(self.sample),
+            "hint": {**asdict(self.hint), "cell": cell_json(self.hint.cell)} if self.hint else None,
         }
         return {**first, **best, **data, **words}
 
