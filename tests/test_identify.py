@@ -372,7 +372,7 @@ class TestVerdict:
     def test_too_little(self, told, library, values):
         verdict, reason, _ = self.verdict(told(*values), library)
         assert verdict == "unknown"
-        assert reason.startswith("Nothing in the library fits well; the closest is HKUST-1")
+        assert reason == "No framework of the library fits its 15 lines; the closest is HKUST-1"
 
     def test_does_not_depend_on_how_many_matches_are_shown(self, told, library):
         for top in (1, 2, 5):
