@@ -26,7 +26,6 @@ RIGHT = {
     "mof/PXRD_S-4": "MIL-88B",
     "ZIF62-Co": "ZIF-62",
     "ZIF-67_XRED": "ZIF-67",
-    "RF-1-19.3": "ZIF-71",
 }
 #: Scans whose framework does not come first, with the reason.
 MISSED = {
