@@ -51,7 +51,7 @@ def unpacked(text, low, high):
 
 def test_the_summary_says_it_all_without_script(answers):
     seen = Seen(page_of(answers, "Tuesday"))
-    for said in ("Tuesday", "7 scans: 5 match, 1 unusable, 1 error", "a.xy", "HKUST-1", "AAAAAA_clean", "C₁₈H₆Cu₃O₁₂", "is empty", "Amorphous"):
+    for said in ("Tuesday", "7 scans: 5 match, 1 unusable, 1 error", "a.xy", "HKUST-1", "AAAAAA", "C₁₈H₆Cu₃O₁₂", "is empty", "Amorphous"):
         assert said in seen.text
     rows = [attributes for tag, attributes in seen.elements if tag == "tr" and "data-verdict" in attributes]
     assert [row["data-verdict"] for row in rows] == [answer.verdict for answer in answers]
@@ -93,7 +93,7 @@ def test_nothing_is_fetched_and_the_policy_forbids_it(answers):
     assert not re.findall(r"https?://|url\(|@import|fetch\(|XMLHttpRequest|import\(", outside)
 
 
-@pytest.mark.parametrize("where", ["file", "reasons", "notes", "name", "id", "undecided", "doi", "family"])
+@pytest.mark.parametrize("where", ["file", "reasons", "notes", "name", "id", "refcode", "undecided", "doi", "family"])
 def test_hostile_text_stays_text(answers, where):
     best = answers[0].matches[0]
     hostile = {
@@ -105,7 +105,9 @@ def test_hostile_text_stays_text(answers, where):
     if where in ("file", "reasons", "notes"):
         result = replace(answers[0], **changed)
     else:
-        result = replace(answers[0], matches=[replace(best, **changed), *answers[0].matches[1:]])
+        odd = replace(best, **changed)
+        phase = replace(answers[0].phases[0], match=odd, **{name: value for name, value in changed.items() if name == "name"})
+        result = replace(answers[0], phases=[phase], matches=[odd, *answers[0].matches[1:]])
     plain, text = page_of([answers[0]]), page_of([result])
     seen = Seen(text)
     assert [tag for tag, _ in seen.elements] == [tag for tag, _ in Seen(plain).elements]

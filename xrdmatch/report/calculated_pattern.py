@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.quantiles import median
-from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.preprocessing.scan_background import background, lower_edge
 from xrdmatch.search.calculated_profile import fit_scales, profile
 from xrdmatch.search.indexed_lines import Indexed
@@ -22,8 +21,10 @@ from xrdmatch.system.arrays import Float64Array
 
 #: A phase's line above this percentage of its strongest accounts for a measured line.
 COUNTS = 1.0
-#: Noise levels from which a line stands out.
-CLEAR = 4.0
+#: Noise levels from which a line stands out: highest against lowest of some ten smoothed points, which noise alone sets two levels apart each way.
+CLEAR = 6.0
+#: Half widths on either side of a line that are looked at; median difference between neighbouring points of Gaussian noise, in standard deviations.
+SIDES, JUMP = 6, 0.954
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +98,27 @@ def strongest(lines: Indexed, number: int, apart: float) -> list[int]:
 
 
 def shown(lines: Indexed, view: Overlay) -> NDArray[np.bool_]:
-    """(n,) which lines stand out of the scan: a point within half a width lies above the background by `CLEAR` times the noise and 1 % of the top."""
-    above = view.measured - view.background
-    level = max(CLEAR * noise_sigma(view.measured), 0.01 * float(above.max(initial=0.0)))
-    reach = np.maximum(0.5 * lines.width, 0.03)
-    low, high = (np.searchsorted(view.two_theta, lines.observed + sign * reach) for sign in (-1.0, 1.0))
-    return np.array([above[i : max(j, i + 1)].max(initial=0.0) > level for i, j in zip(low, high, strict=True)], dtype=bool)
+    """(n,) which lines stand out of the scan: within half a width, the smoothed scan rises above its lowest points on both sides by `CLEAR` times the
+    noise there, and by 1 % of the top. A slope, or the noise on a halo, is no line.
+    """
+    counts, step = view.measured, float(median(np.diff(view.two_theta)))
+    least = 0.01 * float((counts - view.background).max(initial=0.0))
+    jumps = np.abs(np.diff(counts))
+
+    def stands_out(angle: float, width: float) -> bool:
+        points = max(1, round(0.5 * width / step))
+        middle = int(np.searchsorted(view.two_theta, angle))
+        first, last = max(middle - SIDES * points, 0), min(middle + SIDES * points + 1, counts.size)
+        if middle - first < points or last - middle <= points:
+            return False
+        smooth = np.convolve(counts[first:last], np.ones(points) / points, mode="valid")
+        centre = middle - first - points // 2
+        near = slice(max(centre - points // 2 - 1, 0), centre + points // 2 + 2)
+        base = max(float(smooth[: centre + 1].min()), float(smooth[min(centre, smooth.size - 1) :].min()))
+        noise = median(jumps[first : last - 1]) / JUMP / np.sqrt(points)
+        return bool(smooth[near].max(initial=0.0) - base > max(CLEAR * noise, least))
+
+    return np.array([stands_out(float(angle), float(width)) for angle, width in zip(lines.observed, lines.width, strict=True)], dtype=bool)
 
 
 def title(match: Match) -> str:

@@ -170,7 +170,7 @@ def also_there(result: Identification) -> list[Fact]:
     if len(result.phases) > 1:
         shares = ", ".join(f"{phase.name} {percent(phase.share)}" for phase in result.phases)
         rough = any(phase.weight_share is not None for phase in result.phases)
-        told = [Fact("phase", (phase_text(phase),), "also there") for phase in result.phases[1:]]
+        told = [Fact("phase", (f"{phase.name} {percent(phase.probability)}", entry_text(phase.match)), "also there") for phase in result.phases[1:]]
         weights = f"roughly {_by_weight(result.phases)} (from intensities; texture and guests make this rough)" if rough else ""
         return [*told, Fact("shares", (shares,), "share of the signal"), *([Fact("shares", (weights,), "share by weight")] if rough else [])]
     likely = [f"{match.name} {percent(match.probability)}" for match in result.second_matches if match.probability >= LIKELY][:2]
@@ -178,11 +178,6 @@ def also_there(result: Identification) -> list[Fact]:
         return [Fact("perhaps", (", ".join(likely),), "perhaps also there")]
     share = result.phases[0].share if result.phases else 0.0
     return [Fact("phase", (f"nothing found; {percent(share)} of the signal is explained",), "also there")]
-
-
-def phase_text(phase: Phase) -> str:
-    """`MIL-88B  80 %  CSD YEDKOI`: a further phase with its probability and entry."""
-    return f"{phase.name}  {percent(phase.probability)}  {entry_text(phase.match)}".rstrip()
 
 
 def _by_weight(phases: Sequence[Phase]) -> str:

@@ -9,6 +9,8 @@ import base64
 import html
 import json
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +20,11 @@ from urllib.parse import quote
 import numpy as np
 
 from xrdmatch.preprocessing.fft_filter import noise_sigma
-from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay
-from xrdmatch.report.phrases import filter_text, formula_text, percent, sentence, wavelength_text
+from xrdmatch.report import card
+from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay, shown
+from xrdmatch.report.card import Row
+from xrdmatch.report.phrases import formula_text, percent, sentence
+from xrdmatch.report.terminal_table import STYLES
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
@@ -28,6 +33,8 @@ from xrdmatch.system.atomic_files import atomic_write, writing
 
 #: Endings of a page's name.
 SUFFIXES = (".html", ".htm")
+#: The page's script, in the order in which its parts use each other.
+SCRIPTS = ("page_base.js", "page_plot.js", "page_bench.js", "page_scan.js", "page.js")
 #: Points of all scans together, and the least and most of one: a screen shows some two thousand, and zooming in wants more.
 POINTS, LEAST, MOST = 700_000, 2400, 12_000
 #: Points of a background, buckets of a summary's small curve.
@@ -46,6 +53,7 @@ class Page:
     rows: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
     verdicts: list[str] = field(default_factory=list)
+    names: Counter[str] = field(default_factory=Counter)
 
     def add(self, result: Identification) -> None:
         """Take what the page shows of an answer; the answer itself is not kept."""
@@ -54,20 +62,23 @@ class Page:
         self.rows.append(summary_row(result, place, view))
         self.data.append(f'<script type="application/json" id="data-{place}">{embedded(scan_data(result, view, points))}</script>')
         self.verdicts.append(result.verdict)
+        if name := answer_name(result):
+            self.names[name] += 1
 
     def text(self) -> str:
         """The whole page."""
         from xrdmatch.version import __version__
 
-        parts = {name: _asset(name) for name in ("page.html", "page.css", "page.js")}
-        told = ", ".join(f"{self.verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(self.verdicts))
+        parts = {name: _asset(name) for name in ("page.html", "page.css", *SCRIPTS)}
+        told = ", ".join(f"{self.verdicts.count(verdict)} {verdict}" for verdict in STYLES if verdict in self.verdicts)
         fields = {
             "title": html.escape(self.title),
             "style": parts["page.css"],
-            "script": parts["page.js"],
+            "script": "\n".join(parts[name] for name in SCRIPTS),
             "version": __version__,
             "count": f"{len(self.rows)} scan{'s' if len(self.rows) != 1 else ''}: {told}" if self.rows else "no scans",
             "kind": "one" if len(self.rows) == 1 else "many",
+            "names": names_found(self.names),
             "rows": "\n".join(self.rows),
             "data": "\n".join(self.data),
         }
@@ -99,18 +110,35 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-# --- The summary
+# --- The overview
+
+
+def answer_name(result: Identification) -> str:
+    """The name or the names of an answer; empty where nothing is named."""
+    return " or ".join(name for name, _ in result.headline) if result.verdict in ("match", "ambiguous") else ""
+
+
+def names_found(names: Counter[str]) -> str:
+    """Each name that was found with the number of scans, the commonest first, as buttons that filter by it."""
+    ordered = sorted(names.items(), key=lambda item: (-item[1], item[0].lower()))
+    buttons = (
+        f'<button type="button" aria-pressed="false" data-name="{html.escape(name)}">{html.escape(name)} <b>{number}</b></button>'
+        for name, number in ordered
+    )
+    return f'<p id="names">{" ".join(buttons)}</p>' if ordered else ""
 
 
 def summary_row(result: Identification, place: int, view: Overlay | None) -> str:
-    """One row of the summary; it says all that matters without any script."""
+    """One row of the overview; it says all that matters without any script."""
     best = result.matches[0] if result.matches else None
-    named = result.verdict in ("match", "ambiguous") and best is not None
+    name = answer_name(result)
     likely = result.probability
     noise = result.noise
-    what = _framework(best, named) if best is not None else f'<span class="why">{html.escape(_reason(result))}</span>'
+    what = _framework(result, best, name) if best is not None else f'<span class="why">{html.escape(_reason(result))}</span>'
+    file = html.escape(Path(result.file).name or result.file)
+    tick = f'<input type="checkbox" aria-label="Stack {file}"> ' if view is not None else ""
     cells = [
-        (place, f'<a href="#{place}">{html.escape(Path(result.file).name or result.file)}</a>', f' title="{html.escape(result.file)}"'),
+        (place, f'{tick}<a href="#{place}">{file}</a>', f' title="{html.escape(result.file)}"'),
         (result.verdict, f'<span class="badge {html.escape(result.verdict)}">{html.escape(result.verdict)}</span>', ""),
         (best.name.lower() if best is not None else "", what, ""),
         (f"{likely:.6f}" if best is not None else "", _bar(likely) if best is not None else "", ' class="number"'),
@@ -119,13 +147,14 @@ def summary_row(result: Identification, place: int, view: Overlay | None) -> str
         (place, sparkline(view) if view is not None else "", ' class="spark"'),
     ]
     listed = "".join(f'<td data-key="{html.escape(str(key))}"{more}>{cell}</td>' for key, cell, more in cells)
-    return f'<tr data-place="{place}" data-verdict="{html.escape(result.verdict)}">{listed}</tr>'
+    return f'<tr data-place="{place}" data-verdict="{html.escape(result.verdict)}" data-name="{html.escape(name)}">{listed}</tr>'
 
 
-def _framework(best: Match, named: bool) -> str:
-    name = html.escape(best.name)
-    under = f"<small>{html.escape(best.id)} · {html.escape(formula_text(best.formula).replace(chr(10), ''))}</small>"
-    return f"<b>{name}</b>{under}" if named else f'<span class="why">closest: {name}</span>{under}'
+def _framework(result: Identification, best: Match, name: str) -> str:
+    formula = formula_text(best.formula).replace(chr(10), "")
+    under = f"<small>{html.escape(' · '.join(filter(None, (formula, best.refcode))))}</small>"
+    second = "".join(f" + {html.escape(phase.name)} ({percent(phase.share)} of the signal)" for phase in result.phases[1:])
+    return f"<b>{html.escape(name)}</b>{second}{under}" if name else f'<span class="why">closest: {html.escape(best.name)}</span>{under}'
 
 
 def _reason(result: Identification) -> str:
@@ -138,11 +167,11 @@ def _bar(share: float) -> str:
 
 
 def sparkline(view: Overlay) -> str:
-    """The scan as a small SVG curve, its peaks kept; square-root scale."""
+    """The scan as a small SVG curve, its peaks kept."""
     angles, counts = thinned(view.two_theta, view.measured, 2 * SPARK)
-    roots = np.sqrt(np.maximum(counts - view.measured.min(), 0.0))
+    heights = counts - view.measured.min()
     x = 120.0 * (angles - angles[0]) / max(float(angles[-1] - angles[0]), 1e-9)
-    y = 22.0 - 20.0 * roots / max(float(roots.max()), 1e-300)
+    y = 22.0 - 20.0 * heights / max(float(heights.max()), 1e-300)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
     return f'<svg viewBox="0 0 120 24" width="120" height="24" aria-hidden="true"><polyline points="{points}"/></svg>'
 
@@ -155,20 +184,45 @@ def scan_data(result: Identification, view: Overlay | None, points: int) -> dict
     data: dict[str, Any] = {
         "file": result.file,
         "verdict": result.verdict,
+        "title": card.title(result) if answer_name(result) else "",
+        "name": result.name,
+        "probability": result.probability,
         "reason": _reason(result),
+        "facts": [{"kind": fact.kind, "label": fact.label, "parts": list(fact.parts)} for fact in card.facts(result)],
+        "doi": doi_link(result.phases[0].match.doi) if result.phases else "",
         "notes": [sentence(one) for one in result.notes],
+        "phases": [{name: getattr(phase, name) for name in ("phase", "name", "probability", "share", "weight_share")} for phase in result.phases],
     }
     if view is None:
         return data
-    data["likely"] = percent(result.probability)
-    data["told"] = [part for part in (wavelength_text(result), filter_text(result)) if part]
     data["wavelength"] = result.wavelength
     data["scan"] = curve(view, points)
-    scales = {id(match): scale for match, scale in zip(view.phases, view.scales, strict=True)}
-    named = [phase.match for phase in result.phases]
-    rest = [match for match in [*result.matches, *result.second_matches] if match not in named]
-    data["matches"] = [match_data(match, scales.get(id(match)), view) | {"named": match in named} for match in [*named, *rest]]
+    closest = result.matches[0].evidence if result.verdict == "unknown" and result.matches else None
+    data["peaks"] = sorted([*(line[3] for line in closest.matched), *closest.extra]) if closest is not None else []
+    data["matches"] = [row_data(row, named, view) for row, named in listed_rows(result)]
     return data
+
+
+def listed_rows(result: Identification) -> list[tuple[Row, bool]]:
+    """What is listed, and whether the answer names it: its phases, other frameworks that may be the first one, then guesses at a second one."""
+    phases = [Row(phase.name, phase.probability, _forms(result, phase.match)) for phase in result.phases]
+    taken = {id(form) for row in phases for form in row.forms}
+    others = [*card.rows(result, result.matches), *card.rows(result, result.second_matches)]
+    rest = [row for row in others if not any(id(form) in taken for form in row.forms)]
+    return [*((row, True) for row in phases), *((row, False) for row in rest)]
+
+
+def _forms(result: Identification, match: Match) -> tuple[Match, ...]:
+    """A phase's match, and the others of its framework among the candidates for the phase."""
+    matches: Sequence[Match] = result.matches if match.phase == 1 else result.second_matches
+    return (match, *(other for other in matches if other is not match and other.framework and other.framework == match.framework))
+
+
+def row_data(row: Row, named: bool, view: Overlay) -> dict[str, Any]:
+    """A framework by its best form, with the probability of all of them."""
+    scales = {id(match): scale for match, scale in zip(view.phases, view.scales, strict=True)}
+    told = {"name": row.name, "probability": row.probability, "likely": percent(row.probability), "forms": card.forms_text(row), "named": named}
+    return match_data(row.best, scales.get(id(row.best)), view) | told
 
 
 def curve(view: Overlay, points: int) -> dict[str, Any]:
@@ -213,7 +267,7 @@ def match_data(match: Match, scale: float | None, view: Overlay) -> dict[str, An
     fields = ("rank", "id", "name", "family", "similarity", "probability", "shift", "strain", "fwhm", "note", "phase", "share")
     data: dict[str, Any] = {name: getattr(match, name) for name in fields}
     data["formula"] = formula_text(match.formula).replace("\n", "")
-    data["likely"] = percent(match.probability)
+    data["entry"] = card.entry_text(match)
     data["members"] = match.members[:MEMBERS]
     data["more"] = max(0, len(match.members) - MEMBERS)
     data["doi"] = doi_link(match.doi)
@@ -226,18 +280,21 @@ def match_data(match: Match, scale: float | None, view: Overlay) -> dict[str, An
         states = (
             {tuple(line[:3]): state for state, lines in (("found", found.matched), ("missing", found.missing)) for line in lines} if found else {}
         )
-        data["lines"] = line_rows(match.lines, LINES if match.rank == 1 else OTHERS, states)
+        data["lines"] = line_rows(match.lines, LINES if match.rank == 1 else OTHERS, states, view)
     return data
 
 
-def line_rows(lines: Indexed, number: int, states: dict[tuple[int, ...], str]) -> list[list[Any]]:
-    """h, k, l, d, 2theta in the scan, percent, width, state of the strongest lines, by angle."""
+def line_rows(lines: Indexed, number: int, states: dict[tuple[int, ...], str], view: Overlay) -> list[list[Any]]:
+    """h, k, l, d, 2theta in the scan, percent, width, state, and whether the scan shows it (1 or 0), of the strongest lines, by angle."""
     strong = np.sort(np.argsort(-lines.intensity, kind="stable")[:number])
+    strong = strong[lines.intensity[strong] >= WEAKEST]
+    seen = shown(lines.part(strong), view)
     rows = []
-    for place in strong[lines.intensity[strong] >= WEAKEST]:
+    for place, clear in zip(strong, seen, strict=True):
         hkl = tuple(int(value) for value in lines.hkl[place])
         numbers = (lines.d[place], lines.observed[place], lines.intensity[place], lines.width[place])
-        rows.append([*hkl, *(round(float(value), digits) for value, digits in zip(numbers, (4, 3, 1, 3), strict=True)), states.get(hkl, "")])
+        rounded = (round(float(value), digits) for value, digits in zip(numbers, (4, 3, 1, 3), strict=True))
+        rows.append([*hkl, *rounded, states.get(hkl, ""), int(clear)])
     return rows
 
 

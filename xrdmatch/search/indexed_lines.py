@@ -48,6 +48,11 @@ class Indexed:
     def __len__(self) -> int:
         return len(self.d)
 
+    def part(self, places: NDArray[np.int64]) -> Indexed:
+        """Some of the lines."""
+        columns = (self.d, self.two_theta, self.observed, self.intensity, self.width)
+        return Indexed(self.cell, self.space_group, self.hkl[places], *(column[places] for column in columns))
+
 
 def indexed_lines(library: Library, candidates: Candidates, i: int, scan: Pattern) -> Indexed:
     """The lines of candidate `i` in `scan`, whose wavelength has to be known. Raises ValueError where it is not."""
