@@ -61,6 +61,26 @@ def test_lines_have_their_indices_and_candidates_their_names(answer, library):
     assert not any("run $1_a.xy" in text for text in texts(figures.identification_figure(answer, heading=False)))
 
 
+def test_indices_stand_apart_inside_the_frame_and_the_highest_line_of_all_phases_has_its_own(answer, library, tiny_model):
+    from dataclasses import replace
+
+    mixed = made.mixed(made.scan(library, 1), made.scan(library, 0), 0.52)
+    lines = [Identifier(tiny_model, "cpu").identify(made.scan(library, row)).matches[0] for row in (1, 0)]
+    phases = [Phase(number, match.name, 0.9, 0.5, None, "", replace(match, evidence=None)) for number, match in enumerate(lines, 1)]
+    figure = figures.identification_figure(replace(answer, measured=mixed, phases=phases))
+    top = figure.axes[0]
+    labels = {text.xy[0]: text.get_color() for text in top.texts}
+    assert set(labels.values()) == set(figures.PHASE_LABELS)
+    span = np.ptp(top.get_xlim())
+    assert np.diff(sorted(labels)).min() > span / 45
+    assert top.get_xlim()[0] + span / 200 < min(labels)
+    assert max(labels) < top.get_xlim()[1] - span / 200
+    highest = mixed.two_theta[mixed.intensity.argmax()]
+    assert labels[min(labels, key=lambda angle: abs(angle - highest))] == figures.PHASE_LABELS[1]
+    assert abs(min(labels, key=lambda angle: abs(angle - highest)) - highest) < 0.1
+    assert f" + {phases[1].name}" in figure.get_suptitle()
+
+
 def test_missing_and_extra_lines_are_marked(tiny_model, library):
     """A scan without the entry's second strongest line and with one that is not its own."""
     import dataclasses

@@ -99,10 +99,10 @@ def strongest(lines: Indexed, number: int, apart: float) -> list[int]:
 
 def shown(lines: Indexed, view: Overlay) -> NDArray[np.bool_]:
     """(n,) which lines stand out of the scan: within half a width, the smoothed scan rises above its lowest points on both sides by `CLEAR` times the
-    noise there, and by 1 % of the top. A slope, or the noise on a halo, is no line.
+    noise there, and by 2 % of the top, which is what an eye sees. A slope, or the noise on a halo, is no line.
     """
     counts, step = view.measured, float(median(np.diff(view.two_theta)))
-    least = 0.01 * float((counts - view.background).max(initial=0.0))
+    least = 0.02 * float((counts - view.background).max(initial=0.0))
     jumps = np.abs(np.diff(counts))
 
     def stands_out(angle: float, width: float) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.diffraction.radiation import CU_K_ALPHA
 from xrdmatch.errors import XrdMatchError
-from xrdmatch.report.calculated_pattern import Overlay, overlay, shown, strongest, title
+from xrdmatch.report.calculated_pattern import Overlay, overlay, shown, title
 from xrdmatch.report.figure_style import (
     BLACK,
     BLUE,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 CANDIDATES = (BLUE, VERMILLION, GREEN)
 #: Candidates shown at most, and the probability from which one beside the best is shown.
 SHOWN, LIKELY = 3, 0.05
+#: Colours of the indices of a first and a second phase.
+PHASE_LABELS = ("0.25", VERMILLION)
 #: Lines with hkl in a single column; a double column has room for twice as many.
 LABELS = 9
 #: Characters of a heading.
@@ -66,8 +68,8 @@ def identification_figure(result: Identification, size: Size = "double", scale: 
         if not view.phases:
             return _bare(result, view, size, scale, heading)
         named = candidates(result)
-        figure = new_figure(size, (95.0 if size == "double" else 82.0) + 4.0 * (len(named) - 1))
-        ratios = (1.0, 0.04 + 0.11 * len(named), 0.22)
+        figure = new_figure(size, (97.0 if size == "double" else 84.0) + 8.0 * (len(named) - 1))
+        ratios = (1.0, 0.02 + 0.16 * len(named), 0.22)
         top, ticks, rest = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": ratios, "hspace": 0.0})
         _pattern_axes(top, view, scale, size)
         _tick_axes(ticks, named, view)
@@ -90,21 +92,18 @@ def candidates(result: Identification) -> list[Match]:
 
 
 def _pattern_axes(axes: Axes, view: Overlay, scale: Scale, size: Size) -> None:
-    best = view.phases[0].lines
     axes.plot(view.two_theta, view.measured, color=BLACK, lw=0.6, label="measured")
     axes.plot(view.two_theta, view.calculated, color=ORANGE, lw=0.8, alpha=0.9, label="calculated")
     axes.plot(view.two_theta, view.background, color="0.6", lw=0.5, ls=(0, (4, 2)), label="background")
     _counts(axes, view, scale)
-    if best is not None:
-        number = LABELS * (2 if size == "double" else 1)
-        taken = _label_lines(axes, view, best, number)
-        for match in view.phases[1:]:
-            if match.lines is not None:
-                _label_lines(axes, view, match.lines, number // 2, taken, CANDIDATES[1])
+    shades = zip(view.phases, view.scales, PHASE_LABELS, strict=False)
+    phases = [(match.lines, height, shade) for match, height, shade in shades if match.lines is not None]
+    _label_lines(axes, view, phases, LABELS * (2 if size == "double" else 1))
     _mark(axes, view, [line[3] for line in view.missing], "v", VERMILLION, "missing line")
     _mark(axes, view, view.extra, "D", PURPLE, "extra line")
     handles, names = axes.get_legend_handles_labels()
-    axes.legend(handles, names, loc="upper right", handlelength=1.4, borderaxespad=0.2, labelspacing=0.25)
+    above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": len(names), "columnspacing": 1.0}
+    axes.legend(handles, names, handlelength=1.4, borderaxespad=0.2, borderpad=0.2, handletextpad=0.5, **above)
 
 
 def _counts(axes: Axes, view: Overlay, scale: Scale) -> None:
@@ -136,18 +135,30 @@ def _mark(axes: Axes, view: Overlay, angles: Sequence[float], marker: str, colou
         axes.annotate(sign, (angle, height), color=colour, ha="center", va="bottom", fontsize=TEXT - 1, annotation_clip=True, **lift)
 
 
-def _label_lines(axes: Axes, view: Overlay, lines: Indexed, number: int, taken: Sequence[float] = (), colour: str = "0.25") -> list[float]:
-    """hkl over the strongest lines, upright, where they do not run into each other or the labels at `taken`; returns where labels stand."""
-    span = float(view.two_theta[-1] - view.two_theta[0])
-    seen, placed = shown(lines, view), list(taken)
+def _label_lines(axes: Axes, view: Overlay, phases: Sequence[tuple[Indexed, float, str]], number: int) -> None:
+    """hkl over the highest lines of all phases that the scan shows, upright, where they run neither into each other nor into marks or the frame.
+
+    phases: lines, the scale that makes their heights comparable, colour of the labels.
+    """
+    start, stop = float(view.two_theta[0]), float(view.two_theta[-1])
+    span = stop - start
+    ranked = [
+        (scale * float(lines.intensity[place]), float(lines.observed[place]), lines.hkl[place].tolist(), colour)
+        for lines, scale, colour in phases
+        for place in np.flatnonzero(shown(lines, view))
+    ]
+    taken = [*view.extra, *(line[3] for line in view.missing)]
     lift: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 4)}
-    for place in strongest(lines, number, span / (2.2 * number)):
-        angle, hkl = float(lines.observed[place]), lines.hkl[place].tolist()
-        if not seen[place] or any(abs(angle - other) < span / 60 for other in [*view.extra, *taken]):
+    room = 1.05 * span / (2.2 * number)
+    left = number
+    for _, angle, hkl, colour in sorted(ranked, key=lambda line: -line[0]):
+        if left == 0:
+            break
+        if min((abs(angle - other) for other in taken), default=span) < room or not start + 0.4 * room < angle < stop - 0.4 * room:
             continue
         axes.annotate(hkl_text(hkl), (angle, _at(view, angle)), rotation=90, ha="center", va="bottom", fontsize=TEXT - 1.5, color=colour, **lift)
-        placed.append(angle)
-    return placed
+        taken.append(angle)
+        left -= 1
 
 
 def hkl_text(hkl: Sequence[int]) -> str:
@@ -192,7 +203,7 @@ def _bare(result: Identification, view: Overlay, size: Size, scale: Scale, headi
 def _heading(figure: Figure, result: Identification, size: Size) -> None:
     name = Path(result.file).name or result.file
     said = {"match": "", "ambiguous": "ambiguous: ", "unknown": "unknown; closest: "}.get(result.verdict, result.verdict)
-    best = result.name
+    best = " + ".join([result.name, *(phase.name for phase in result.phases[1:])])
     room = max(12, HEADING[size] - len(said) - len(best))
     text = figure.suptitle(f"{said}{best}  ·  {shortened(name, room)}", fontsize=TEXT + (1 if size == "double" else 0), x=0.01, ha="left")
     text.set_parse_math(False)
@@ -235,7 +246,7 @@ def lines_figure(pattern: Pattern, lines: Indexed, size: Size = "double", scale:
         _plain(top, pattern, scale)
         none = np.zeros(pattern.two_theta.size)
         view = Overlay(pattern.two_theta, pattern.intensity, none, pattern.intensity, (), (), [], [])
-        _label_lines(top, view, lines, LABELS * (2 if size == "double" else 1))
+        _label_lines(top, view, [(lines, 1.0, PHASE_LABELS[0])], LABELS * (2 if size == "double" else 1))
         top.set_xlabel("")
         top.set_ylim(0.0, top.get_ylim()[1] * (1.2 if scale == "linear" else 1.6))
         ticks.vlines(lines.observed, 0.0, 0.15 + 0.85 * np.sqrt(lines.intensity / 100.0), color=BLACK, lw=0.6)

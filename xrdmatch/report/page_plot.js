@@ -193,7 +193,7 @@ const lineLabels = (pen, data, seen, scene) => {
   const sign = (angle, text, name) => { if (free(angle)) put(angle, () => { pen.fillStyle = colour(name); pen.fillText(text, 0, 0); }); };
   for (const angle of freeExtra(data, seen)) sign(angle, "\u25c6", "--extra");
   for (const line of seen[0].lines) if (line[7] === "missing") sign(line[4], "\u25bc", "--missing");
-  const strong = seen.flatMap((match) => match.lines.map((line) => [line, match])).sort((a, b) => b[0][5] - a[0][5]);
+  const strong = seen.flatMap((match) => match.lines.map((line) => [line, match])).sort((a, b) => b[1].scale * b[0][5] - a[1].scale * a[0][5]);
   for (const [line, match] of strong) {
     if (line[7] === "missing" || !line[8] || !free(line[4])) continue;
     put(line[4], () => { pen.fillStyle = colour(seen.length > 1 ? match.colour : "--quiet"); drawIndices(pen, line.slice(0, 3), 0, 0); });

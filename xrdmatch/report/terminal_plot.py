@@ -1,6 +1,7 @@
 """A scan as a small plot of text, with the lines of its best match: what fits on a terminal.
 
-Each column stands for a few tenths of a degree and shows its highest point above the background, by the square root, which lets weak lines be seen.
+Each column stands for a few tenths of a degree and shows its highest point above the background; whatever stands out of the noise gets an eighth of a
+row at least.
 """
 
 from __future__ import annotations
@@ -41,19 +42,19 @@ def sketch(result: Identification, width: int, height: int) -> Sketch | None:
     view = overlay(result)
     if view is None:
         return None
-    levels = np.rint(column_heights(view, width) * 8 * height).astype(int)
+    levels = np.ceil(column_heights(view, width) * 8 * height).astype(int)
     rows = ["".join(_EIGHTHS[min(max(level - 8 * row, 0), 8)] for level in levels) for row in reversed(range(height))]
     return Sketch(rows, _marks(view, width), axis(view, width))
 
 
 def column_heights(view: Overlay, width: int) -> NDArray[np.float64]:
-    """(width,) root of each column's highest point above background and noise, 1 for the highest of all, unless it is noise itself."""
+    """(width,) each column's highest point above background and noise, 1 for the highest of all, unless it is noise itself."""
     sigma = noise_sigma(view.measured)
     above = np.maximum(view.measured - view.background - LEVEL * sigma, 0.0)
     columns = column_of(view, view.two_theta, width)
     highest = np.zeros(width)
     np.maximum.at(highest, columns, above)
-    return np.asarray(np.sqrt(highest / max(float(highest.max()), 4.0 * LEVEL * sigma, 1e-300)))
+    return np.asarray(highest / max(float(highest.max()), 4.0 * LEVEL * sigma, 1e-300))
 
 
 def column_of(view: Overlay, angles: NDArray[np.float64], width: int) -> NDArray[np.int64]:
