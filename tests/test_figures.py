@@ -64,8 +64,8 @@ def test_lines_have_their_indices_and_candidates_their_names(answer, library):
 def test_indices_stand_apart_inside_the_frame_and_the_highest_line_of_all_phases_has_its_own(answer, library, tiny_model):
     from dataclasses import replace
 
-    mixed = made.mixed(made.scan(library, 1), made.scan(library, 0), 0.52)
-    lines = [Identifier(tiny_model, "cpu").identify(made.scan(library, row)).matches[0] for row in (1, 0)]
+    mixed = made.mixed(made.scan(library, 1), made.scan(library, 3), 0.6)
+    lines = [Identifier(tiny_model, "cpu").identify(made.scan(library, row)).matches[0] for row in (1, 3)]
     phases = [Phase(number, match.name, 0.9, 0.5, None, "", replace(match, evidence=None)) for number, match in enumerate(lines, 1)]
     figure = figures.identification_figure(replace(answer, measured=mixed, phases=phases))
     top = figure.axes[0]
