@@ -52,6 +52,6 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """One benchmark with its arguments: nox -s bench -- simulate.py 2019-ASR.tar.xz --count 200. Without: simulate.py on the samples."""
-    prepare(session)
+    prepare(session, "test")
     script, *rest = session.posargs or ["simulate.py", "docs/samples"]
     session.run("python", f"benchmarks/{script}", *rest, env=QUIET)

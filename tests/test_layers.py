@@ -54,7 +54,7 @@ DOORS = {
     "dask": ({"system.parallel"}, set()),
     "gemmi": (STRUCTURES | {"diffraction.bonds"}, STRUCTURES),
     "spglib": ({"diffraction.lattice"}, set()),
-    "pymatgen": ({"diffraction.structure_factors"}, set()),
+    "pymatgen": (set(), set()),  # of tests and benchmarks alone
     "typer": ({"cli"}, {"cli"}),
     "rich": ({"report", "cli"}, set()),
     "watchfiles": ({"cli"}, set()),

@@ -15,7 +15,7 @@ from xrdmatch.errors import XrdMatchError
 from xrdmatch.version import __version__
 
 #: What decides how it runs and answers, and what the extras bring.
-PACKAGES = ("numpy", "h5py", "gemmi", "pymatgen", "typer", "rich", "matplotlib", "watchfiles", "distributed", "torch", "onnx")
+PACKAGES = ("numpy", "h5py", "gemmi", "spglib", "typer", "rich", "matplotlib", "watchfiles", "distributed", "torch", "onnx")
 
 
 class Format(StrEnum):
