@@ -167,23 +167,37 @@ def drawn(lines: Reflections, cell: np.ndarray, x: np.ndarray, level: Level, rng
 
 def scan(structure: Structure, other: Structure, level: Level, rng: Rng, mixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Angles and counts of one scan; `other` is the crystal it may be impure with, or is `mixed` with."""
-    x = np.arange(rng.uniform(*level.start), rng.uniform(*level.stop), rng.choice([0.01, 0.015, 0.02, 0.03]))
-    cell, lines = lines_of(with_guests(structure, level.guests * rng.random(), rng))
-    profile = drawn(lines, strained(cell, level, rng), x, level, rng)
+    x = angles(level, rng)
+    profile = sample(structure, x, level, rng)
     if mixed:
-        cell, lines = lines_of(with_guests(other, level.guests * rng.random(), rng))
-        profile += rng.uniform(*RATIO) * drawn(lines, strained(cell, level, rng), x, level, rng)
+        profile = profile + rng.uniform(*RATIO) * sample(other, x, level, rng)
     elif rng.random() < 0.5:
         cell, lines = lines_of(other)
         profile += level.impurity * rng.random() * drawn(lines, cell, x, level, rng)
     if level.slits and rng.random() < level.slits:
         profile *= np.sin(np.radians(x / 2))
         profile /= profile.max()
+    base = background(x, level, rng)
+    return x, rng.poisson(10 ** rng.uniform(*level.counts) * (profile + base)).astype(float)
+
+
+def angles(level: Level, rng: Rng) -> np.ndarray:
+    """The angles of a scan, degrees."""
+    return np.arange(rng.uniform(*level.start), rng.uniform(*level.stop), rng.choice([0.01, 0.015, 0.02, 0.03]))
+
+
+def sample(structure: Structure, x: np.ndarray, level: Level, rng: Rng) -> np.ndarray:
+    """Profile on the angles `x`, strongest point 1, of a sample of the structure: with guests in its pores and a cell that they strain."""
+    cell, lines = lines_of(with_guests(structure, level.guests * rng.random(), rng))
+    return drawn(lines, strained(cell, level, rng), x, level, rng)
+
+
+def background(x: np.ndarray, level: Level, rng: Rng) -> np.ndarray:
+    """What lies under the lines, in heights of the strongest: air, fluorescence, a halo."""
     q = 4 * np.pi * np.sin(np.radians(x / 2)) / MEAN
     air, flat = rng.exponential(0.05), rng.exponential(0.03)
     halo = rng.exponential(level.halo) * np.exp(-0.5 * ((q - rng.uniform(1.1, 2.0)) / rng.uniform(0.2, 0.5)) ** 2)
-    counts = rng.poisson(10 ** rng.uniform(*level.counts) * (profile + flat + air * x[0] / x + halo))
-    return x, counts.astype(float)
+    return flat + air * x[0] / x + halo
 
 
 def structures(library: Library, sources: list[Path], part: int) -> dict[str, bytes]:

@@ -1,0 +1,51 @@
+"""Whether an expected framework is in a scan: what speaks for it by itself, and beside the likeliest other entry of the library."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xrdmatch.library.reference_library import Library
+from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
+from xrdmatch.search.candidates import Candidates
+from xrdmatch.search.check_weights import Logistic, stored
+from xrdmatch.search.comparison import candidate_signals
+from xrdmatch.search.expected_phase import Fitted
+from xrdmatch.search.line_evidence import expected_signal, residual
+
+#: What of a candidate's features is used by itself, and compared with the likeliest other's.
+OWN = ("log_distance", "plain_similarity", "explained", "missing_share", "extra_share", "strain_penalty", "position_weight", "position_similarity")
+COMPARED = ("log_distance", "position_similarity", "position_weight", "explained", "missing_share", "extra_share")
+#: A line of the framework explains what lies within so many line widths of it, where it is this high, percent of the scan's strongest.
+EXPLAINS, HIGH = 1.0, 1.0
+#: Least share whose logarithm is taken.
+_LEAST = 1e-3
+
+Features = dict[str, float]
+
+
+def own_features(one: Candidates, scan: ComparisonSignal) -> Features:
+    """Of the best form of what is expected (one candidate) by itself."""
+    told = {name: float(values[0]) for name, values in one.features().items() if name in OWN or name == "shift_size"}
+    evidence = one.evidence[0]
+    lines = len(evidence.matched) + len(evidence.missing)
+    return told | {"log_lines": float(np.log1p(lines)), "log_limit": float(np.log(max(scan.detection_limit, _LEAST)))}
+
+
+def rival_features(own: Features, fitted: Fitted, library: Library, rival: Candidates) -> Features:
+    """Beside the likeliest other entry (one candidate of `library`); fitted: what is expected, laid over the scan."""
+    scan = fitted.scan
+    other = {name: float(values[0]) for name, values in rival.features().items()}
+    signal = candidate_signals(library, rival, scan)[0]
+    rest = residual(scan, expected_signal(signal, float(rival.shift[0]), scan))
+    high = 0.01 * HIGH * float(scan.lines.max(initial=0.0))
+    mine = (fitted.distance <= EXPLAINS) & (fitted.near > high)
+    beyond = float(rest.lines[mine].sum()) / max(float(scan.lines.sum()), 1e-30)
+    left = float(rest.lines.sum()) / max(float(scan.lines.sum()), 1e-30)
+    ahead = {f"ahead_{name}": own[name] - other[name] for name in COMPARED}
+    return own | ahead | {"log_beyond_rival": float(np.log(max(beyond, _LEAST))), "log_left_by_rival": float(np.log(max(left, _LEAST)))}
+
+
+def presence(features: Features, weights: Logistic | None = None) -> float:
+    """Probability that the framework is there, by itself or, where the features tell of it, beside the likeliest other entry."""
+    name = "presence" if "log_beyond_rival" in features else "presence_alone"
+    return float((weights or stored(name)).probability(features))
