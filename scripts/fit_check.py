@@ -1,14 +1,7 @@
-"""Fit the weights of `xrdmatch check`, and measure it on simulated scans.
+"""Fit the weights of `xrdmatch check` to simulated scans, and measure its verdicts on others; check_trials.py says how both are made.
 
-    python benchmarks/check_scans.py ... --part 0 -o check-scans/fit    and    --part 1 -o check-scans/test
-    python scripts/fit_check.py trials MODEL check-scans/fit -o fit.jsonl      what the search finds of what is expected, and of decoys
-    python scripts/fit_check.py fit fit.jsonl                                  writes xrdmatch/search/check_weights.json
-    python scripts/fit_check.py measure MODEL check-scans/test                 verdicts of `check` on scans that were not fitted to
-
-Of each sample seven scans are made: with a further phase whose strongest line has 0, 1, 2, 5, 10, 20 and 50 percent of the sample's height. What is
-expected is the sample's own framework, and decoys: an entry of the same lattice type scaled onto its cell; the one of the same lattice type whose cell
-is nearest; another metal and linker of the same net; another phase of the same metal and linker; one of the most frequent frameworks. In half of the
-cases of a decoy the sample's own entry is taken out of the library.
+    python scripts/fit_check.py fit fit.jsonl                        writes xrdmatch/search/check_weights.json
+    python scripts/fit_check.py measure MODEL check-scans/test       verdicts of `check` on scans that were not fitted to
 """
 
 from __future__ import annotations
@@ -16,213 +9,182 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from check_trials import SHARES, WITH_DECOYS, Decoys, Sample
+from scipy.optimize import minimize
 
-from xrdmatch.diffraction.lattice import centring, lattice_directions
-from xrdmatch.diffraction.pattern import Pattern
-from xrdmatch.diffraction.radiation import cell_volume
-from xrdmatch.library.composition import SameMetalAndLinker
-from xrdmatch.library.expected_entries import ExpectedEntries, ExpectedLookup
-from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
-from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
-from xrdmatch.search.candidates import Candidates
-from xrdmatch.search.expected_phase import ExpectedPhase, Fitted
-from xrdmatch.search.further_lines import LEAST, line_features
-from xrdmatch.search.line_evidence import strong_lines
-from xrdmatch.search.pipeline import rank
-from xrdmatch.search.presence import own_features, rival_features
-from xrdmatch.search.probability import Calibration
-from xrdmatch.search.scan_quality import unusable
+from xrdmatch.search.check import Checker
+from xrdmatch.search.check_result import GOOD, CheckResult
+from xrdmatch.search.check_weights import CONSTANT
+from xrdmatch.search.further_lines import TERMS
+from xrdmatch.search.identify import Identifier
+from xrdmatch.search.presence import COMPARED, OWN
 
-WAVELENGTH = 1.541871
-SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-DECOYS = ("scaled", "nearest", "net", "sister", "frequent")
-#: Frameworks that are most frequent in the library, of which decoys are.
-FREQUENT = 60
-#: Shares of a further phase at which decoys are looked for.
-WITH_DECOYS = (0.0, 0.2)
+WEIGHTS = Path(__file__).parents[1] / "xrdmatch" / "search" / "check_weights.json"
+ALONE = (*OWN, "shift_size", "log_lines", "log_limit")
+BESIDE = (*ALONE, *(f"ahead_{name}" for name in COMPARED), "log_beyond_rival", "log_left_by_rival")
+#: Share of clean scans in which a line may be listed, on which the margin is chosen: half of what is asked for.
+CLEAN = 0.01
+#: Where the fit of the tolerance starts: its terms and the steepness.
+START = (1.0, 2.0, 5.0, 0.05, 0.01, 0.001, 0.01, 2.0)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A file of benchmarks/check_scans.py."""
-
-    file: Path
-    name: str
-    other: str
-    level: str
-    two_theta: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-    base: np.ndarray
-    counts: float
-
-    @classmethod
-    def load(cls, file: Path) -> Sample:
-        with np.load(file) as data:
-            texts = {key: str(data[key]) for key in ("name", "other", "level")}
-            return cls(file, **texts, **{key: data[key].astype(float) for key in ("two_theta", "first", "second", "base")}, counts=float(data["counts"]))
-
-    def pattern(self, share: float) -> Pattern:
-        rng = np.random.default_rng([int(self.file.stem), round(1000 * share)])
-        counts = rng.poisson(self.counts * (self.first + share * self.second + self.base))
-        return Pattern(self.two_theta, counts.astype(float), WAVELENGTH, self.file.stem)
-
-    def is_foreign(self, share: float, two_theta: float, reach: float) -> bool:
-        """Whether what the further phase adds near an angle is more than what the sample has there."""
-        near = np.abs(self.two_theta - two_theta) <= reach
-        return bool(near.any()) and share * self.second[near].max() > self.first[near].max()
+def logistic(cases: Sequence[dict[str, float]], names: Sequence[str], right: np.ndarray, ridge: float = 1.0) -> dict[str, float]:
+    """Weights of a logistic regression, by Newton's method; a `ridge` on scaled features keeps them moderate."""
+    x = np.array([[case[name] for name in names] for case in cases])
+    middle, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    z = np.column_stack([np.ones(len(x)), (x - middle) / spread])
+    weights, penalty = np.zeros(z.shape[1]), ridge * np.eye(z.shape[1])
+    penalty[0, 0] = 1e-6
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-np.clip(z @ weights, -30, 30)))
+        step = np.linalg.solve((z * (p * (1 - p))[:, None]).T @ z + penalty, z.T @ (right - p) - penalty @ weights)
+        weights = weights + step
+    plain = weights[1:] / spread
+    return {CONSTANT: float(weights[0] - plain @ middle), **dict(zip(names, plain.tolist(), strict=True))}
 
 
-class Decoys:
-    """Entries that are not what a sample is, by kind."""
+def tolerance_weights(scans: Sequence[dict[str, Any]]) -> tuple[dict[str, float], list[float], list[bool]]:
+    """Weights of the tolerance and its margin; of each scan the log-odds of its most foreign line, and whether one is foreign that is seen."""
+    rows = np.array([line for scan in scans for line in scan["lines"]])
+    owner = np.repeat(np.arange(len(scans)), [len(scan["lines"]) for scan in scans])
+    height, terms, foreign = rows[:, 0], rows[:, 1:-1], rows[:, -1]
+    start = np.log(START)
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.relatives, self.lookup = SameMetalAndLinker(library), ExpectedLookup(library)
-        groups = library.level("framework")[0]
-        self.frequent = [int(np.flatnonzero(groups == group)[0]) for group, _ in Counter(groups.tolist()).most_common(FREQUENT)]
+    def loss(logs: np.ndarray) -> float:
+        z = np.exp(logs[-1]) * np.log(height / (terms @ np.exp(logs[:-1])))
+        return float(np.mean(np.logaddexp(0, -z) * foreign + np.logaddexp(0, z) * (1 - foreign)) + 1e-4 * ((logs - start)[:-1] ** 2).sum())
 
-    @cached_property
-    def lattices(self) -> np.ndarray:
-        return np.array([hash((len(lattice_directions(cell)), *_tied(cell))) for cell in self.library.cell])
-
-    @cached_property
-    def volumes(self) -> np.ndarray:
-        return np.array([cell_volume(cell) for cell in self.library.cell])
-
-    @cached_property
-    def nets(self) -> dict[str, list[int]]:
-        found = defaultdict(list)
-        for row, title in enumerate(self.library.title.tolist()):
-            net = title.rsplit(", ", 1)[-1]
-            if ", " in title and len(net) in (3, 5) and net[:3].islower() and net.isascii():
-                found[net].append(row)
-        return found
-
-    def of(self, row: int, own: set[int], rng: np.random.Generator) -> Iterator[tuple[str, ExpectedEntries]]:
-        """own: families of what the sample is."""
-        library = self.library
-        like = self._alike(row, own)
-        net = library.title[row].rsplit(", ", 1)[-1]
-        rows = {
-            "nearest": like[np.argsort(np.abs(np.log(self.volumes[like] / self.volumes[row])))][:5],
-            "net": [one for one in self.nets.get(net, []) if library.composition[one] != library.composition[row]] if library.knows_levels else [],
-            "sister": self.relatives.rows(int(library.family[row])),
-            "frequent": self.frequent,
-        }
-        if like.size:
-            yield "scaled", self._scaled(row, int(rng.choice(like)), rng)
-        for kind, some in rows.items():
-            some = [one for one in np.asarray(some, dtype=int).tolist() if int(library.family[one]) not in own]
-            if not some:
-                continue
-            entries = self.lookup.entries(str(library.id[int(rng.choice(some))]))
-            if not own & set(library.family[entries.rows].tolist()):
-                yield kind, entries
-
-    def _alike(self, row: int, own: set[int]) -> np.ndarray:
-        """Rows of the same lattice type and centring, of other families, of 0.5 to 2 times the volume."""
-        library = self.library
-        ratio = self.volumes / self.volumes[row]
-        rows = np.flatnonzero((self.lattices == self.lattices[row]) & (ratio > 0.5) & (ratio < 2.0))
-        symbol = centring(library.hkl[library.offsets[row] : library.offsets[row + 1]])
-        rows = np.random.default_rng(row).permutation(rows)[:400]
-        kept = [
-            one
-            for one in rows.tolist()
-            if int(library.family[one]) not in own and centring(library.hkl[library.offsets[one] : library.offsets[one + 1]]) == symbol
-        ]
-        return np.array(kept, dtype=int)
-
-    def _scaled(self, row: int, other: int, rng: np.random.Generator) -> ExpectedEntries:
-        """The entry `other` with the cell of `row`, but for a per cent."""
-        one = self.library.subset([other])
-        cell = self.library.cell[row].copy()
-        cell[:3] *= 1.0 + rng.normal(0.0, 0.01)
-        return ExpectedEntries("scaled", "scaled", replace(one, cell=cell[None]), np.zeros(1, dtype=np.int64), 0, True)
+    best = np.exp(minimize(loss, start, method="L-BFGS-B").x)
+    over = np.log(height / (terms @ best[:-1]))
+    most, seen = np.full(len(scans), -np.inf), np.zeros(len(scans), dtype=bool)
+    np.maximum.at(most, owner, over)
+    np.logical_or.at(seen, owner, (foreign > 0) & (over > 0))
+    clean = np.array([scan["share"] == 0 for scan in scans])
+    margin = float(np.exp(np.quantile(most[clean], 1.0 - CLEAN)))
+    told = {**dict(zip(TERMS, best[:-1].tolist(), strict=True)), "steepness": float(best[-1]), "margin": max(margin, 1.0)}
+    return told, (np.clip(best[-1] * most, np.log(1e-3), -np.log(1e-3))).tolist(), seen.tolist()
 
 
-def _tied(cell: np.ndarray) -> tuple[int, ...]:
-    return tuple(lattice_directions(cell).astype(bool).astype(int).ravel().tolist())
+def fit(files: Iterable[Path]) -> dict[str, dict[str, float]]:
+    """All weights."""
+    cases = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    some = [case for case in cases if "features" in case]
+    own = np.array([case["kind"] == "own" for case in some], dtype=float)
+    features = [case["features"] for case in some]
+    found = {"presence_alone": logistic(features, ALONE, own), "presence": logistic(features, BESIDE, own)}
+    scans = [case for case in cases if case.get("lines") and isinstance(case["lines"][0], list) and case["share"] < max(SHARES)]
+    found["line"], most, seen = tolerance_weights(scans)
+    quiet = [i for i, value in enumerate(most) if value < found["line"]["steepness"] * np.log(found["line"]["margin"])]
+    pure = np.array([not seen[i] for i in quiet], dtype=float)
+    found["purity"] = logistic([{"most_foreign": most[i]} for i in quiet], ("most_foreign",), pure)
+    return {name: {key: round(value, 5) for key, value in weights.items()} for name, weights in found.items()}
 
 
-def trials(model: Model, folder: Path, part: tuple[int, int]) -> Iterator[dict[str, Any]]:
-    """Cases of presence and of lines, as plain values."""
-    library, decoys, index = model.library, Decoys(model.library), model.library.index()
-    weights = Calibration.from_json(model.config.get("calibration"))
+def measured(checker: Checker, decoys: Decoys, folder: Path, part: Sequence[int]) -> Iterable[dict[str, Any]]:
+    """Verdicts on the scans of a folder, as plain values."""
+    library, index = decoys.library, decoys.library.index()
     for file in sorted(folder.glob("*.npz"))[part[0] :: part[1]]:
         sample = Sample.load(file)
         if sample.name not in index or not sample.other:
             continue
-        own = decoys.lookup.entries(sample.name)
-        families = set(library.family[own.rows].tolist())
-        rng = np.random.default_rng([int(file.stem), 5])
-        cases = [("own", own), *decoys.of(index[sample.name], families, rng)]
-        phases = [(kind, ExpectedPhase(entries, None if entries.from_file else model.index.line_index)) for kind, entries in cases]
+        own = set(library.family[decoys.lookup.entries(sample.name).rows].tolist())
         other = int(library.family[index[sample.other]]) if sample.other in index else -1
+        rng = np.random.default_rng([int(file.stem), 6])
+        wrong = [(kind, entries) for kind, entries in decoys.of(index[sample.name], own, rng) if not entries.from_file]
         for share in SHARES:
-            scan = prepare_scan(sample.pattern(share))
-            if unusable(scan.comparison):
-                continue
-            candidates = rank(scan, model)
-            for kind, phase in phases if share in WITH_DECOYS else phases[:1]:
-                if kind != "own" and share and not phase.entries.from_file and other in library.family[phase.entries.rows]:
-                    continue  # it is there
-                hidden = kind != "own" and rng.random() < 0.5
-                one = phase.compared(scan.comparison).take([0])
-                told = {"kind": kind, "share": share, "file": file.stem, "level": sample.level, "hidden": hidden}
-                told |= {"features": _features(model, weights, scan, candidates, phase, one, families if hidden else set())}
-                yield told | ({"lines": _lines(sample, share, scan, Fitted(scan.comparison, [(phase.library, one)]), one)} if kind == "own" else {})
+            cases = [("own", sample.name)]
+            cases += [(kind, one.text) for kind, one in wrong if share in WITH_DECOYS and not (share and other in library.family[one.rows])]
+            for kind, text in cases:
+                told = checker.check(sample.pattern(share), [text])
+                yield {"kind": kind, "share": share, "file": file.stem, "level": sample.level, **_plain(told)}
 
 
-def _features(
-    model: Model, weights: Calibration, scan: PreparedScan, candidates: Candidates, phase: ExpectedPhase, one: Candidates, hidden: set[int]
-) -> dict[str, float]:
-    """hidden: families that the library has not got."""
-    mine = set() if phase.entries.from_file else set(phase.library.family[phase.entries.rows].tolist())
-    families = model.library.family[candidates.rows].tolist()
-    others = candidates.take([place for place, family in enumerate(families) if family not in mine | hidden])
-    rival = others.take([int(weights.probabilities(others)[0].argmax())])
-    return rival_features(own_features(one, scan.comparison), Fitted(scan.comparison, [(phase.library, one)]), model.library, rival)
+def _plain(told: CheckResult) -> dict[str, Any]:
+    lines = [line.height for line in told.further_lines]
+    return {"verdict": told.verdict, "probability": told.probability, "limit": told.detection_limit, "lines": lines, "seconds": told.seconds}
 
 
-def _lines(sample: Sample, share: float, scan: PreparedScan, fitted: Fitted, one: Candidates) -> list[dict[str, float]]:
-    """Features of all lines, with `foreign` 1 where the further phase makes them."""
-    found = strong_lines(scan.comparison, LEAST)
-    height = np.array([line[1] for line in found], dtype=float)
-    at = np.array([scan.comparison.grid.nearest(line[0]) for line in found], dtype=np.int64)
-    features = line_features(fitted, at, height, 1.0 - float(one.similarity[0]))
-    rows = [dict(zip(features, (round(float(value), 4) for value in values), strict=True)) for values in zip(*features.values(), strict=True)]
-    reach = 0.5 * scan.comparison.fwhm
-    return [row | {"foreign": float(sample.is_foreign(share, angle, reach))} for row, (angle, _) in zip(rows, found, strict=True)]
+def report(rows: Sequence[dict[str, Any]]) -> None:
+    """The figures of docs/check.md."""
+    judged = [row for row in rows if row["verdict"] != "unusable"]
+    own, wrong = ([row for row in judged if (row["kind"] == "own") == is_own] for is_own in (True, False))
+    print(f"{len(rows)} cases, {len(rows) - len(judged)} of them in scans that are unusable")
+    by_kind = defaultdict(list)
+    for row in judged:
+        by_kind[row["kind"], row["share"], ""].append(row)
+        if row["kind"] == "own" and not row["share"]:
+            by_kind[row["kind"], row["share"], row["level"]].append(row)
+    for (kind, share, level), some in sorted(by_kind.items()):
+        verdicts = "  ".join(f"{name} {np.mean([row['verdict'] == name for row in some]):.3f}" for name in ("pure", "present", "unclear", "absent"))
+        print(f"{kind:9} {100 * share:3.0f} % {level:7} n {len(some):4}  {verdicts}")
+    print("expected framework 'absent' with probability above 0.9:", _share(own, lambda row: row["verdict"] == "absent" and row["probability"] > 0.9))
+    print("decoys pure or present:", _share(wrong, lambda row: row["verdict"] in GOOD))
+    clean = [row for row in own if not row["share"] and row["verdict"] in GOOD]
+    print("further lines listed in clean scans:", _share(clean, lambda row: row["verdict"] == "present"))
+    above = [row for row in own if row["limit"] and 100 * row["share"] >= row["limit"] and row["verdict"] in GOOD]
+    print("'pure' with a second phase above the stated limit:", _share(above, lambda row: row["verdict"] == "pure"))
+    limits = [row["limit"] for row in own if row["verdict"] in GOOD and not row["share"]]
+    known = [value for value in limits if value]
+    print(f"stated limit: quartiles {np.percentile(known, [25, 50, 75]).round(1).tolist()} %, none in {len(limits) - len(known)} of {len(limits)}")
+    right = [_right(row) for row in judged if row["verdict"] != "unclear"]
+    said = [row["probability"] for row in judged if row["verdict"] != "unclear"]
+    print(f"expected calibration error {calibration_error(said, right):.4f} over {len(right)} verdicts")
+    print(f"median {1000 * np.median([row['seconds'] for row in own if not row['share']]):.0f} ms a clean scan")
+
+
+def _share(rows: Sequence[dict[str, Any]], wanted: Any) -> str:
+    count = sum(map(wanted, rows))
+    return f"{count} of {len(rows)} ({100 * count / max(len(rows), 1):.1f} %)"
+
+
+def _right(row: dict[str, Any]) -> bool:
+    """Whether a verdict is right: pure, where no second phase is above the stated limit."""
+    if row["verdict"] == "absent" or row["kind"] != "own":
+        return (row["verdict"] == "absent") == (row["kind"] != "own")
+    return row["verdict"] == "present" or not row["share"] or (row["limit"] is not None and 100 * row["share"] < row["limit"])
+
+
+def calibration_error(said: Sequence[float], right: Sequence[bool]) -> float:
+    """Over ten bins of the probability."""
+    p, y = np.array(said), np.array(right, dtype=float)
+    bins = np.minimum((10 * p).astype(int), 9)
+    return float(sum(abs(p[bins == k].mean() - y[bins == k].mean()) * (bins == k).mean() for k in range(10) if (bins == k).any()))
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = arguments.add_subparsers(dest="step", required=True)
-    made = steps.add_parser("trials")
-    made.add_argument("model")
-    made.add_argument("folder", type=Path)
-    made.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which of how many parts of the samples")
-    made.add_argument("-o", "--out", type=Path, required=True)
+    steps.add_parser("fit").add_argument("trials", type=Path, nargs="+")
+    step = steps.add_parser("measure")
+    step.add_argument("model")
+    step.add_argument("folder", type=Path)
+    step.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which of how many parts of the samples")
+    step.add_argument("-o", "--out", type=Path, help="keep the single verdicts")
+    steps.add_parser("report").add_argument("verdicts", type=Path, nargs="+")
     given = arguments.parse_args()
-    if given.step == "trials":
-        model = Model.load(given.model, "cpu")
-        model.ready()
-        with given.out.open("w") as stream:
-            for case in trials(model, given.folder, tuple(given.part)):
-                stream.write(json.dumps(case) + "\n")
+    if given.step == "fit":
+        WEIGHTS.write_text(json.dumps(fit(given.trials), indent=2) + "\n")
+        return
+    if given.step == "report":
+        report([json.loads(line) for file in given.verdicts for line in file.read_text().splitlines()])
+        return
+    model = Model.load(given.model, "cpu")
+    rows = []
+    with (given.out or Path(os.devnull)).open("w") as stream:
+        for row in measured(Checker(Identifier(model)), Decoys(model.library), given.folder, given.part):
+            rows.append(row)
+            stream.write(json.dumps(row) + "\n")
+            stream.flush()
+    report(rows)
 
 
 if __name__ == "__main__":

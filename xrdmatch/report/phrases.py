@@ -99,6 +99,20 @@ def _listed(labels: Sequence[str]) -> str:
     return " or ".join([*labels[:3], f"{len(labels) - 3} more"] if len(labels) > 4 else labels)
 
 
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _unclear(name: str, probability: float, like: str) -> str:
+    other = f"; {like} would fit as well" if like else ""
+    return f"{name} may be there ({percent(probability)}), but the scan does not decide{other}"
+
+
+def _lines_missing(lines: int, angles: Sequence[float]) -> str:
+    places = ", ".join(f"{angle:.2f}°" for angle in angles)
+    return f"{lines} strong peak{'s are' if lines > 1 else ' is'} missing ({places}{', ...' if lines > len(angles) else ''})"
+
+
 #: What people read for each code of a reason or a note.
 _SENTENCES: dict[str, str | Callable[..., str]] = {
     # Reasons of a verdict
@@ -117,6 +131,19 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "undecided_metal_and_linker": _undecided_metal_and_linker,
     "undecided_linker": _undecided_linker,
     "undecided_form": "{name}: the scan does not tell which form",
+    # What check says of what was expected
+    "expected_there": lambda names, explained: f"{_and(names)} explain{'s' if len(names) == 1 else ''} {100 * explained:.0f} % of the signal",
+    "nothing_else": "nothing else is seen; a second phase whose strongest peak is below {limit:.2g} % of this scan's would not be",
+    "nothing_else_visible": "nothing else is seen, but the peaks lie so close that even a large second phase could hide",
+    "further_lines": lambda lines, height: f"{lines} further peak{'s' if lines > 1 else ''}, up to {height:.2g} % of the strongest",
+    "expected_absent": lambda name, like: f"{name} is not there" + (f"; the scan looks like {like}" if like else ""),
+    "expected_unclear": _unclear,
+    "lines_missing": _lines_missing,
+    "missing_texture": "All missing peaks are {zone}: the crystals lie flat (texture). Rotate the sample or fill it from the back",
+    "missing_guests": "All missing peaks are below {below:g}°, where the pores' contents count most: solvent or other guests",
+    "missing_width": "Peaks are {fwhm:g}° wide, and neighbours run together",
+    "cell_differs": lambda name, change: f"The cell of {name} is {100 * abs(change):.1f} % {'larger' if change > 0 else 'smaller'} than the reference",
+    "another_form": "It is {name} in another form, that of {id}",
     # Notes on a scan
     "wavelength_assumed": f"Cu K{_ALPHA} assumed: not in the file. Change with --wavelength",
     "wavelength_in_name": "The file's name says {told}; the file itself gives no wavelength. If the name is right, add --wavelength {told}",

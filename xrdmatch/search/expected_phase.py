@@ -23,7 +23,7 @@ from xrdmatch.system.arrays import Float64Array
 #: Entries of a framework that are compared with a scan, and families of it that are refined.
 COMPARED, REFINED = 16, 3
 #: How near, in line widths, a line of the expected framework covers a place.
-NEAR = 1.0
+NEAR = 0.6
 
 
 class ExpectedPhase:
@@ -63,32 +63,38 @@ def _worth(found: Candidates) -> Float64Array:
 class Fitted:
     """Expected frameworks that are laid over a scan, one candidate each.
 
-    profile: (m,) their lines on the scan's grid and scale, whatever its detection limit. near: (m,) the highest of it within `NEAR` line widths.
+    profiles: (k, m) of each on the scan's grid and scale, whatever its detection limit; profile: (m,) their sum. near: (m,) the highest of it within
+    `NEAR` line widths. lines: (m,) the height of the highest of their lines whose centre lies within `NEAR` line widths.
     """
 
     scan: ComparisonSignal
     phases: Sequence[tuple[Library, Candidates]]
 
     @cached_property
-    def profile(self) -> NDArray[np.float32]:
+    def profiles(self) -> NDArray[np.float32]:
         drawn = np.stack([_drawn(library, one, self.scan) for library, one in self.phases])
-        return np.asarray(_scales(drawn, self.scan) @ drawn, dtype=np.float32)
+        return np.asarray(_scales(drawn, self.scan)[:, None] * drawn, dtype=np.float32)
+
+    @cached_property
+    def profile(self) -> NDArray[np.float32]:
+        return np.asarray(self.profiles.sum(axis=0))
 
     @cached_property
     def near(self) -> NDArray[np.float32]:
-        return highest_near(self.profile, max(1, round(NEAR * self.scan.fwhm / self.scan.grid.step)))
+        return highest_near(self.profile, self.reach)
+
+    @property
+    def reach(self) -> int:
+        """Points of the grid in `NEAR` line widths."""
+        return max(1, round(NEAR * self.scan.fwhm / self.scan.grid.step))
 
     @cached_property
-    def distance(self) -> Float64Array:
-        """(m,) how far the nearest line of the frameworks lies, in line widths; only lines count that the library holds."""
-        size, step = self.scan.grid.size, self.scan.grid.step
-        lines = np.concatenate([refined_lines(library, one, self.scan)[0].index for library, one in self.phases])
-        places = np.unique(lines)
-        if places.size == 0:
-            return np.full(size, np.inf)
-        at = np.searchsorted(places, np.arange(size))
-        left, right = places[np.maximum(at - 1, 0)], places[np.minimum(at, places.size - 1)]
-        return np.asarray(np.minimum(np.abs(np.arange(size) - left), np.abs(np.arange(size) - right)) * step / self.scan.fwhm)
+    def lines(self) -> NDArray[np.float32]:
+        found = np.zeros(self.scan.grid.size, np.float32)
+        for (library, one), profile in zip(self.phases, self.profiles, strict=True):
+            own = refined_lines(library, one, self.scan)[0]
+            np.maximum.at(found, own.index, (0.01 * float(profile.max(initial=0.0)) * own.heights).astype(np.float32))
+        return highest_near(found, self.reach)
 
 
 def _drawn(library: Library, one: Candidates, scan: ComparisonSignal) -> NDArray[np.float32]:

@@ -1,99 +1,126 @@
-"""Lines of a scan that what was expected does not explain, how surely each is foreign, and the least second phase that would have been seen."""
+"""Lines of a scan that what was expected does not explain, how surely each is foreign, and the least second phase that would have been seen.
+
+At each place a line has to rise above what an expected sample may show there: noise, its own lines, changed by guests and texture, their feet, and
+what a fit that is not perfect leaves. The sum of these, with fitted weights, is the tolerance; a line as high as that is as likely foreign as not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdmatch.search.check_weights import Logistic, stored
+from xrdmatch.diffraction.quantiles import percentile
+from xrdmatch.preprocessing.fft_filter import around
+from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
+from xrdmatch.preprocessing.smoothing import running_mean
+from xrdmatch.search.allowed_lines import guest_lines
+from xrdmatch.search.check_weights import stored
 from xrdmatch.search.expected_phase import Fitted, highest_near
 from xrdmatch.search.line_evidence import strong_lines
 from xrdmatch.system.arrays import Float64Array
 
 #: Least height of a line that is looked at, percent of the strongest.
 LEAST = 0.2
-#: Probability from which a line counts as foreign.
-FOREIGN = 0.5
 #: Span, in line widths, in which a strong line throws its foot, and degrees below which axial divergence draws it out.
 FOOT, DRAWN_OUT = 6.0, 12.0
-#: Distances beyond this many line widths, and ratios beyond this one, say no more.
-FAR, CLEAR = 3.0, 100.0
+#: Share of a scan's points that are quieter than what counts as its usual level, percent.
+QUIET = 25.0
 #: Heights of a usual phase's strongest lines, and how surely one of them has to be seen where a second phase is said to be.
 USUAL_LINES, SURELY = (1.0, 0.6, 0.4, 0.3, 0.25), 0.95
 #: Heights that are tried for the limit, percent.
-HEIGHTS = np.geomspace(LEAST, 50.0, 40)
-#: Angles that are tried for the limit, degrees apart.
-TRIED = 0.1
+HEIGHTS = np.geomspace(LEAST, 50.0, 80)
+#: Least probability of a line.
+_NOTHING = 1e-3
+
+#: What adds to the tolerance, each with a weight: noise of a point, the expected pattern, those of its lines that lie there, their feet, what guests may
+#: add, the strongest line, and the strongest line times 1 - similarity.
+TERMS = ("noise", "near", "lines", "foot", "guests", "floor", "misfit")
 
 
 @dataclass(frozen=True, eq=False)
 class FurtherLines:
-    """two_theta: (n,) degrees on the comparison's grid. height: (n,) percent of the scan's strongest. foreign: (n,) probability of each."""
+    """two_theta: (n,) degrees on the comparison's grid. height: (n,) percent of the scan's strongest. foreign: (n,) probability of each.
+    counts: (n,) whether it is higher than all but few of a pure sample's lines would be, and is listed."""
 
     two_theta: Float64Array
     height: Float64Array
     foreign: Float64Array
+    counts: NDArray[np.bool_]
 
     @property
-    def purity(self) -> float:
-        """ln of how likely it is that no line is foreign, of each on its own."""
-        return float(np.log1p(-np.minimum(self.foreign, 1.0 - 1e-9)).sum())
+    def most_foreign(self) -> float:
+        """Log-odds of the line that is foreign the surest; those of nothing where there is none."""
+        p = float(self.foreign.max(initial=_NOTHING))
+        return float(np.log(max(p, _NOTHING) / max(1.0 - p, _NOTHING)))
 
-    def certain(self) -> FurtherLines:
-        """Those that count as foreign."""
-        some = self.foreign >= FOREIGN
-        return FurtherLines(self.two_theta[some], self.height[some], self.foreign[some])
+    def listed(self) -> FurtherLines:
+        """Those that count."""
+        return FurtherLines(self.two_theta[self.counts], self.height[self.counts], self.foreign[self.counts], self.counts[self.counts])
 
 
-def line_features(fitted: Fitted, at: NDArray[np.int64], height: Float64Array, misfit: float) -> dict[str, Float64Array]:
-    """What tells a foreign line of `height` (n,) percent at places `at` (n,) of the grid. misfit: 1 - similarity of what was expected."""
+def lines_of(scan: ComparisonSignal) -> list[tuple[float, float]]:
+    """(2theta in degrees, height in percent of the strongest) of a scan's lines, without flanks that its range cuts."""
+    lines, grid = scan.lines, scan.grid
+    kept = []
+    for angle, height in strong_lines(scan, LEAST):
+        at = grid.nearest(angle)
+        before, after = around((lines < 0.5 * lines[at]) & scan.mask, at)
+        if before >= 0 and after < lines.size:
+            kept.append((angle, height))
+    return kept
+
+
+def local_noise(scan: PreparedScan) -> NDArray[np.float32]:
+    """Noise (m,) in counts at each place of the comparison's grid: counting noise grows with the counts."""
+    signal = scan.comparison
+    values, mask = signal.grid.resample(scan.measured)
+    level = running_mean(values.astype(np.float32), max(1, round(signal.recipe.smooth / signal.grid.step)) | 1)
+    usual = max(float(percentile(level[mask], QUIET)) if mask.any() else 0.0, 1e-12)
+    return np.asarray(signal.noise_typical * np.sqrt(np.clip(level / usual, 1.0, None)), dtype=np.float32)
+
+
+def tolerance_terms(fitted: Fitted, noise: NDArray[np.float32], misfit: float) -> dict[str, Float64Array]:
+    """What the tolerance consists of (m,), by `TERMS`, in shares of the scan's strongest line. noise: (m,) counts. misfit: 1 - similarity."""
     scan = fitted.scan
-    top = float(scan.lines.max(initial=0.0))
-    counts = 0.01 * top * height
-    wide = highest_near(fitted.profile, max(2, round(FOOT * scan.fwhm / scan.grid.step)))
-    angle = scan.grid.two_theta[at]
-
-    def ratio(of: NDArray[np.float32]) -> Float64Array:
-        return np.log(np.clip(counts / np.maximum(of[at], 1e-6 * top), 1.0 / CLEAR, CLEAR))
-
-    noise = np.maximum(scan.noise_typical, 1e-5 * top)
-    return {
-        "over_expected": ratio(fitted.near),
-        "over_foot": ratio(wide),
-        "over_noise": np.log(np.clip(counts / noise, 0.5, CLEAR)),
-        "log_height": np.log(height),
-        "distance": np.minimum(fitted.distance[at], FAR),
-        "low_angle": np.maximum(0.0, 1.0 - angle / DRAWN_OUT),
-        "misfit": np.full(at.size, np.log(max(misfit, 1e-3))),
-    }
+    top = max(float(scan.lines.max(initial=0.0)), 1e-30)
+    angles = scan.grid.two_theta
+    foot = highest_near(fitted.profile, max(2, round(FOOT * scan.fwhm / scan.grid.step)))
+    drawn_out = 1.0 + np.maximum(0.0, 1.0 - angles / DRAWN_OUT)
+    ones = np.ones(angles.size)
+    guests = np.max([guest_lines(library, one, scan) for library, one in fitted.phases], axis=0)
+    terms = {"noise": noise / top, "near": fitted.near / top, "lines": fitted.lines / top, "foot": foot / top * drawn_out, "guests": guests}
+    return {**terms, "floor": ones, "misfit": misfit * ones}
 
 
-def further_lines(fitted: Fitted, misfit: float, weights: Logistic | None = None) -> FurtherLines:
-    """All lines of the scan with how likely each is foreign to what was expected."""
-    found = strong_lines(fitted.scan, LEAST)
+def tolerance(terms: Mapping[str, Float64Array], weights: Mapping[str, float]) -> Float64Array:
+    """Height (m,) in shares of the strongest line from which a line is more likely foreign than not."""
+    return np.asarray(sum(weights[name] * terms[name] for name in TERMS))
+
+
+def further_lines(fitted: Fitted, tolerated: Float64Array) -> FurtherLines:
+    """All lines of the scan with how likely each is foreign to what was expected. tolerated: (m,) as `tolerance` has it."""
+    weights = stored("line")
+    found = lines_of(fitted.scan)
     angle, height = (np.array([line[i] for line in found], dtype=float) for i in (0, 1))
     at = np.array([fitted.scan.grid.nearest(one) for one in angle.tolist()], dtype=np.int64)
-    if at.size == 0:
-        return FurtherLines(angle, height, np.empty(0))
-    features = line_features(fitted, at, height, misfit)
-    return FurtherLines(angle, height, (weights or stored("line")).probability(features))
+    over = np.log(np.maximum(0.01 * height, 1e-9) / tolerated[at])
+    foreign = 1.0 / (1.0 + np.exp(-np.clip(weights["steepness"] * over, -50.0, 50.0)))
+    return FurtherLines(angle, height, foreign, over > np.log(weights["margin"]))
 
 
-def detection_limit(fitted: Fitted, misfit: float, weights: Logistic | None = None) -> float | None:
-    """Height of a second phase's strongest line, percent of the scan's strongest, from which one of its lines would count as foreign in 95 of 100
-    places; None where even one of half the strongest could hide.
+def detection_limit(fitted: Fitted, tolerated: Float64Array) -> float | None:
+    """Height of a second phase's strongest line, percent of the scan's strongest, from which one of its lines would be listed in 95 of 100 cases.
+
+    Its lines are taken to lie anywhere in the scan's range, with the heights of a usual phase. None where even one of half the strongest could hide.
     """
-    scan = fitted.scan
-    places = np.flatnonzero(scan.mask)[:: max(1, round(TRIED / scan.grid.step))]
-    if places.size == 0:
+    needed = np.sort(100.0 * stored("line")["margin"] * tolerated[fitted.scan.mask])
+    if needed.size == 0:
         return None
-    of_all = np.repeat(places, HEIGHTS.size), np.tile(HEIGHTS, places.size)
-    seen = (weights or stored("line")).probability(line_features(fitted, *of_all, misfit)) >= FOREIGN
-    share = np.maximum.accumulate(seen.reshape(places.size, HEIGHTS.size).mean(axis=0))
     hidden = np.ones(HEIGHTS.size)
     for line in USUAL_LINES:
-        hidden *= 1.0 - np.interp(line * HEIGHTS, HEIGHTS, share, left=0.0)
+        hidden *= 1.0 - np.searchsorted(needed, line * HEIGHTS) / needed.size
     enough = np.flatnonzero(1.0 - hidden >= SURELY)
     return float(HEIGHTS[enough[0]]) if enough.size else None

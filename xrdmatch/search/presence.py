@@ -15,8 +15,8 @@ from xrdmatch.search.line_evidence import expected_signal, residual
 #: What of a candidate's features is used by itself, and compared with the likeliest other's.
 OWN = ("log_distance", "plain_similarity", "explained", "missing_share", "extra_share", "strain_penalty", "position_weight", "position_similarity")
 COMPARED = ("log_distance", "position_similarity", "position_weight", "explained", "missing_share", "extra_share")
-#: A line of the framework explains what lies within so many line widths of it, where it is this high, percent of the scan's strongest.
-EXPLAINS, HIGH = 1.0, 1.0
+#: A line of the framework explains what lies near it where it is this high, percent of the scan's strongest.
+HIGH = 1.0
 #: Least share whose logarithm is taken.
 _LEAST = 1e-3
 
@@ -38,7 +38,7 @@ def rival_features(own: Features, fitted: Fitted, library: Library, rival: Candi
     signal = candidate_signals(library, rival, scan)[0]
     rest = residual(scan, expected_signal(signal, float(rival.shift[0]), scan))
     high = 0.01 * HIGH * float(scan.lines.max(initial=0.0))
-    mine = (fitted.distance <= EXPLAINS) & (fitted.near > high)
+    mine = fitted.lines > high
     beyond = float(rest.lines[mine].sum()) / max(float(scan.lines.sum()), 1e-30)
     left = float(rest.lines.sum()) / max(float(scan.lines.sum()), 1e-30)
     ahead = {f"ahead_{name}": own[name] - other[name] for name in COMPARED}
@@ -48,4 +48,4 @@ def rival_features(own: Features, fitted: Fitted, library: Library, rival: Candi
 def presence(features: Features, weights: Logistic | None = None) -> float:
     """Probability that the framework is there, by itself or, where the features tell of it, beside the likeliest other entry."""
     name = "presence" if "log_beyond_rival" in features else "presence_alone"
-    return float((weights or stored(name)).probability(features))
+    return (weights or Logistic(stored(name))).probability(features)
