@@ -5,8 +5,8 @@
     python scripts/fit_check.py fit fit.jsonl
 
 Of each sample seven scans are made: with a further phase whose strongest line has 0, 1, 2, 5, 10, 20 and 50 percent of the sample's height. What is
-expected is the sample's own framework, and decoys: an entry of the same lattice type scaled onto its cell; the one of the same lattice type whose cell
-is nearest; another metal and linker of the same net; another phase of the same metal and linker; one of the most frequent frameworks. In half of the
+expected is the sample's own framework, and decoys: an entry of the same lattice type scaled onto its cell; that with the nearest cell;
+another metal and linker of the same net; another phase of the same metal and linker; one of the most frequent frameworks. In half of the
 cases of a decoy the sample's own entry is taken out of the library.
 """
 
@@ -69,7 +69,9 @@ class Sample:
     def load(cls, file: Path) -> Sample:
         with np.load(file) as data:
             texts = {key: str(data[key]) for key in ("name", "other", "level")}
-            return cls(file, **texts, **{key: data[key].astype(float) for key in ("two_theta", "first", "second", "base")}, counts=float(data["counts"]))
+            return cls(
+                file, **texts, **{key: data[key].astype(float) for key in ("two_theta", "first", "second", "base")}, counts=float(data["counts"])
+            )
 
     def pattern(self, share: float) -> Pattern:
         rng = np.random.default_rng([int(self.file.stem), round(1000 * share)])

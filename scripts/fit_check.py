@@ -1,7 +1,7 @@
 """Fit the weights of `xrdmatch check` to simulated scans, and measure its verdicts on others; check_trials.py says how both are made.
 
-    python scripts/fit_check.py fit fit.jsonl                        writes xrdmatch/search/check_weights.json
-    python scripts/fit_check.py measure MODEL check-scans/test       verdicts of `check` on scans that were not fitted to
+python scripts/fit_check.py fit fit.jsonl                        writes xrdmatch/search/check_weights.json
+python scripts/fit_check.py measure MODEL check-scans/test       verdicts of `check` on scans that were not fitted to
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from xrdmatch.search.presence import COMPARED, OWN
 WEIGHTS = Path(__file__).parents[1] / "xrdmatch" / "search" / "check_weights.json"
 ALONE = (*OWN, "shift_size", "log_lines", "log_limit")
 BESIDE = (*ALONE, *(f"ahead_{name}" for name in COMPARED), "log_beyond_rival", "log_left_by_rival")
-#: Share of clean scans in which a line may be listed, on which the margin is chosen: half of what is asked for.
-CLEAN = 0.01
+#: Share of clean scans in which a line may be listed, by which the margin is chosen; and 1 - similarity from which a framework is not called there.
+CLEAN, UNLIKE = 0.015, 0.3
 #: Where the fit of the tolerance starts: its terms and the steepness.
 START = (1.0, 2.0, 5.0, 0.05, 0.01, 0.001, 0.01, 2.0)
 
@@ -68,7 +68,9 @@ def tolerance_weights(scans: Sequence[dict[str, Any]]) -> tuple[dict[str, float]
     most, seen = np.full(len(scans), -np.inf), np.zeros(len(scans), dtype=bool)
     np.maximum.at(most, owner, over)
     np.logical_or.at(seen, owner, (foreign > 0) & (over > 0))
-    clean = np.array([scan["share"] == 0 for scan in scans])
+    misfit = np.zeros(len(scans))
+    misfit[owner] = terms[:, -1]
+    clean = np.array([scan["share"] == 0 for scan in scans]) & (misfit < UNLIKE)
     margin = float(np.exp(np.quantile(most[clean], 1.0 - CLEAN)))
     told = {**dict(zip(TERMS, best[:-1].tolist(), strict=True)), "steepness": float(best[-1]), "margin": max(margin, 1.0)}
     return told, (np.clip(best[-1] * most, np.log(1e-3), -np.log(1e-3))).tolist(), seen.tolist()

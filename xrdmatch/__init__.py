@@ -4,13 +4,14 @@
 
     answer = xrdmatch.identify("scan.raw")
     answer.verdict, answer.matches[0].name, answer.matches[0].probability
+    xrdmatch.check("scan.raw", "UiO-66").verdict   # is it what I made, and pure?
     pattern = xrdmatch.read("scan.raw")            # two_theta in degrees, intensity, wavelength in angstrom
     ideal = xrdmatch.simulate("HKUST-1.cif")       # a Pattern as well
     xrdmatch.find("uio-66")[0].refcode             # what the library holds
     xrdmatch.stack(["scan.raw"], ["HKUST-1"])      # a figure: scans over simulated patterns
 
-`Library`, `Model`, `Structure`, `Pattern`, `Grid`, `Identification`, `Match` and `Found` are the types; errors derive from `XrdMatchError`.
-Importing the package is light: each name loads what it needs when it is used.
+`Library`, `Model`, `Structure`, `Pattern`, `Grid`, `Identification`, `Match`, `CheckResult` and `Found` are the types; errors derive from
+`XrdMatchError`. Importing the package is light: each name loads what it needs when it is used.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
     from xrdmatch.library.reference_library import Library
     from xrdmatch.model.folder import Model
     from xrdmatch.report.stack_figure import StackOptions
+    from xrdmatch.search.check import Checker
+    from xrdmatch.search.check_result import CheckResult
     from xrdmatch.search.identify import Identifier
     from xrdmatch.search.result import Identification, Match
 
 __all__ = [
+    "CheckResult",
     "Found",
     "Grid",
     "Identification",
@@ -54,6 +58,7 @@ __all__ = [
     "StructureError",
     "XrdMatchError",
     "__version__",
+    "check",
     "find",
     "identify",
     "read",
@@ -62,6 +67,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CheckResult": "search.check_result",
     "Found": "library.find_entries",
     "Grid": "diffraction.pattern",
     "Identification": "search.result",
@@ -98,20 +104,39 @@ def identify(
     file cannot be read, ModelError or LibraryError where the model cannot run, or where the wavelength is not understood. Raises ValueError for
     another `top` or `filter_mode`, or a negative width.
     """
-    from xrdmatch.diffraction.pattern import Pattern
     from xrdmatch.diffraction.radiation import parse_wavelength
     from xrdmatch.search.options import SearchOptions
 
     angstrom = parse_wavelength(str(wavelength)) if wavelength is not None else None
     options = SearchOptions(angstrom, filter_mode, top, instrument_width=instrument_width)
-    if isinstance(source, Pattern):
-        pattern, file = source, source.name
-    else:
-        from xrdmatch.formats import ReadOptions
-        from xrdmatch.formats import read as read_file
-
-        pattern, file = read_file(source, ReadOptions(range_index, wavelength=angstrom)), os.fspath(source)
+    pattern, file = _pattern(source, range_index, angstrom)
     return _identifier(model, device).identify(pattern, options, file)
+
+
+def check(
+    source: str | os.PathLike[str] | Pattern,
+    expect: str | Sequence[str],
+    *,
+    model: str | os.PathLike[str] | Model | None = None,
+    wavelength: float | str | None = None,
+    filter_mode: Literal["auto", "paper", "on", "off"] = "auto",
+    range_index: int | None = None,
+    device: Literal["auto", "cuda", "cpu"] = "auto",
+    instrument_width: float = 0.08,
+) -> CheckResult:
+    """Whether a measured file or a `Pattern` shows what was expected, and nothing else.
+
+    expect: a name, a refcode or a structure file; several are expected together. Others: as of `identify`. Raises XrdMatchError: ReadError where the
+    scan cannot be read, LibraryError or StructureError where what is expected is not known, ModelError where the model cannot run.
+    """
+    from xrdmatch.diffraction.radiation import parse_wavelength
+    from xrdmatch.search.options import SearchOptions
+
+    angstrom = parse_wavelength(str(wavelength)) if wavelength is not None else None
+    options = SearchOptions(angstrom, filter_mode, instrument_width=instrument_width)
+    pattern, file = _pattern(source, range_index, angstrom)
+    expected = (expect,) if isinstance(expect, str) else tuple(expect)
+    return _checker(_identifier(model, device)).check(pattern, expected, options, file)
 
 
 def read(path: str | os.PathLike[str], *, range_index: int | None = None, column: str | None = None, peaks: bool = False) -> Pattern:
@@ -192,6 +217,25 @@ def stack(
     named = scans.items() if hasattr(scans, "items") else ((one.name if isinstance(one, Pattern) else Path(one).stem, one) for one in scans)
     patterns = [(label, one if isinstance(one, Pattern) else read(one)) for label, one in named]
     return stack_figure(patterns, [named_reference(text, library) for text in references], options or StackOptions())
+
+
+def _pattern(source: str | os.PathLike[str] | Pattern, range_index: int | None, angstrom: float | None) -> tuple[Pattern, str]:
+    """A scan and what it is called."""
+    from xrdmatch.diffraction.pattern import Pattern
+
+    if isinstance(source, Pattern):
+        return source, source.name
+    from xrdmatch.formats import ReadOptions
+    from xrdmatch.formats import read as read_file
+
+    return read_file(source, ReadOptions(range_index, wavelength=angstrom)), os.fspath(source)
+
+
+@lru_cache(maxsize=2)
+def _checker(identifier: Identifier) -> Checker:
+    from xrdmatch.search.check import Checker
+
+    return Checker(identifier)
 
 
 def _identifier(model: str | os.PathLike[str] | Model | None, device: Literal["auto", "cuda", "cpu"]) -> Identifier:

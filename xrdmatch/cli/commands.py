@@ -34,6 +34,7 @@ class Command:
 #: In the order of the list.
 COMMANDS = (
     Command("identify", "identify:identify", START, "Name the framework in raw powder scans: a ranked list with a verdict."),
+    Command("check", "check:check", START, "Check whether scans show what you made, and nothing else."),
     Command("simulate", "simulate:simulate", START, "Turn crystal structures into a reference library, or one structure into a pattern."),
     Command("train", "training:train", START, "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020."),
     Command("find", "find:find", MORE, "Find entries of the library by name, refcode, formula, metal, linker or category."),

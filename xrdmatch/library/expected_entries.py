@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdmatch.diffraction.elements import element_symbol
 from xrdmatch.diffraction.structure import load
 from xrdmatch.errors import LibraryError
 from xrdmatch.library.build import entry_of
@@ -19,8 +19,8 @@ from xrdmatch.library.find_entries import entry_called
 from xrdmatch.library.reference_library import Library
 from xrdmatch.library.spelling import aliases, words
 
-#: Endings of what is read as a structure.
-STRUCTURE_SUFFIXES = (".cif", ".vasp", ".poscar")
+#: Endings of what is read as a structure, and beginnings of such files' names.
+STRUCTURE_SUFFIXES, STRUCTURE_NAMES = (".cif", ".vasp", ".poscar"), ("POSCAR", "CONTCAR")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +94,15 @@ class ExpectedLookup:
 
 
 def _is_structure(text: str) -> bool:
-    return Path(text).suffix.lower() in STRUCTURE_SUFFIXES or Path(text).is_file()
+    return Path(text).suffix.lower() in STRUCTURE_SUFFIXES or Path(text).name.startswith(STRUCTURE_NAMES)
+
+
+def _is_metal(word: str) -> bool:
+    symbol = element_symbol(word.capitalize()) if len(word) < 3 else None
+    return symbol is not None and bool(metals_of(symbol))
 
 
 def without_metal(name: str) -> tuple[str, ...]:
     """The words of a name but for its metals, sorted: `mil 53` of MIL-53(Fe), `mof 74` of Mg-MOF-74. Only where a number is left, which tells it."""
-    left = sorted(word for word in words(name) if not metals_of(word.capitalize()) or not re.fullmatch(r"[a-z]{1,2}", word))
+    left = sorted(word for word in words(name) if not _is_metal(word))
     return tuple(left) if any(word.isdigit() for word in left) and any(word.isalpha() for word in left) else ()

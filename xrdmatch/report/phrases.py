@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xrdmatch.notes import Note
 
 if TYPE_CHECKING:
+    from xrdmatch.search.check_result import CheckResult
     from xrdmatch.search.result import Identification, Match
 
 #: Characters from which a formula goes on in a second line.
@@ -142,8 +143,10 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "missing_texture": "All missing peaks are {zone}: the crystals lie flat (texture). Rotate the sample or fill it from the back",
     "missing_guests": "All missing peaks are below {below:g}°, where the pores' contents count most: solvent or other guests",
     "missing_width": "Peaks are {fwhm:g}° wide, and neighbours run together",
-    "cell_differs": lambda name, change: f"The cell of {name} is {100 * abs(change):.1f} % {'larger' if change > 0 else 'smaller'} than the reference",
-    "another_form": "It is {name} in another form, that of {id}",
+    "cell_differs": lambda name, change: (
+        f"The cell volume of {name} is {100 * abs(change):.1f} % {'larger' if change > 0 else 'smaller'} than the reference"
+    ),
+    "another_form": "The pattern is that of another form of {name}, {form}",
     # Notes on a scan
     "wavelength_assumed": f"Cu K{_ALPHA} assumed: not in the file. Change with --wavelength",
     "wavelength_in_name": "The file's name says {told}; the file itself gives no wavelength. If the name is right, add --wavelength {told}",
@@ -232,7 +235,7 @@ def wavelength_text(result: Identification) -> str:
     return f"{name + ' ' if name else ''}{result.wavelength:.4f} Å ({source.get(result.wavelength_source, result.wavelength_source)})"
 
 
-def sample_text(result: Identification) -> str:
+def sample_text(result: Identification | CheckResult) -> str:
     """What the scan says of the sample: crystallite size, line width, crystallinity; what cannot be told is left out."""
     told, parts = result.sample, []
     if told.crystallite_size_nm is not None:

@@ -138,7 +138,9 @@ class Checker:
             seconds=_since(clock),
         )
 
-    def _chances(self, found: Sequence[_Found], scan: PreparedScan, asked: _Asked, lines: FurtherLines) -> tuple[list[float], tuple[str, float] | None]:
+    def _chances(
+        self, found: Sequence[_Found], scan: PreparedScan, asked: _Asked, lines: FurtherLines
+    ) -> tuple[list[float], tuple[str, float] | None]:
         """Probability of each expected framework, and what else the scan looks like where the library was asked."""
         alone = [presence(one.features) for one in found]
         if min(alone) >= SURE and not lines.counts.any():

@@ -80,9 +80,9 @@ class FurtherPhase:
 class CheckResult:
     """The answer for one file. docs/check.md lists the fields.
 
-    verdict: pure, present, absent, unclear, unusable or error. probability: that the verdict is right; of unclear, that all that was expected is there.
-    reasons: why, what a person should look at first. explained: share of the line intensity. detection_limit: height of a second phase's strongest
-    line, percent of the scan's strongest, below which it may not be seen; None where even a large one could hide.
+    verdict: one of `VERDICTS`. probability: that the verdict is right; of unclear, that all that was expected is there. reasons: why, what a person
+    should look at first. explained: share of the line intensity. detection_limit: height of a second phase's strongest line, percent of the scan's
+    strongest, below which it may not be seen; None where even a large one could hide.
     """
 
     file: str

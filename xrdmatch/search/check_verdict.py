@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xrdmatch.library.common_names import stem
 from xrdmatch.notes import Note, note
 from xrdmatch.search.check_result import ABSENT, GOOD, PRESENT, PURE, UNCLEAR, Expected
 from xrdmatch.search.check_weights import Logistic, stored
@@ -51,7 +52,7 @@ def decided(found: Findings) -> Decision:
     worst = found.expected[int(np.argmin(chances))]
     all_there = float(np.prod(chances))
     if min(chances) < GONE:
-        return Decision(ABSENT, round(1.0 - worst.probability, 4), (_absent(worst, found), *_missing([worst])))
+        return Decision(ABSENT, round(1.0 - worst.probability, 4), (_absent(worst, found), *_missing([replace(worst, missing_reason=None)])))
     if min(chances) < THERE:
         return Decision(UNCLEAR, round(all_there, 4), (_unclear(worst, found), *_missing([worst])))
     names = tuple(one.name for one in found.expected)
@@ -78,7 +79,7 @@ def _to_look_at(expected: Sequence[Expected]) -> tuple[Note, ...]:
         if abs(one.volume_change) >= SWOLLEN:
             told.append(note("cell_differs", name=one.name, change=one.volume_change))
         if one.another_form:
-            told.append(note("another_form", name=one.name, form=one.match.name, id=one.match.id))
+            told.append(note("another_form", name=one.name, form=stem(one.match.id)))
         evidence = one.match.evidence
         if evidence and len(evidence.missing) > MANY_MISSING * (len(evidence.matched) + len(evidence.missing)):
             told += _missing([one])

@@ -35,8 +35,8 @@ HEIGHTS = np.geomspace(LEAST, 50.0, 80)
 #: Least probability of a line.
 _NOTHING = 1e-3
 
-#: What adds to the tolerance, each with a weight: noise of a point, the expected pattern, those of its lines that lie there, their feet, what guests may
-#: add, the strongest line, and the strongest line times 1 - similarity.
+#: What adds to the tolerance, each with a weight: noise of a point, the expected pattern, those of its lines that lie there, their feet, what guests
+#: may add, the strongest line, and the strongest line times 1 - similarity.
 TERMS = ("noise", "near", "lines", "foot", "guests", "floor", "misfit")
 
 

@@ -27,7 +27,7 @@ from xrdmatch.search.second_phase import LINES_NEEDED, MAX_REFINED
 #: Categories of entries that a synthesis or a measurement adds, which are looked at first.
 ADDED = ("byproduct", "linker", "holder", "standard")
 #: Least height of a phase's line that explains a measured one, percent of its strongest.
-EXPLAINS = 3.0
+EXPLAINS = 0.5
 #: Lines that a phase has to explain before it is named.
 FEWEST = 2
 
