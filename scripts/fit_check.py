@@ -24,7 +24,7 @@ from xrdmatch.model.folder import Model
 from xrdmatch.search.check import Checker
 from xrdmatch.search.check_result import GOOD, CheckResult
 from xrdmatch.search.check_weights import CONSTANT
-from xrdmatch.search.further_lines import TERMS
+from xrdmatch.search.further_lines import NOISE_LEVELS, TERMS
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.presence import COMPARED, OWN
 
@@ -52,8 +52,8 @@ def logistic(cases: Sequence[dict[str, float]], names: Sequence[str], right: np.
     return {CONSTANT: float(weights[0] - plain @ middle), **dict(zip(names, plain.tolist(), strict=True))}
 
 
-def tolerance_weights(scans: Sequence[dict[str, Any]]) -> tuple[dict[str, float], list[float], list[bool]]:
-    """Weights of the tolerance and its margin; of each scan the log-odds of its most foreign line, and whether one is foreign that is seen."""
+def tolerance_weights(scans: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Weights of the tolerance, and its margin."""
     rows = np.array([line for scan in scans for line in scan["lines"]])
     owner = np.repeat(np.arange(len(scans)), [len(scan["lines"]) for scan in scans])
     height, terms, foreign = rows[:, 0], rows[:, 1:-1], rows[:, -1]
@@ -65,15 +65,14 @@ def tolerance_weights(scans: Sequence[dict[str, Any]]) -> tuple[dict[str, float]
 
     best = np.exp(minimize(loss, start, method="L-BFGS-B").x)
     over = np.log(height / (terms @ best[:-1]))
-    most, seen = np.full(len(scans), -np.inf), np.zeros(len(scans), dtype=bool)
-    np.maximum.at(most, owner, over)
-    np.logical_or.at(seen, owner, (foreign > 0) & (over > 0))
+    most = np.full(len(scans), -np.inf)
+    loud = height > NOISE_LEVELS * terms[:, 0]
+    np.maximum.at(most, owner[loud], over[loud])
     misfit = np.zeros(len(scans))
     misfit[owner] = terms[:, -1]
     clean = np.array([scan["share"] == 0 for scan in scans]) & (misfit < UNLIKE)
     margin = float(np.exp(np.quantile(most[clean], 1.0 - CLEAN)))
-    told = {**dict(zip(TERMS, best[:-1].tolist(), strict=True)), "steepness": float(best[-1]), "margin": max(margin, 1.0)}
-    return told, (np.clip(best[-1] * most, np.log(1e-3), -np.log(1e-3))).tolist(), seen.tolist()
+    return {**dict(zip(TERMS, best[:-1].tolist(), strict=True)), "steepness": float(best[-1]), "margin": max(margin, 1.0)}
 
 
 def fit(files: Iterable[Path]) -> dict[str, dict[str, float]]:
@@ -84,10 +83,7 @@ def fit(files: Iterable[Path]) -> dict[str, dict[str, float]]:
     features = [case["features"] for case in some]
     found = {"presence_alone": logistic(features, ALONE, own), "presence": logistic(features, BESIDE, own)}
     scans = [case for case in cases if case.get("lines") and isinstance(case["lines"][0], list) and case["share"] < max(SHARES)]
-    found["line"], most, seen = tolerance_weights(scans)
-    quiet = [i for i, value in enumerate(most) if value < found["line"]["steepness"] * np.log(found["line"]["margin"])]
-    pure = np.array([not seen[i] for i in quiet], dtype=float)
-    found["purity"] = logistic([{"most_foreign": most[i]} for i in quiet], ("most_foreign",), pure)
+    found["line"] = tolerance_weights(scans)
     return {name: {key: round(value, 5) for key, value in weights.items()} for name, weights in found.items()}
 
 
@@ -136,7 +132,8 @@ def report(rows: Sequence[dict[str, Any]]) -> None:
     print("'pure' with a second phase above the stated limit:", _share(above, lambda row: row["verdict"] == "pure"))
     limits = [row["limit"] for row in own if row["verdict"] in GOOD and not row["share"]]
     known = [value for value in limits if value]
-    print(f"stated limit: quartiles {np.percentile(known, [25, 50, 75]).round(1).tolist()} %, none in {len(limits) - len(known)} of {len(limits)}")
+    quartiles = np.percentile(known, [25, 50, 75]).round(1).tolist() if known else []
+    print(f"stated limit: quartiles {quartiles} %, none in {len(limits) - len(known)} of {len(limits)}")
     right = [_right(row) for row in judged if row["verdict"] != "unclear"]
     said = [row["probability"] for row in judged if row["verdict"] != "unclear"]
     print(f"expected calibration error {calibration_error(said, right):.4f} over {len(right)} verdicts")

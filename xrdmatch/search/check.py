@@ -18,10 +18,9 @@ from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan,
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.check_result import CheckResult, Expected, FurtherLine
 from xrdmatch.search.check_verdict import Findings, decided
-from xrdmatch.search.check_weights import stored
 from xrdmatch.search.comparison import candidate_signals
 from xrdmatch.search.expected_phase import ExpectedPhase, Fitted
-from xrdmatch.search.further_lines import FurtherLines, detection_limit, further_lines, local_noise, tolerance, tolerance_terms
+from xrdmatch.search.further_lines import FurtherLines, Tolerance, detection_limit, further_lines, local_noise, tolerance_terms
 from xrdmatch.search.further_phases import Assigned, Suspects, assigned
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.indexed_lines import in_scan
@@ -110,7 +109,7 @@ class Checker:
         found = _in_turn(asked.phases, scan.comparison)
         fitted = Fitted(scan.comparison, [one.pair for one in found])
         misfit = 1.0 - max(float(one.one.similarity[0]) for one in found)
-        tolerated = tolerance(tolerance_terms(fitted, local_noise(scan), misfit), stored("line"))
+        tolerated = Tolerance.of(tolerance_terms(fitted, local_noise(scan), misfit))
         lines = further_lines(fitted, tolerated)
         chances, like = self._chances(found, scan, asked, lines)
         certain = lines.listed()

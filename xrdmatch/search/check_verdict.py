@@ -10,7 +10,6 @@ import numpy as np
 from xrdmatch.library.common_names import stem
 from xrdmatch.notes import Note, note
 from xrdmatch.search.check_result import ABSENT, GOOD, PRESENT, PURE, UNCLEAR, Expected
-from xrdmatch.search.check_weights import Logistic, stored
 from xrdmatch.search.further_lines import FurtherLines
 
 #: Probability from which an expected framework is said to be there, and below which it is said not to be.
@@ -59,17 +58,11 @@ def decided(found: Findings) -> Decision:
     further = found.lines.listed()
     first = _to_look_at(found.expected)
     if further.height.size == 0:
-        pure = purity(found.lines)
         limit = note("nothing_else", limit=found.limit) if found.limit is not None else note("nothing_else_visible")
-        return Decision(PURE, round(all_there * pure, 4), (*first, note("expected_there", names=names, explained=found.explained), limit))
+        return Decision(PURE, round(all_there, 4), (*first, note("expected_there", names=names, explained=found.explained), limit))
     strongest = int(further.height.argmax())
     told = note("further_lines", lines=further.height.size, height=float(further.height[strongest]))
     return Decision(PRESENT, round(all_there, 4), (*first, note("expected_there", names=names, explained=found.explained), told))
-
-
-def purity(lines: FurtherLines) -> float:
-    """Probability that a scan without lines that count holds no second phase above its limit."""
-    return Logistic(stored("purity")).probability({"most_foreign": lines.most_foreign})
 
 
 def _to_look_at(expected: Sequence[Expected]) -> tuple[Note, ...]:

@@ -1,4 +1,4 @@
-"""Weights of `xrdmatch check`: how likely it is that a framework is there, that a line is foreign, that a scan is pure.
+"""Weights of `xrdmatch check`: how likely it is that a framework is there, and that a line is foreign.
 
 scripts/fit_check.py fits them.
 """

@@ -26,14 +26,14 @@ from xrdmatch.system.arrays import Float64Array
 LEAST = 0.2
 #: Span, in line widths, in which a strong line throws its foot, and degrees below which axial divergence draws it out.
 FOOT, DRAWN_OUT = 6.0, 12.0
+#: Height above background and noise from which a line counts, in noise levels of the place: noise has a sharper end than what else may be there.
+NOISE_LEVELS = 3.0
 #: Share of a scan's points that are quieter than what counts as its usual level, percent.
 QUIET = 25.0
 #: Heights of a usual phase's strongest lines, and how surely one of them has to be seen where a second phase is said to be.
 USUAL_LINES, SURELY = (1.0, 0.6, 0.4, 0.3, 0.25), 0.95
 #: Heights that are tried for the limit, percent.
 HEIGHTS = np.geomspace(LEAST, 50.0, 80)
-#: Least probability of a line.
-_NOTHING = 1e-3
 
 #: What adds to the tolerance, each with a weight: noise of a point, the expected pattern, those of its lines that lie there, their feet, what guests
 #: may add, the strongest line, and the strongest line times 1 - similarity.
@@ -49,12 +49,6 @@ class FurtherLines:
     height: Float64Array
     foreign: Float64Array
     counts: NDArray[np.bool_]
-
-    @property
-    def most_foreign(self) -> float:
-        """Log-odds of the line that is foreign the surest; those of nothing where there is none."""
-        p = float(self.foreign.max(initial=_NOTHING))
-        return float(np.log(max(p, _NOTHING) / max(1.0 - p, _NOTHING)))
 
     def listed(self) -> FurtherLines:
         """Those that count."""
@@ -100,23 +94,37 @@ def tolerance(terms: Mapping[str, Float64Array], weights: Mapping[str, float]) -
     return np.asarray(sum(weights[name] * terms[name] for name in TERMS))
 
 
-def further_lines(fitted: Fitted, tolerated: Float64Array) -> FurtherLines:
-    """All lines of the scan with how likely each is foreign to what was expected. tolerated: (m,) as `tolerance` has it."""
+@dataclass(frozen=True, eq=False)
+class Tolerance:
+    """even: (m,) height in shares of the strongest line from which a line is more likely foreign than not. listed: (m,) that from which it counts."""
+
+    even: Float64Array
+    listed: Float64Array
+
+    @classmethod
+    def of(cls, terms: Mapping[str, Float64Array]) -> Tolerance:
+        """By the stored weights."""
+        even = tolerance(terms, stored("line"))
+        return cls(even, np.maximum(stored("line")["margin"] * even, NOISE_LEVELS * terms["noise"]))
+
+
+def further_lines(fitted: Fitted, tolerated: Tolerance) -> FurtherLines:
+    """All lines of the scan with how likely each is foreign to what was expected."""
     weights = stored("line")
     found = lines_of(fitted.scan)
     angle, height = (np.array([line[i] for line in found], dtype=float) for i in (0, 1))
     at = np.array([fitted.scan.grid.nearest(one) for one in angle.tolist()], dtype=np.int64)
-    over = np.log(np.maximum(0.01 * height, 1e-9) / tolerated[at])
+    over = np.log(np.maximum(0.01 * height, 1e-9) / tolerated.even[at])
     foreign = 1.0 / (1.0 + np.exp(-np.clip(weights["steepness"] * over, -50.0, 50.0)))
-    return FurtherLines(angle, height, foreign, over > np.log(weights["margin"]))
+    return FurtherLines(angle, height, foreign, 0.01 * height > tolerated.listed[at])
 
 
-def detection_limit(fitted: Fitted, tolerated: Float64Array) -> float | None:
+def detection_limit(fitted: Fitted, tolerated: Tolerance) -> float | None:
     """Height of a second phase's strongest line, percent of the scan's strongest, from which one of its lines would be listed in 95 of 100 cases.
 
     Its lines are taken to lie anywhere in the scan's range, with the heights of a usual phase. None where even one of half the strongest could hide.
     """
-    needed = np.sort(100.0 * stored("line")["margin"] * tolerated[fitted.scan.mask])
+    needed = np.sort(100.0 * tolerated.listed[fitted.scan.mask])
     if needed.size == 0:
         return None
     hidden = np.ones(HEIGHTS.size)
