@@ -66,6 +66,7 @@ DOORS = {
 #: The only imports of a later package, and only inside a function: an answer in words, and what a notebook shows of a value.
 UPWARD = {
     "search.result": {"xrdmatch.report.phrases", "xrdmatch.report.notebook"},
+    "search.check_result": {"xrdmatch.report.phrases"},
     "diffraction.pattern": {"xrdmatch.report.notebook"},
 }
 
