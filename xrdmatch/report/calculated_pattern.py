@@ -23,7 +23,7 @@ from xrdmatch.system.arrays import Float64Array
 COUNTS = 1.0
 #: Noise levels from which a line stands out: highest against lowest of some ten smoothed points, which noise alone sets two levels apart each way.
 CLEAR = 6.0
-#: Half widths on either side of a line that are looked at; median difference between neighbouring points of Gaussian noise, in standard deviations.
+#: Half widths on either side of a line that are looked at; median difference between two points of Gaussian noise, in standard deviations.
 SIDES, JUMP = 6, 0.954
 
 
@@ -97,13 +97,12 @@ def strongest(lines: Indexed, number: int, apart: float) -> list[int]:
     return chosen
 
 
-def shown(lines: Indexed, view: Overlay) -> NDArray[np.bool_]:
+def shown(lines: Indexed, view: Overlay, share: float = 0.02) -> NDArray[np.bool_]:
     """(n,) which lines stand out of the scan: within half a width, the smoothed scan rises above its lowest points on both sides by `CLEAR` times the
-    noise there, and by 2 % of the top, which is what an eye sees. A slope, or the noise on a halo, is no line.
+    noise there, and by this share of the top, which is what an eye sees. A slope, or the noise on a halo, is no line.
     """
     counts, step = view.measured, float(median(np.diff(view.two_theta)))
-    least = 0.02 * float((counts - view.background).max(initial=0.0))
-    jumps = np.abs(np.diff(counts))
+    least = share * float((counts - view.background).max(initial=0.0))
 
     def stands_out(angle: float, width: float) -> bool:
         points = max(1, round(0.5 * width / step))
@@ -111,11 +110,12 @@ def shown(lines: Indexed, view: Overlay) -> NDArray[np.bool_]:
         first, last = max(middle - SIDES * points, 0), min(middle + SIDES * points + 1, counts.size)
         if middle - first < points or last - middle <= points:
             return False
-        smooth = np.convolve(counts[first:last], np.ones(points) / points, mode="valid")
+        part = counts[first:last]
+        smooth = np.convolve(part, np.ones(points) / points, mode="valid")
         centre = middle - first - points // 2
         near = slice(max(centre - points // 2 - 1, 0), centre + points // 2 + 2)
         base = max(float(smooth[: centre + 1].min()), float(smooth[min(centre, smooth.size - 1) :].min()))
-        noise = median(jumps[first : last - 1]) / JUMP / np.sqrt(points)
+        noise = median(np.abs(part[points:] - part[:-points])) / JUMP / np.sqrt(points)  # neighbours may be alike where a detector smooths
         return bool(smooth[near].max(initial=0.0) - base > max(CLEAR * noise, least))
 
     return np.array([stands_out(float(angle), float(width)) for angle, width in zip(lines.observed, lines.width, strict=True)], dtype=bool)

@@ -46,6 +46,8 @@ CANDIDATES = (BLUE, VERMILLION, GREEN)
 SHOWN, LIKELY = 3, 0.05
 #: Colours of the indices of a first and a second phase.
 PHASE_LABELS = ("0.25", VERMILLION)
+#: Share of the highest line from which another is seen on each axis.
+SEEN = {"linear": 0.02, "sqrt": 0.004}
 #: Lines with hkl in a single column; a double column has room for twice as many.
 LABELS = 9
 #: Characters of a heading.
@@ -98,7 +100,7 @@ def _pattern_axes(axes: Axes, view: Overlay, scale: Scale, size: Size) -> None:
     _counts(axes, view, scale)
     shades = zip(view.phases, view.scales, PHASE_LABELS, strict=False)
     phases = [(match.lines, height, shade) for match, height, shade in shades if match.lines is not None]
-    _label_lines(axes, view, phases, LABELS * (2 if size == "double" else 1))
+    _label_lines(axes, view, phases, LABELS * (2 if size == "double" else 1), SEEN[scale])
     _mark(axes, view, [line[3] for line in view.missing], "v", VERMILLION, "missing line")
     _mark(axes, view, view.extra, "D", PURPLE, "extra line")
     handles, names = axes.get_legend_handles_labels()
@@ -135,17 +137,17 @@ def _mark(axes: Axes, view: Overlay, angles: Sequence[float], marker: str, colou
         axes.annotate(sign, (angle, height), color=colour, ha="center", va="bottom", fontsize=TEXT - 1, annotation_clip=True, **lift)
 
 
-def _label_lines(axes: Axes, view: Overlay, phases: Sequence[tuple[Indexed, float, str]], number: int) -> None:
+def _label_lines(axes: Axes, view: Overlay, phases: Sequence[tuple[Indexed, float, str]], number: int, share: float) -> None:
     """hkl over the highest lines of all phases that the scan shows, upright, where they run neither into each other nor into marks or the frame.
 
-    phases: lines, the scale that makes their heights comparable, colour of the labels.
+    phases: lines, the scale that makes their heights comparable, colour of the labels. share: of the top, from which a line is seen.
     """
     start, stop = float(view.two_theta[0]), float(view.two_theta[-1])
     span = stop - start
     ranked = [
         (scale * float(lines.intensity[place]), float(lines.observed[place]), lines.hkl[place].tolist(), colour)
         for lines, scale, colour in phases
-        for place in np.flatnonzero(shown(lines, view))
+        for place in np.flatnonzero(shown(lines, view, share))
     ]
     taken = [*view.extra, *(line[3] for line in view.missing)]
     lift: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 4)}
@@ -246,7 +248,7 @@ def lines_figure(pattern: Pattern, lines: Indexed, size: Size = "double", scale:
         _plain(top, pattern, scale)
         none = np.zeros(pattern.two_theta.size)
         view = Overlay(pattern.two_theta, pattern.intensity, none, pattern.intensity, (), (), [], [])
-        _label_lines(top, view, [(lines, 1.0, PHASE_LABELS[0])], LABELS * (2 if size == "double" else 1))
+        _label_lines(top, view, [(lines, 1.0, PHASE_LABELS[0])], LABELS * (2 if size == "double" else 1), SEEN[scale])
         top.set_xlabel("")
         top.set_ylim(0.0, top.get_ylim()[1] * (1.2 if scale == "linear" else 1.6))
         ticks.vlines(lines.observed, 0.0, 0.15 + 0.85 * np.sqrt(lines.intensity / 100.0), color=BLACK, lw=0.6)

@@ -24,6 +24,7 @@ from xrdmatch.report import card
 from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay, shown
 from xrdmatch.report.card import Row
 from xrdmatch.report.phrases import formula_text, percent, sentence
+from xrdmatch.report.refinement_files import find_peaks
 from xrdmatch.report.terminal_table import STYLES
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
@@ -41,6 +42,8 @@ POINTS, LEAST, MOST = 700_000, 2400, 12_000
 COARSE, SPARK = 512, 90
 #: Lines of the best match and of others that are kept, the weakest of them in percent, and members that are named.
 LINES, OTHERS, WEAKEST, MEMBERS = 150, 40, 0.4, 12
+#: Peaks of an unknown that have their angles, and the lowest of them as a share of the highest.
+PEAKS, LOWEST = 20, 0.02
 _LEVELS = 65535
 
 
@@ -190,17 +193,23 @@ def scan_data(result: Identification, view: Overlay | None, points: int) -> dict
         "reason": _reason(result),
         "facts": [{"kind": fact.kind, "label": fact.label, "parts": list(fact.parts)} for fact in card.facts(result)],
         "doi": doi_link(result.phases[0].match.doi) if result.phases else "",
-        "notes": [sentence(one) for one in result.notes],
+        "notes": [sentence(one) for one in result.notes if one.code != "wavelength_assumed"],  # which the facts say
         "phases": [{name: getattr(phase, name) for name in ("phase", "name", "probability", "share", "weight_share")} for phase in result.phases],
     }
     if view is None:
         return data
     data["wavelength"] = result.wavelength
     data["scan"] = curve(view, points)
-    closest = result.matches[0].evidence if result.verdict == "unknown" and result.matches else None
-    data["peaks"] = sorted([*(line[3] for line in closest.matched), *closest.extra]) if closest is not None else []
+    data["peaks"] = highest_peaks(result, view) if result.verdict == "unknown" else []
     data["matches"] = [row_data(row, named, view) for row, named in listed_rows(result)]
     return data
+
+
+def highest_peaks(result: Identification, view: Overlay) -> list[float]:
+    """2theta of the scan's highest peaks, `PEAKS` at most, the highest first."""
+    scan = result.measured or result.pattern
+    peaks = sorted(find_peaks(scan, view), key=lambda peak: -peak.height) if scan is not None else []
+    return [round(float(peak.angle), 3) for peak in peaks[:PEAKS] if peak.height > LOWEST * peaks[0].height]
 
 
 def listed_rows(result: Identification) -> list[tuple[Row, bool]]:

@@ -151,7 +151,9 @@ const scanFigure = (pen, data, { from, to, root }, width, height) => {
   const Y = (value) => area.bottom - 2 - (root ? Math.sqrt(share(value)) : share(value)) * (area.bottom - area.top - 2);
   trace(pen, fine.map((angle) => [X(angle), Y(data.base(angle))]), colour("--background"), 1, [4, 3]);
   trace(pen, inside.map((i) => [X(data.x[i]), Y(data.y[i])]), colour("--measured"), 1.1);
-  for (const match of seen) trace(pen, fine.map((angle) => [X(angle), Y(data.base(angle) + match.at(angle))]), colour(match.colour), 1.4);
+  for (const match of seen) for (const run of runs(fine, (angle) => match.at(angle) > 0.002 * (high - low))) {
+    trace(pen, run.map((angle) => [X(angle), Y(data.base(angle) + match.at(angle))]), colour(match.colour), 1.4);
+  }
   if (summed.length > 1) {
     trace(pen, fine.map((angle) => [X(angle), Y(data.base(angle) + sum(summed.map((match) => match.at(angle))))]), colour("--quiet"), 1);
   }
@@ -165,6 +167,16 @@ const scanFigure = (pen, data, { from, to, root }, width, height) => {
   pen.textAlign = "left";
   pen.fillText(root ? "square root of intensity" : "intensity", area.left, height - 3);
   return area;
+};
+
+// The stretches of neighbours that fulfil a condition.
+const runs = (list, wanted) => {
+  const found = [];
+  list.forEach((item, i) => {
+    if (!wanted(item)) return;
+    if (i && wanted(list[i - 1]) && found.length) found.at(-1).push(item); else found.push([item]);
+  });
+  return found;
 };
 
 // An upright label over a point, where nothing stands yet.
@@ -204,7 +216,7 @@ const lineLabels = (pen, data, seen, scene) => {
 const peakLabels = (pen, data, scene) => {
   const { X, inside, from, to } = scene;
   const taken = [];
-  for (const angle of data.peaks) {
+  for (const angle of data.peaks) { // the highest first
     if (angle <= from || angle >= to) continue;
     const near = inside.filter((i) => Math.abs(data.x[i] - angle) < 0.15);
     if (!near.length) continue;
