@@ -153,3 +153,17 @@ def test_scans_may_begin_at_zero_or_below_and_end_far_behind(identifier, library
     assert np.corrcoef(view.measured, view.calculated)[0, 1] > 0.98
     match = answer.matches[0]
     assert profile(match.lines, Pattern([-5.0, -4.0, 0.0], [1.0, 1.0, 1.0])).tolist() == [0.0] * 3
+
+
+def test_the_noise_on_a_halo_is_no_line(identifier, library):
+    """Whatever its height: nearly none of the lines of a structure is shown by counted noise on a broad halo, all strong ones by a scan of it."""
+    answer = identifier.identify(made.scan(library, 0))
+    scan, lines = answer.measured, answer.matches[0].lines
+    halo = 200.0 + 3000.0 * np.exp(-(((scan.two_theta - 20.0) / 8.0) ** 2))
+    counts = np.random.default_rng(3).poisson(halo).astype(float)
+    view = overlay(answer)
+    noise = replace(view, measured=counts, background=np.full(counts.size, counts.min()))
+    assert shown(lines, noise, 0.0).mean() < 0.05
+    both = replace(view, measured=counts + 5.0 * view.measured, background=noise.background)
+    strong = np.argsort(-lines.intensity)[:5]
+    assert shown(lines, both)[strong].all()

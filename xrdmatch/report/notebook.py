@@ -12,9 +12,10 @@ import numpy as np
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.errors import XrdMatchError
+from xrdmatch.report import card
 from xrdmatch.report.calculated_pattern import Overlay, overlay
 from xrdmatch.report.html_page import doi_link, thinned
-from xrdmatch.report.phrases import filter_text, formula_text, percent, wavelength_text
+from xrdmatch.report.phrases import formula_text, percent
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
 from xrdmatch.system.arrays import Float64Array
@@ -27,15 +28,15 @@ _BADGES = {"match": "#009E73", "ambiguous": "#B8860B", "unknown": "#CC79A7", "un
 
 
 def identification_html(result: Identification) -> str:
-    """The verdict, what is undecided, the scan with its calculated pattern, and the ranked matches."""
+    """The verdict, what the card says, the scan with its calculated pattern, and the candidates."""
     badge = f'<b style="color:{_BADGES.get(result.verdict, "#808080")}">{html.escape(result.verdict.upper())}</b>'
     named = result.verdict in ("match", "ambiguous")
     names = " or ".join(f"<b>{html.escape(name)}</b> {html.escape(percent(share))}" for name, share in result.headline) if named else ""
-    reason = html.escape(result.reason.removeprefix(f"{result.file}: "))
-    told = html.escape(" · ".join(part for part in (wavelength_text(result), filter_text(result)) if part))
-    parts = [f"{badge} {names} <span style='opacity:.65'>{html.escape(result.file)}</span><br>{reason}"]
-    if result.verdict != "error":
-        parts.append(f"<br><small style='opacity:.65'>{told}</small>")
+    parts = [f"{badge} {names} <span style='opacity:.65'>{html.escape(result.file)}</span>"]
+    for fact in card.facts(result):
+        label = f"<b>{html.escape(fact.label)}:</b> " if fact.label else ""
+        said = f"{label}{html.escape('  ·  '.join(fact.parts))}"
+        parts.append(f"<br><small style='opacity:.65'>{said}</small>" if fact.kind in ("scan", "next") else f"<br>{said}")
     view = overlay(result)
     if view is not None:
         parts.append(overlay_svg(view))
