@@ -113,7 +113,7 @@ class Decoys:
     def of(self, row: int, own: set[int], rng: np.random.Generator) -> Iterator[tuple[str, ExpectedEntries]]:
         """own: families of what the sample is."""
         library = self.library
-        like = self._alike(row, own)
+        like = self.alike(row, own)
         net = library.title[row].rsplit(", ", 1)[-1]
         rows = {
             "nearest": like[np.argsort(np.abs(np.log(self.volumes[like] / self.volumes[row])))][:5],
@@ -131,7 +131,7 @@ class Decoys:
             if not own & set(library.family[entries.rows].tolist()):
                 yield kind, entries
 
-    def _alike(self, row: int, own: set[int]) -> np.ndarray:
+    def alike(self, row: int, own: set[int]) -> np.ndarray:
         """Rows of the same lattice type and centring, of other families, of 0.5 to 2 times the volume."""
         library = self.library
         ratio = self.volumes / self.volumes[row]

@@ -133,8 +133,8 @@ Codes stay the same from version to version; the sentences may change.
 | `classifier` | a classifier's answer | it always picks one of its labels |
 | `second_phase` | a mixture, after the first reason | a second phase is there |
 | `error` | an error | the file could not be read, or what was expected is not known |
-| `expected_there`, `nothing_else`, `nothing_else_visible`, `further_lines` | `check`: pure or present | what explains how much, and what else shows |
-| `expected_absent`, `expected_unclear` | `check`: absent or unclear | what is not there, or may not be |
+| `expected_there`, `nothing_else`, `nothing_else_visible`, `further_lines` | pure, present | what explains how much, and what else is seen |
+| `expected_absent`, `expected_unclear` | absent, unclear | what is not there, or may not be |
 | `lines_missing`, `missing_texture`, `missing_guests`, `missing_width` | `check` | strong peaks that do not show, and the likely reason |
 | `cell_differs`, `another_form` | `check`, before all others | what a person should look at though the framework is there |
 | `wavelength_assumed` | a note | the file does not state its wavelength |

@@ -14,14 +14,15 @@ from xrdmatch.library.line_index import LineIndex
 from xrdmatch.library.reference_library import Library
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
 from xrdmatch.search.candidates import Candidates
-from xrdmatch.search.comparison import candidate_signals, shifted
-from xrdmatch.search.line_evidence import refined_lines
-from xrdmatch.search.pipeline import compare_and_refine
-from xrdmatch.search.retrieval import RankOptions, largest
+from xrdmatch.search.cell_refinement import refine_and_draw
+from xrdmatch.search.comparison import candidate_signals, compare, position_similarity, shifted
+from xrdmatch.search.line_evidence import line_evidence, refined_lines
 from xrdmatch.system.arrays import Float64Array
 
-#: Entries of a framework that are compared with a scan, and families of it that are refined.
-COMPARED, REFINED = 16, 3
+#: Cells of a framework that are compared with a scan, and of these refined. Forms of a breathing one may have one pattern by name and family only.
+COMPARED, REFINED = 16, 4
+#: Relative difference of a length, and difference of an angle in degrees, from which cells are two.
+APART, ANGLES_APART = 0.01, 1.0
 #: How near, in line widths, a line of the expected framework covers a place.
 NEAR = 0.6
 
@@ -31,31 +32,46 @@ class ExpectedPhase:
 
     def __init__(self, entries: ExpectedEntries, index: LineIndex | None = None) -> None:
         self.entries = entries
-        own = entries.library.subset(entries.rows) if index is None else None
-        self._lines = index.subset(entries.rows) if own is None and index is not None else LineIndex.of(own or entries.library)
-        self.options = RankOptions(max_refined=REFINED, min_families=1)
+        self._lines = LineIndex.of(entries.library.subset(entries.rows)) if index is None else index.subset(entries.rows)
+        self._cell = cell_groups(entries.library.cell[entries.rows])
 
     @property
     def library(self) -> Library:
         return self.entries.library
 
     def compared(self, scan: ComparisonSignal) -> Candidates:
-        """The forms of the framework against a scan, the best first."""
-        plain, rows = scan.coarse, self.entries.rows
-        chosen = rows if rows.size <= COMPARED else rows[self._chosen(self._lines.scores(plain.signal, plain.mask))]
-        found = compare_and_refine(Candidates.of(chosen, np.zeros(chosen.size), scan.fwhm), self.library, scan, self.options)
-        return found.take(np.argsort(-_worth(found), kind="stable"))
+        """The cells of the framework against a scan, the best first, each with the entry whose strongest lines the scan shows best."""
+        plain, library = scan.coarse, self.library
+        rows = self.entries.rows[self._best_of_cells(self._lines.scores(plain.signal, plain.mask))]
+        drawn = Candidates.of(rows, np.zeros(rows.size), scan.fwhm)
+        signals = candidate_signals(library, drawn, plain)
+        near = replace(compare(drawn, signals, plain), position_similarity=position_similarity(signals, plain))
+        near = replace(near, plain_similarity=near.similarity)
+        refined, signals = refine_and_draw(library, near.take(np.argsort(-_worth(near), kind="stable")[:REFINED]), scan)
+        refined = replace(refined, position_similarity=position_similarity(signals, scan))
+        best = np.argsort(-_worth(refined), kind="stable")
+        return line_evidence(library, refined.take(best), scan, signals[best])
 
-    def _chosen(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Places of the entries whose strongest lines the scan shows best, with the best of each of the families that it shows best."""
+    def _best_of_cells(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Places of the best entry of each cell, of the cells that the scan shows best."""
         order = np.argsort(-scores, kind="stable")
-        _, first = np.unique(self.library.family[self.entries.rows[order]], return_index=True)
-        best = order[np.sort(first)][: COMPARED // 2]
-        return np.union1d(best, largest(scores, COMPARED // 2))
+        _, first = np.unique(self._cell[order], return_index=True)
+        return np.asarray(order[np.sort(first)][:COMPARED])
+
+
+def cell_groups(cells: Float64Array) -> NDArray[np.int64]:
+    """Number (n,) of the first of these cells (n, 6) that is the same but for a little."""
+    group = np.full(len(cells), -1, dtype=np.int64)
+    for place, cell in enumerate(cells):
+        if group[place] < 0:
+            lengths = np.abs(cells[:, :3] / cell[:3] - 1.0).max(axis=1) < APART
+            angles = np.abs(cells[:, 3:] - cell[3:]).max(axis=1) < ANGLES_APART
+            group[lengths & angles & (group < 0)] = place
+    return group
 
 
 def _worth(found: Candidates) -> Float64Array:
-    """What refined forms are ordered by: lines, their places, and what the strain of the cell costs."""
+    """What forms are ordered by: lines, their places, and what the strain of the cell costs."""
     return np.asarray(found.similarity + found.position_similarity - 0.02 * found.strain_penalty)
 
 
