@@ -60,7 +60,7 @@ DOORS = {
     "watchfiles": ({"cli"}, set()),
     "matplotlib": ({"report"}, set()),
     "sklearn": ({"evaluation"}, set()),
-    "scipy": ({"search.probability", "diffraction.bonds"}, set()),  # fits weights, finds neighbours; never at identify
+    "scipy": ({"search.probability", "diffraction.bonds", "training.disorder"}, set()),  # fits weights, finds neighbours; never at identify
 }
 
 #: The only imports of a later package, and only inside a function: an answer in words, and what a notebook shows of a value.

@@ -97,11 +97,11 @@ class TestRank:
         assert len(rank(scan, model, RankOptions(allowed=np.zeros(5, dtype=bool)))) == 0
 
     def test_features_are_named_and_finite(self, model, library):
-        from xrdmatch.search.candidates import FEATURES
+        from xrdmatch.search.candidates import FEATURES, RERANKED_FEATURES
 
         for row in ROWS:
             features = rank(prepare_scan(made.scan(library, row)), model).features()
-            assert tuple(features) == FEATURES
+            assert tuple(features) == FEATURES + RERANKED_FEATURES
             assert all(values.shape == (5,) and np.isfinite(values).all() for values in features.values())
 
     def test_a_scan_beyond_the_grid(self, model):

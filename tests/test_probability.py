@@ -10,7 +10,7 @@ from searching import made_up
 
 from xrdmatch.errors import ModelError
 from xrdmatch.model.folder import Model
-from xrdmatch.search.candidates import FEATURES
+from xrdmatch.search.candidates import FEATURES, RERANKED_FEATURES
 from xrdmatch.search.probability import CONSTANT, FIRST_PHASE_FEATURES, FIRST_PHASE_GATE, SECOND_PHASE_GATE, Calibration, fit
 from xrdmatch.training.effects_numpy import EASY
 from xrdmatch.training.fit_probability import Trial, TrialPlan, calibrate, quality, trial, trials
@@ -49,10 +49,10 @@ def numbers(weights):
 
 class TestFeatures:
     def test_of_a_candidate(self):
-        expected = [0.9, -np.log(0.1), 0.7, 0.6, 0.5, 0.75, 0.5, 0.3, 10.0 * np.tanh(0.2), 0.6, 0.1, np.log(3.0), 0.0]
+        expected = [0.9, -np.log(0.1), 0.7, 0.6, 0.5, 0.75, 0.5, 0.3, 10.0 * np.tanh(0.2), 0.6, 0.1, np.log(3.0), 0.0, 2.5, 0.0]
         for shift in (0.1, -0.1):
-            found = made_up(0.9, 0.7, 0.6, missing=5, extra=15, shift=shift).features()
-            assert tuple(found) == FEATURES
+            found = made_up(0.9, 0.7, 0.6, missing=5, extra=15, shift=shift, reranked=2.5).features()
+            assert tuple(found) == FEATURES + RERANKED_FEATURES
             np.testing.assert_allclose([values[0] for values in found.values()], expected)
 
     def test_are_finite_at_the_edges(self):

@@ -36,7 +36,12 @@ COMMANDS = (
     Command("identify", "identify:identify", START, "Name the framework in raw powder scans: a ranked list with a verdict."),
     Command("check", "check:check", START, "Check whether scans show what you made, and nothing else."),
     Command("simulate", "simulate:simulate", START, "Turn crystal structures into a reference library, or one structure into a pattern."),
-    Command("train", "training:train", START, "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020."),
+    Command(
+        "train",
+        "training:train",
+        START,
+        "Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020, examples a re-ranker.",
+    ),
     Command("find", "find:find", MORE, "Find entries of the library by name, refcode, formula, metal, linker or category."),
     Command("stack", "stack:stack", MORE, "Draw scans over the simulated patterns of what they should be: one figure."),
     Command("denoise", "patterns:denoise", MORE, "Remove noise from measured scans with the FFT filter."),

@@ -1,4 +1,4 @@
-"""train: a library or an augmented set to a model."""
+"""train: a library, an augmented set or a folder of examples to a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Share of the loss of guessing from which a classifier has learned nothing.
 CHANCE = 0.98
 
-CLASSIFIER, ENCODER = "Classifier (wang2020)", "Encoder"
+CLASSIFIER, ENCODER = "Classifier (wang2020)", "Encoder, reranker"
 
 
 class Network(StrEnum):
@@ -30,6 +30,14 @@ class Network(StrEnum):
 
     wang2020 = "wang2020"
     encoder = "encoder"
+    reranker = "reranker"
+
+
+_TRAINS_ON = {
+    Network.wang2020: "an augmented set (xrdmatch augment)",
+    Network.encoder: "a library (xrdmatch simulate)",
+    Network.reranker: "a folder of examples (scripts/make_reranker_examples.py)",
+}
 
 
 class Precision(StrEnum):
@@ -43,12 +51,20 @@ class Precision(StrEnum):
 class TrainingOptions:
     """What is trained, of what, and where to. Raises BadParameter where that cannot be."""
 
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each).")]
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="A library for the encoder, an augmented set for wang2020 (.h5 each); a folder of examples for the reranker."
+        ),
+    ]
     out: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL_DIR", help="The model folder; it holds checkpoints and the log as well.")]
     network: Annotated[Network | None, typer.Option("--network", help="By default, whichever fits SOURCE.", show_default=False)] = None
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the folder's checkpoint, if there is one.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model, or the unfinished training, that the folder holds.")] = False
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patterns per step. By default 128 for wang2020, 256 for the encoder.")] = None
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help="Patterns per step. By default 128 for wang2020, 256 for the encoder; scans, 96, for the reranker."),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.out.is_file():
@@ -104,9 +120,14 @@ def train(
     training: TrainingOptions,
     classifier: ClassifierOptions,
     run: RunOptions,
-    steps: Annotated[int, typer.Option("--steps", min=1, rich_help_panel=ENCODER, help="Training steps.")] = 9000,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, rich_help_panel=ENCODER, help="Training steps. By default 9000, 6000 for the reranker.", show_default=False),
+    ] = None,
 ) -> None:
-    """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020.
+    """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020, examples a re-ranker.
+
+    A re-ranker goes into the folder of a model with an encoder, whose probabilities are fitted anew.
 
     Ctrl-C saves a checkpoint; --resume continues from it. A folder that holds a model, or another training, is left alone unless you give
     --overwrite. Needs the train extra. Under torchrun several processes or GPUs share the work.
@@ -119,9 +140,11 @@ def train(
     try:
         if kind is Network.wang2020:
             _classifier(training, classifier, run, messages)
+        elif kind is Network.reranker:
+            _reranker(training, steps, run, messages)
         else:
             _encoder(training, steps, run, messages)
-        if first:
+        if first and kind is not Network.reranker:
             outputs.draw_learning(out, messages)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "onnx"):
@@ -130,17 +153,20 @@ def train(
 
 
 def _network_for(source: Path, asked: Network | None) -> Network:
-    """The network that this file trains. Raises LibraryError where it is neither a library nor an augmented set."""
+    """The network that this file or folder trains. Raises LibraryError where it is neither a library nor an augmented set nor examples."""
     from xrdmatch.library import library_file
     from xrdmatch.training import training_set
 
+    if source.is_dir() and asked in (None, Network.reranker):
+        if not any(source.glob("examples-*.npz")):
+            raise LibraryError(f"{source}: expected a folder of examples (scripts/make_reranker_examples.py), found none")
+        return Network.reranker
     formats = {training_set.FORMAT: Network.wang2020, library_file.FORMAT: Network.encoder}
     fits = formats.get(library_file.format_of(source))
     if fits is None:
         raise LibraryError(f"{source}: expected a library (xrdmatch simulate) or an augmented set (xrdmatch augment)")
     if asked is not None and asked is not fits:
-        wanted = "an augmented set (xrdmatch augment)" if asked is Network.wang2020 else "a library (xrdmatch simulate)"
-        raise LibraryError(f"{source}: --network {asked.value} trains on {wanted}, but this file is for {fits.value}")
+        raise LibraryError(f"{source}: --network {asked.value} trains on {_TRAINS_ON[asked]}, but this file is for {fits.value}")
     return fits
 
 
@@ -219,17 +245,33 @@ def _epochs_shown(bar: Any, messages: options.Messages) -> Callable[[Any], None]
     return show
 
 
-def _encoder(training: TrainingOptions, steps: int, run: RunOptions, messages: options.Messages) -> None:
+def _reranker(training: TrainingOptions, steps: int | None, run: RunOptions, messages: options.Messages) -> None:
+    from xrdmatch.training.reranker import Settings, train_reranker
+
+    out = training.out
+    settings = Settings(steps=steps or Settings.steps, batch=training.batch or Settings.batch, seed=run.seed)
+    with options.progress(messages, "training", settings.steps, "steps") as bar:
+        made = train_reranker(
+            training.source,
+            out,
+            settings,
+            _run(training, run),
+            lambda now: bar.update(completed=now["step"], description=f"loss {now['loss']:.3f}"),
+        )
+    messages.note(f"{out}: " + ", ".join(f"{name} {value:.4g}" for name, value in made.items() if isinstance(value, float)))
+
+
+def _encoder(training: TrainingOptions, steps: int | None, run: RunOptions, messages: options.Messages) -> None:
     from xrdmatch.training.encoder import Settings, train_model
 
-    out, settings = training.out, Settings(steps=steps, batch=training.batch or Settings.batch, seed=run.seed)
-    with options.progress(messages, "training", steps, "steps") as bar:
+    out, settings = training.out, Settings(steps=steps or Settings.steps, batch=training.batch or Settings.batch, seed=run.seed)
+    with options.progress(messages, "training", settings.steps, "steps") as bar:
         recall = ""
 
         def show(now: Mapping[str, float]) -> None:
             nonlocal recall
             recall = f"  recall@5 {now['recall@5']:.3f}" if "recall@5" in now else recall
-            last = "  now exporting and calibrating" if now["step"] == steps else ""
+            last = "  now exporting and calibrating" if now["step"] == settings.steps else ""
             bar.update(completed=now["step"], description=f"loss {now['loss']:.3f}{recall}{last}")
 
         try:

@@ -16,7 +16,7 @@ from xrdmatch.library.families import place_new, with_family_names
 from xrdmatch.library.levels import with_levels
 from xrdmatch.library.name_table import Names, named_entry, read_names, with_own_names, without_entry
 from xrdmatch.library.reference_library import Entry, Library
-from xrdmatch.model.folder import CARD, CONFIG, NETWORK, Model, files_of, find_model, write_encoder
+from xrdmatch.model.folder import CARD, CONFIG, NETWORK, RERANKER, Model, files_of, find_model, write_encoder
 from xrdmatch.model.library_vectors import ideal_inputs
 from xrdmatch.model.reference_index import ReferenceIndex
 from xrdmatch.model.session import Device
@@ -159,6 +159,6 @@ def _copy(source: Path, folder: Path) -> None:
     if folder.samefile(source):
         return
     for path in files_of(source):
-        if path.name in (NETWORK, CARD):
+        if path.name in (NETWORK, RERANKER, CARD):
             with atomic_files.atomic_write(folder / path.name) as part:
                 shutil.copy(path, part)

@@ -1,6 +1,7 @@
 """A model folder: find, load, check and write it.
 
-A folder holds model.onnx, config.json (kind, recipe, calibration, provenance), library.h5 and README.md (the card). An encoder's library.h5 holds the
+A folder holds model.onnx, config.json (kind, recipe, calibration, provenance), library.h5 and README.md (the card); and, where likely candidates are
+looked at side by side with their scan, reranker.onnx. An encoder's library.h5 holds the
 entries' vectors as well, so that one rename changes both; folders of earlier versions have them in vectors.npy, in the library's order.
 """
 
@@ -28,6 +29,8 @@ from xrdmatch.preprocessing.recipe import Recipe
 from xrdmatch.system import atomic_files
 
 NETWORK, CONFIG, LIBRARY, VECTORS, CARD = "model.onnx", "config.json", "library.h5", "vectors.npy", "README.md"
+#: Where a model has one: the network that looks at a scan and its likeliest candidates side by side.
+RERANKER = "reranker.onnx"
 #: The shipped model that is used where none is named.
 DEFAULT = "mof-encoder"
 #: Environment variable that names another default.
@@ -120,6 +123,7 @@ class Model:
             raise ModelError(f"{self.path}: the model's library is empty")
         _ = self.session
         _ = self.label_rows if self.kind == "classifier" else self.vectors
+        _ = self.reranker
 
     @property
     def only_cpu(self) -> bool:
@@ -129,6 +133,15 @@ class Model:
     @cached_property
     def session(self) -> Network:
         return self.given_network or open_session(self.path / NETWORK, self.device, self.threads)
+
+    @cached_property
+    def reranker(self) -> Network | None:
+        """The network that looks at a scan and its likeliest candidates side by side; None where the folder has none.
+
+        It runs on the CPU where the model's network runs elsewhere: a GPU is opened once, and a few candidates take as long to send there.
+        """
+        place = self.path / RERANKER
+        return open_session(place, "cpu" if self.given_network else self.device, self.threads) if place.is_file() else None
 
     @cached_property
     def index(self) -> ReferenceIndex:
@@ -224,7 +237,7 @@ def new_model(folder: Path) -> Iterator[Path]:
             with atomic_files.folder_lock(folder):
                 # A folder without a configuration is no model, and nothing of the old model stays: it is never a mixture of two.
                 (folder / CONFIG).unlink(missing_ok=True)
-                for name in (VECTORS, CARD, NETWORK, LIBRARY, CONFIG):
+                for name in (VECTORS, CARD, NETWORK, RERANKER, LIBRARY, CONFIG):
                     if (made / name).is_file():
                         (made / name).replace(folder / name)
                     else:
@@ -235,4 +248,4 @@ def new_model(folder: Path) -> Iterator[Path]:
 
 def files_of(folder: Path) -> Sequence[Path]:
     """The files a model folder is made of, those that are there."""
-    return [folder / name for name in (NETWORK, CONFIG, LIBRARY, VECTORS, CARD) if (folder / name).is_file()]
+    return [folder / name for name in (NETWORK, RERANKER, CONFIG, LIBRARY, VECTORS, CARD) if (folder / name).is_file()]

@@ -31,9 +31,10 @@ FEATURES = (
     "log_family_size",
     "same_metal_and_linker",
 )
+#: What a re-ranker adds, fields of `Candidates` both: its logit, and ln of the families that may be named.
+RERANKED_FEATURES = ("reranked", "log_field")
 #: Position weights beyond some tens say no more: 10 tanh(w / 20).
 POSITION_SCALE, POSITION_REACH = 10.0, 20.0
-
 
 HklLine = tuple[int, int, int, float, float]
 
@@ -78,7 +79,8 @@ class Candidates:
     degrees; debye_waller (k,) overall B in angstrom^2; plain_similarity (k,) before anything but the shift was refined; strain_penalty (k,) how far
     the cell was strained (`cell_refinement.strain_penalty`); position_similarity (k,) agreement in which lines show, whatever their heights. Lines:
     evidence (k,) of each one. family_size (k,): entries of its family, for what has been published often is what a scan often is of.
-    same_metal_and_linker (k,): of a second phase, whether it is made of what the first one is made of.
+    same_metal_and_linker (k,): of a second phase, whether it is made of what the first one is made of. By a model's re-ranker, zero without one:
+    reranked (k,) its logit; log_field (k,) ln of the families that may be named.
     """
 
     rows: NDArray[np.int64]
@@ -93,6 +95,8 @@ class Candidates:
     position_similarity: Float64Array
     family_size: Float64Array
     same_metal_and_linker: NDArray[np.bool_]
+    reranked: Float64Array
+    log_field: Float64Array
     evidence: NDArray[np.object_] = field(repr=False)
 
     @classmethod
@@ -101,7 +105,8 @@ class Candidates:
         k = len(rows)
         zero, evidence = np.zeros(k), np.empty(k, dtype=object)
         evidence[:] = [Evidence(0.0)] * k
-        state = dict.fromkeys(("similarity", "shift", "plain_similarity", "strain_penalty", "position_similarity"), zero)
+        unknown = ("similarity", "shift", "plain_similarity", "strain_penalty", "position_similarity", *RERANKED_FEATURES)
+        state = dict.fromkeys(unknown, zero)
         return cls(
             rows=np.asarray(rows),
             network_score=np.asarray(network_score, dtype=float),
@@ -134,7 +139,7 @@ class Candidates:
         return replace(self, **kept)
 
     def features(self) -> dict[str, Float64Array]:
-        """What speaks for and against each candidate, (k,) by the names `FEATURES`: what probabilities are made of."""
+        """What speaks for and against each candidate, (k,) by the names `FEATURES` and `RERANKED_FEATURES`: what probabilities are made of."""
         matched, missing, extra = (
             np.array([len(getattr(one, name)) for one in self.evidence], dtype=float) for name in ("matched", "missing", "extra")
         )
@@ -153,4 +158,4 @@ class Candidates:
             "shift_size": np.abs(self.shift),
             "log_family_size": np.log(self.family_size),
             "same_metal_and_linker": self.same_metal_and_linker.astype(float),
-        }
+        } | {name: getattr(self, name) for name in RERANKED_FEATURES}

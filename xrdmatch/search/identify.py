@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Pattern
-from xrdmatch.errors import LibraryError
+from xrdmatch.errors import LibraryError, ModelError
 from xrdmatch.library.composition import SameMetalAndLinker
 from xrdmatch.library.metal_exchange import LetIn, let_in
-from xrdmatch.model.folder import Model
+from xrdmatch.model.folder import RERANKER, Model
 from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
 from xrdmatch.search.answer import Telling, tell
@@ -46,6 +46,10 @@ class Identifier:
         self.model.ready()
         self.retriever = retriever(self.model)
         self.calibration = Calibration.from_json(self.model.config.get("calibration"))
+        if self.calibration.needs_reranker and self.model.reranker is None:
+            raise ModelError(
+                f"{self.model.path}: its calibration was fitted with a re-ranker, but {RERANKER} is missing; copy the whole folder again"
+            )
         # Version 0.1 called the second phase the one beside the first.
         stored = self.model.config.get("calibration_second_phase", self.model.config.get("calibration_beside"))
         self.second_phase_calibration = Calibration.from_json(stored, second_phase=True)
@@ -132,7 +136,7 @@ class Identifier:
         if second is not None:
             second = _exact_first(second, chosen)
             if second.states(0):
-                first = _exact_first(self._rescored_without(second, first, scan), chosen)
+                first = _exact_first(self._rescored_without(second, first, scan, allowed), chosen)
         return first, second
 
     def _weighed(self, candidates: Candidates, scan: PreparedScan) -> Ranking:
@@ -148,14 +152,15 @@ class Identifier:
         probabilities, _ = self.second_phase_calibration.probabilities(found.candidates, found.unexplained)
         return Ranking.of_second(found, probabilities)
 
-    def _rescored_without(self, second: Ranking, first: Ranking, scan: PreparedScan) -> Ranking:
+    def _rescored_without(self, second: Ranking, first: Ranking, scan: PreparedScan, allowed: Mask | None) -> Ranking:
         """The ranking without the lines of the second phase, which spoke against the first; as it was where that does not make it surer."""
         library = self.model.library
         alone = subtract_phase(scan, second.best, second.scan, library)
         if unusable(alone.comparison):
             return first
         recalled = Candidates.of(first.candidates.rows, first.candidates.network_score, alone.comparison.fwhm)
-        again = self._weighed(compare_and_refine(recalled, library, alone.comparison), alone)
+        refined = compare_and_refine(recalled, library, alone.comparison, RankOptions(allowed=allowed), self.model.reranker)
+        again = self._weighed(refined, alone)
         same = library.family[again.candidates.rows[0]] == library.family[first.candidates.rows[0]]
         return again if same and again.probabilities[0] > first.probabilities[0] else first
 

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from xrdmatch.library.reference_library import Library
 from xrdmatch.model.folder import Model
+from xrdmatch.model.session import Network
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import refine_and_draw
 from xrdmatch.search.comparison import candidate_signals, compare, position_similarity
 from xrdmatch.search.line_evidence import line_evidence
+from xrdmatch.search.reranking import reranked
 from xrdmatch.search.retrieval import NETWORK_WEIGHT, SIMILARITY_WEIGHT, RankOptions, retriever
 from xrdmatch.system.arrays import Float64Array
 
@@ -32,12 +34,15 @@ def rank(scan: PreparedScan, model: Model, options: RankOptions = _DEFAULTS) -> 
 
     Empty where nothing may be named.
     """
-    return compare_and_refine(retriever(model).retrieve(scan, options), model.library, scan.comparison, options)
+    return compare_and_refine(retriever(model).retrieve(scan, options), model.library, scan.comparison, options, model.reranker)
 
 
-def compare_and_refine(recalled: Candidates, library: Library, scan: ComparisonSignal, options: RankOptions = _DEFAULTS) -> Candidates:
+def compare_and_refine(
+    recalled: Candidates, library: Library, scan: ComparisonSignal, options: RankOptions = _DEFAULTS, reranker: Network | None = None
+) -> Candidates:
     """Compare recalled candidates with a scan, keep the best of each family, and refine those that come near the first, `max_refined` of them at
     most, and the best few of the `related` ones. Where fewer come near, further ones make up `min_families`, as they stand in the library.
+    reranker: looks at the likeliest of a first phase side by side with the scan.
     """
     candidates, score = best_of_families(recalled, library, scan.coarse)
     if len(candidates) == 0:
@@ -48,8 +53,13 @@ def compare_and_refine(recalled: Candidates, library: Library, scan: ComparisonS
     first = np.arange(min(len(candidates), options.min_families))
     further = candidates.take(first[~_among(first, chosen)])
     refined, signals = refine_and_draw(library, candidates.take(chosen), scan)
-    ranked = refined.joined(further)
     signals = np.concatenate([signals, candidate_signals(library, further, scan)])
+    ranked = described(library, refined.joined(further), scan, signals)
+    return ranked if reranker is None or not options.reranked else reranked(reranker, library, ranked, scan, signals, options.allowed)
+
+
+def described(library: Library, ranked: Candidates, scan: ComparisonSignal, signals: NDArray[np.float32]) -> Candidates:
+    """Candidates as they were refined, whose signals are `signals` (k, m), with all that is weighed of them."""
     sizes = np.array([library.members(family).size for family in library.family[ranked.rows].tolist()], dtype=float)
     ranked = replace(ranked, position_similarity=position_similarity(signals, scan), family_size=sizes)
     return line_evidence(library, ranked, scan, signals)

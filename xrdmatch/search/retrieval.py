@@ -31,6 +31,7 @@ class RankOptions:
     what the two say together are compared, and the n_best_by_lines whatever the network thinks. min_families: families that are compared at least,
     and that are ranked. max_score_gap: how far behind the best a family may be for its best entry to be refined; max_refined: how many are at most.
     n_related_entries, n_related_refined: of `related`, entries that are compared and families that are refined beside these.
+    reranked: whether the model's re-ranker, where it has one, looks at the likeliest; it knows whole scans, not what a first phase leaves.
     """
 
     allowed: NDArray[np.bool_] | None = None
@@ -44,6 +45,7 @@ class RankOptions:
     max_refined: int = 36
     n_related_entries: int = 24
     n_related_refined: int = 5
+    reranked: bool = True
 
 
 class Retriever(Protocol):

@@ -57,7 +57,7 @@ def find_second_phase(
     others = others if options.allowed is None else options.allowed & others
     related = relatives.rows(family)
     remainder = scan.remainder(rest)
-    candidates = rank(remainder, model, replace(options, allowed=others, related=related[others[related]]))
+    candidates = rank(remainder, model, replace(options, allowed=others, related=related[others[related]], reranked=False))
     if len(candidates) == 0:
         return None
     candidates = replace(candidates, same_metal_and_linker=np.isin(candidates.rows, related, kind="table"))

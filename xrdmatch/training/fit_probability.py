@@ -163,10 +163,14 @@ def fitted(results: list[Trial], second_phase: bool = False) -> tuple[Calibratio
 
 
 def weights_of(results: list[Trial]) -> Calibration:
-    """Weights fitted on all of `results`, one or more, which are either all of first phases or all of second ones."""
+    """Weights fitted on all of `results`, one or more, which are either all of first phases or all of second ones. Where a re-ranker has looked at
+    first phases, what it says counts.
+    """
     unexplained = [result.unexplained for result in results]
     right = np.array([result.right for result in results])
-    return fit([result.candidates.features() for result in results], right, None if unexplained[0] is None else unexplained)
+    looked_at = unexplained[0] is None and any(result.candidates.reranked.any() for result in results)
+    cases = [result.candidates.features() for result in results]
+    return fit(cases, right, None if unexplained[0] is None else unexplained, looked_at)
 
 
 def quality(weights: Calibration, results: list[Trial]) -> dict[str, float]:
