@@ -129,6 +129,7 @@ Codes stay the same from version to version; the sentences may change.
 | `ambiguous` | an ambiguous scan | several frameworks fit |
 | `nothing_fits` | an unknown | nothing in the library fits well |
 | `too_few_lines_to_name` | an unknown | fewer than three clear peaks |
+| `one_spacing` | an unknown | all peaks are orders of one spacing, as of a layered substance or an oriented film: one observation |
 | `range_too_short`, `too_few_lines` | an unusable scan | |
 | `classifier` | a classifier's answer | it always picks one of its labels |
 | `second_phase` | a mixture, after the first reason | a second phase is there |

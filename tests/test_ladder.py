@@ -76,7 +76,7 @@ def test_a_library_without_levels_sums_by_name(library):
     ((0.1, 0.0, 0.05, 0.3), "unknown", "nothing_fits", ["HKUST-1"]),
 ])  # fmt: skip
 def test_verdicts(library, chances, verdict, code, names):
-    given = decide(headline(entries(library, *MIL), ranking(*chances)), 10, True, None)
+    given = decide(headline(entries(library, *MIL), ranking(*chances)), (10, 10), True, None)
     assert (given.verdict, given.reasons[0].code, [name for name, _ in given.headline]) == (verdict, code, names)
     if chances[0] == 0.2:
         assert dict(given.reasons[0].values)["options"] == ("MIL-53", "MIL-88B")
@@ -85,10 +85,15 @@ def test_verdicts(library, chances, verdict, code, names):
 def test_what_is_undecided_is_the_reason_and_few_lines_name_nothing(library):
     best = headline(entries(library, *MIL), ranking(0.8, 0.1, 0.05, 0.0))
     either = note("undecided_metal", options=("A", "B"), same_pattern=True)
-    assert decide(best, 10, True, either).reasons == (either,)
-    few = decide(best, 1, True, either)
+    assert decide(best, (10, 10), True, either).reasons == (either,)
+    few = decide(best, (1, 1), True, either)
     assert (few.verdict, few.level, few.reasons[0].code) == ("unknown", "", "too_few_lines_to_name")
-    assert decide(headline(entries(library, *MIL), ranking(0.3, 0.1, 0.05, 0.0)), 1, False, None).reasons[0].code == "classifier"
+    assert decide(headline(entries(library, *MIL), ranking(0.3, 0.1, 0.05, 0.0)), (1, 1), False, None).reasons[0].code == "classifier"
+
+
+def test_orders_of_one_spacing_are_one_observation(library):
+    given = decide(headline(entries(library, *MIL), ranking(0.8, 0.1, 0.05, 0.0)), (6, 1), True, None)
+    assert (given.verdict, given.reasons[0].code, given.level) == ("unknown", "one_spacing", "")
 
 
 def told(library, masses, shares):

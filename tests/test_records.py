@@ -343,6 +343,10 @@ SENTENCES = [
         ),
         "magnetite, Fe3O4 is of the spinel type; CoFe2O4, FeCr2O4, MgFe2O4, CuFe2O4, Co3O4 and 2 more have nearly the same cell: EDX or ICP decides",
     ),
+    (
+        note("one_spacing", lines=4, closest="ZIF-8"),
+        "Its 4 peaks are orders of one spacing, too little to name a framework; the closest is ZIF-8",
+    ),
     (note("form_open", name="MIL-53(Al)"), "MIL-53(Al) fits; which of its forms is not decided"),
     (note("undecided_form", name="MIL-53(Al)", options=("A", "B")), "MIL-53(Al): the scan does not tell which form"),
     (

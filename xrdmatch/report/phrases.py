@@ -121,6 +121,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "range_too_short": "The scan covers {span:.1f}° between {start:g}° and {stop:g}° (Cu scale); at least {needed:g}° are needed",
     "too_few_lines": _too_few_lines,
     "too_few_lines_to_name": _too_few_lines_to_name,
+    "one_spacing": "Its {lines} peaks are orders of one spacing, too little to name a framework; the closest is {closest}",
     "nothing_fits": _nothing_fits,
     "fits": "{name} fits, and no other framework comes close",
     "form_open": "{name} fits; which of its forms is not decided",

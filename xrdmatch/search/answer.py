@@ -24,10 +24,12 @@ from xrdmatch.search.verdict import Decision, decide
 class Telling:
     """What telling an answer depends on beside the rankings.
 
-    lines: number of clear lines. says_unknown: whether the model knows that nothing may fit. let_in: what a user's elements let into the search.
+    lines: number of clear lines. independent: how many of them are no orders of one spacing, all orders of one counted once. says_unknown: whether
+    the model knows that nothing may fit. let_in: what a user's elements let into the search.
     """
 
     lines: int
+    independent: int
     says_unknown: bool
     options: SearchOptions
     let_in: LetIn | None = None
@@ -59,7 +61,7 @@ def tell(library: Library, rankings: tuple[Ranking, Ranking | None], telling: Te
         second = None  # it was looked for beside a likelier form of another framework
     matches = listed_matches(library, first, in_order(first, best.leads)[: options.top], options.detail, telling.let_in)
     others = [] if second is None else listed_matches(library, second, _beside(library, second, leads)[: options.top], options.detail, telling.let_in)
-    decision = decide(best, telling.lines, telling.says_unknown, matches[0].undecided or _isotypes(library, leads, best.name))
+    decision = decide(best, (telling.lines, telling.independent), telling.says_unknown, matches[0].undecided or _isotypes(library, leads, best.name))
     phases = phases_of(library, decision, best.leads, (first, second), [*matches[:1], *others[:1]])
     there = list(zip(phases, [leads, *([] if second is None else [int(second.candidates.rows[0])])], strict=False))
     types = [one for phase, row in there if (one := _isotypes(library, row, phase.name))]

@@ -86,14 +86,9 @@ class Lattices:
         lengths = 3 - (ab.astype(int) + (ac | bc).astype(int))
         return cls(kind.astype(np.int64), lengths + (~fixed).sum(axis=1), library.cell, library.family)
 
-    @cached_property
-    def _of_kind(self) -> dict[int, NDArray[np.int64]]:
-        """Rows of each kind of lattice."""
-        return {int(kind): np.flatnonzero(self.kind == kind) for kind in np.unique(self.kind)}
-
     def near(self, row: int, cell: NDArray[np.float64], allowed: NDArray[np.bool_] | None = None) -> int:
         """How many other families have an entry of row's kind of lattice whose cell is near `cell` (6,)."""
-        rows = self._of_kind[int(self.kind[row])]
+        rows = np.flatnonzero(self.kind == self.kind[row])
         if allowed is not None:
             rows = rows[allowed[rows]]
         near = rows[np.abs(self.cell[rows, 0] / cell[0] - 1.0) < NEAR_CELL]

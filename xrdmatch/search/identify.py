@@ -19,6 +19,7 @@ from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
 from xrdmatch.search.answer import Telling, tell
 from xrdmatch.search.assumed_wavelength import LIKELY_AT_A_GLANCE, better_anode, name_note
+from xrdmatch.search.candidate_view import independent_lines
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.isoreticular import isoreticular_hint
 from xrdmatch.search.matches import Ranking
@@ -89,7 +90,9 @@ class Identifier:
         if why := unusable(scan.comparison, clear=clear):
             return replace(answer, reasons=(why,), seconds=_since(clock))
         first, second = self.rankings(scan, chosen)
-        told = tell(library, (first, second), Telling(len(clear), self.retriever.says_unknown, options, chosen))
+        told = tell(
+            library, (first, second), Telling(len(clear), independent_lines(scan.comparison, clear), self.retriever.says_unknown, options, chosen)
+        )
         notes = [*answer.notes, *cut_off(library, first.best, scan), *told.notes]
         if told.decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))

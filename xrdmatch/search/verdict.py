@@ -25,16 +25,20 @@ class Decision:
         return self.verdict in ("match", "ambiguous")
 
 
-def decide(best: Headline, lines: int, says_unknown: bool, undecided: Note | None) -> Decision:
+def decide(best: Headline, lines: tuple[int, int], says_unknown: bool, undecided: Note | None) -> Decision:
     """The verdict on a first phase.
 
-    lines: number of clear lines. says_unknown: whether the model knows that nothing may fit. undecided: what the best family leaves open.
+    lines: number of clear lines, and of these that are no orders of one spacing, which count once. says_unknown: whether the model knows that nothing
+    may fit. undecided: what the best family leaves open.
     """
     told = tuple((group.name, group.probability) for group in best.groups)
     if not says_unknown:
         return Decision("match", (note("classifier"),), best.level, told[:1])
-    if lines < LINES_NAMED:
-        return Decision("unknown", (note("too_few_lines_to_name", lines=lines, closest=told[0][0]),), "", told[:1])
+    clear, independent = lines
+    if clear < LINES_NAMED:
+        return Decision("unknown", (note("too_few_lines_to_name", lines=clear, closest=told[0][0]),), "", told[:1])
+    if independent < 2:
+        return Decision("unknown", (note("one_spacing", lines=clear, closest=told[0][0]),), "", told[:1])
     if best.level == COMPOSITION:
         options = tuple(group.name for group in best.groups if group.probability >= LIKELY) or (best.groups[0].name,)
         return Decision("ambiguous", (note("composition", name=best.name, options=options),), best.level, ((best.name, best.probability),))
