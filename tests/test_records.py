@@ -107,7 +107,7 @@ def test_the_card_says_it_all(width):
         "crystallites about 60 nm",
         "also there: nothing found; 90 % of the signal is explained",
         "next: nothing above 1 %",
-        f"Cu K{A} 1.5418 Å (assumed; change with --wavelength); not filtered (noise 1.2 %)",
+        f"Cu K{A} 1.5418 Å (assumed; change with --wavelength) not filtered (noise 1.2 %)",
     ):
         assert said in text
     assert "ABCDEF" not in text  # below 1 %
@@ -122,7 +122,7 @@ def test_what_is_empty_is_left_out():
         "  C₁₈H₆Cu₃O₁₂   entry salt",
         "  also there: nothing found; 90 % of the signal is explained",
         "  next: nothing above 1 %",
-        f"  Cu K{A} 1.5418 Å (assumed; change with --wavelength); not filtered",
+        f"  Cu K{A} 1.5418 Å (assumed; change with --wavelength)   not filtered",
         "",
     ]
 
@@ -162,8 +162,8 @@ def test_an_unknown_says_what_is_known():
 def test_a_second_phase_stands_apart_with_its_shares():
     text = " ".join(shown(mixture(), width=120).split())
     assert "also there: MIL-101 80 % CSD OCUNAC" in text
-    assert "share of the signal: HKUST-1 70 %, MIL-101 21 %" in text
-    assert "share by weight: roughly HKUST-1 80 %, MIL-101 20 % (from intensities; texture and guests make this rough)" in text
+    assert "share of the signal: HKUST-1 70 %; MIL-101 21 %" in text
+    assert "share by weight: roughly HKUST-1 80 %; MIL-101 20 % (from intensities; texture and guests make this rough)" in text
 
 
 @pytest.mark.parametrize(

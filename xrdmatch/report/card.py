@@ -95,7 +95,7 @@ def facts(result: Identification, subscripts: bool = True) -> list[Fact]:
         told.append(Fact("hint", (f"{said}. Not a match",), "hint"))
     if (following := _next(result)) is not None:
         told.append(following)
-    told.append(Fact("scan", (_scan(result),)))
+    told.append(Fact("scan", _scan(result)))
     return [Fact(fact.kind, parts, fact.label) for fact in told if (parts := tuple(filter(None, fact.parts)))]
 
 
@@ -168,7 +168,7 @@ def angles(values: Sequence[float]) -> str:
 def also_there(result: Identification) -> list[Fact]:
     """The phases beside the first one, or what may be."""
     if len(result.phases) > 1:
-        shares = ", ".join(f"{phase.name} {percent(phase.share)}" for phase in result.phases)
+        shares = "; ".join(f"{phase.name} {percent(phase.share)}" for phase in result.phases)
         rough = any(phase.weight_share is not None for phase in result.phases)
         told = [Fact("phase", (f"{phase.name} {percent(phase.probability)}", entry_text(phase.match)), "also there") for phase in result.phases[1:]]
         weights = f"roughly {_by_weight(result.phases)} (from intensities; texture and guests make this rough)" if rough else ""
@@ -181,7 +181,7 @@ def also_there(result: Identification) -> list[Fact]:
 
 
 def _by_weight(phases: Sequence[Phase]) -> str:
-    return ", ".join(f"{phase.name} {percent(phase.weight_share)}" for phase in phases if phase.weight_share is not None)
+    return "; ".join(f"{phase.name} {percent(phase.weight_share)}" for phase in phases if phase.weight_share is not None)
 
 
 def _next(result: Identification) -> Fact | None:
@@ -207,9 +207,9 @@ def forms_text(row: Row) -> str:
     return f"forms: {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def _scan(result: Identification) -> str:
-    """Wavelength and where it is from, whether the scan was filtered, and its noise."""
+def _scan(result: Identification) -> tuple[str, str]:
+    """Wavelength and where it is from; whether the scan was filtered, and its noise."""
     filtered = "" if result.filter_reason is None else "filtered" if result.filtered else "not filtered"
     if filtered and result.noise is not None:
         filtered += f" (noise {100 * result.noise:.2g} %)"
-    return "; ".join(filter(None, (wavelength_text(result), filtered)))
+    return wavelength_text(result), filtered
