@@ -92,13 +92,13 @@ def test_many_equal_warnings_are_counted(run, tiny_model, scans):
     assert "the same for 3 more" in err
 
 
-def test_csv_has_one_header_and_one_row_a_match(run, tiny_model, scans):
+def test_csv_has_one_header_and_one_row_a_phase(run, tiny_model, scans):
     code, out, _ = run("identify", scans / "a.xy", scans / "none.xy", "--model", tiny_model, "-f", "csv", "--top", 2)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == 1
-    assert (rows[0]["verdict"], rows[0]["rank"], rows[0]["name"]) == ("match", "1", "HKUST-1")
-    assert (rows[-1]["verdict"], rows[-1]["rank"]) == ("error", "")
-    assert len(rows) == 3
+    assert (rows[0]["verdict"], rows[0]["phase"], rows[0]["name"]) == ("match", "1", "HKUST-1")
+    assert (rows[-1]["verdict"], rows[-1]["phase"]) == ("error", "")
+    assert len(rows) == 2
 
 
 def test_table_in_a_pipe_is_plain(run, tiny_model, scans, monkeypatch):

@@ -31,8 +31,8 @@ def own_lines(library: Library, first: Candidates, second: Candidates, scan: Com
     near = max(2, round(0.5 * scan.fwhm / scan.grid.step))
     found = np.zeros(len(second), dtype=np.int64)
     for i, lines in enumerate(refined_lines(library, second, scan)):
-        places = np.unique(lines.index[lines.heights > STRONG])
-        own = [at for at in places.tolist() if (heights[max(0, at - near) : at + near + 1] > allowed[max(0, at - near) : at + near + 1]).any()]
+        places = sorted(set(lines.index[lines.heights > STRONG].tolist()))
+        own = [at for at in places if (heights[max(0, at - near) : at + near + 1] > allowed[max(0, at - near) : at + near + 1]).any()]
         found[i] = int((np.diff(own, prepend=-(10**6)) > 2 * near).sum())  # lines of one peak are one
     return found
 

@@ -117,7 +117,8 @@ def crystallinity(scan: Pattern, lines: Indexed | None = None) -> float | None:
 
 def _hull(x: Float64Array, y: Float64Array) -> Float64Array:
     """The lower convex hull (n,) of a smooth curve."""
-    place = np.unique(np.linspace(0, x.size - 1, HULL_POINTS).round().astype(int))
+    place = np.linspace(0, x.size - 1, HULL_POINTS).round().astype(int)
+    place = place[np.diff(place, prepend=-1) > 0]
     return np.asarray(np.interp(x, x[place], lower_hull(x[place], y[place])))
 
 
