@@ -32,7 +32,7 @@ WEIGHTS = Path(__file__).parents[1] / "xrdmatch" / "search" / "check_weights.jso
 ALONE = (*OWN, "shift_size", "log_lines", "log_limit")
 BESIDE = (*ALONE, *(f"ahead_{name}" for name in COMPARED), "log_beyond_rival", "log_left_by_rival")
 #: Share of clean scans in which a line may be listed, by which the margin is chosen; and 1 - similarity from which a framework is not called there.
-CLEAN, UNLIKE = 0.015, 0.3
+CLEAN, UNLIKE = 0.0075, 0.3
 #: Where the fit of the tolerance starts: its terms and the steepness.
 START = (1.0, 2.0, 5.0, 0.05, 0.01, 0.001, 0.01, 2.0)
 
@@ -137,6 +137,10 @@ def report(rows: Sequence[dict[str, Any]]) -> None:
     right = [_right(row) for row in judged if row["verdict"] != "unclear"]
     said = [row["probability"] for row in judged if row["verdict"] != "unclear"]
     print(f"expected calibration error {calibration_error(said, right):.4f} over {len(right)} verdicts")
+    there = [(row["probability"], row["verdict"] != "absent") for row in judged if row["verdict"] != "unclear"]
+    chances = [chance if is_there else 1.0 - chance for chance, is_there in there]
+    truth = [row["kind"] == "own" for row in judged if row["verdict"] != "unclear"]
+    print(f"of presence alone: {calibration_error(chances, truth):.4f}")
     print(f"median {1000 * np.median([row['seconds'] for row in own if not row['share']]):.0f} ms a clean scan")
 
 
@@ -146,10 +150,10 @@ def _share(rows: Sequence[dict[str, Any]], wanted: Any) -> str:
 
 
 def _right(row: dict[str, Any]) -> bool:
-    """Whether a verdict is right: pure, where no second phase is above the stated limit."""
+    """Whether a verdict is right: pure, where no second phase is above the stated limit, or where it says that any could hide."""
     if row["verdict"] == "absent" or row["kind"] != "own":
         return (row["verdict"] == "absent") == (row["kind"] != "own")
-    return row["verdict"] == "present" or not row["share"] or (row["limit"] is not None and 100 * row["share"] < row["limit"])
+    return row["verdict"] == "present" or not row["share"] or row["limit"] is None or 100 * row["share"] < row["limit"]
 
 
 def calibration_error(said: Sequence[float], right: Sequence[bool]) -> float:

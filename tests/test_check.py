@@ -58,7 +58,7 @@ def test_a_foreign_line_is_listed_with_its_place_and_height(checker, library):
 
 
 def test_a_second_phase_is_named_and_its_lines_with_it(checker, library):
-    mixture = made.mixed(made.scan(library, 1, 1), made.scan(library, 4, 2), 0.4)
+    mixture = made.mixed(made.scan(library, 1, 1), made.scan(library, 4, 2), 0.25)
     answer = checker.check(mixture, ["ZIF-8"])
     assert answer.verdict == "present"
     assert [phase.name for phase in answer.further_phases] == ["UiO-66"]

@@ -22,7 +22,7 @@ def tables():
 
 @pytest.fixture(scope="module")
 def told(identifier, library):
-    return Checker(identifier).check(made.mixed(made.scan(library, 1, 1), made.scan(library, 4, 2), 0.4), ["ZIF-8"]).to_json()
+    return Checker(identifier).check(made.mixed(made.scan(library, 1, 1), made.scan(library, 4, 2), 0.25), ["ZIF-8"]).to_json()
 
 
 def test_fields_are_those_of_the_json(told):

@@ -100,7 +100,7 @@ class WorkOptions:
     ] = 0.08
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Parallel workers, used from 64 scans on; by default one per core, at most 16."),
+        typer.Option("--jobs", "-j", min=1, help="Parallel workers, used from 200 scans on; by default one per core, at most 16."),
     ] = None
     quiet: options.QuietOption = False
 

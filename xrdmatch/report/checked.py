@@ -111,7 +111,7 @@ def _about(one: Expected) -> str:
 def _further(result: CheckResult) -> str:
     """The further lines, highest first, each with what it is."""
     highest = sorted(result.further_lines, key=lambda line: -line.height)
-    shown = [f"{line.two_theta:.2f}° {line.height:.2g} % ({line.phase or 'unassigned'})" for line in highest[:LISTED]]
+    shown = [f"{line.two_theta:.2f}° {line.height:.3g} % ({line.phase or 'unassigned'})" for line in highest[:LISTED]]
     more = [f"and {len(highest) - LISTED} more"] if len(highest) > LISTED else []
     return ", ".join([*shown, *more])
 

@@ -137,7 +137,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "expected_there": lambda names, explained: f"{_and(names)} explain{'s' if len(names) == 1 else ''} {100 * explained:.0f} % of the signal",
     "nothing_else": "nothing else is seen; a second phase whose strongest peak is below {limit:.2g} % of this scan's would not be",
     "nothing_else_visible": "nothing else is seen, but the peaks lie so close that even a large second phase could hide",
-    "further_lines": lambda lines, height: f"{lines} further peak{'s' if lines > 1 else ''}, up to {height:.2g} % of the strongest",
+    "further_lines": lambda lines, height: f"{lines} further peak{'s' if lines > 1 else ''}, up to {height:.3g} % of the strongest",
     "expected_absent": lambda name, like: f"{name} is not there" + (f"; the scan looks like {like}" if like else ""),
     "expected_unclear": _unclear,
     "lines_missing": _lines_missing,

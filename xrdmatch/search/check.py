@@ -176,7 +176,8 @@ def explained(fitted: Fitted) -> float:
 
 
 def _in_turn(phases: Sequence[ExpectedPhase], whole: ComparisonSignal) -> list[_Found]:
-    """Each expected framework in a scan, in the order given: the one that fits best in the whole scan, the others in what those before leave."""
+    """Each expected framework in a scan, in the order given: the one that fits best in the whole scan, the others in what those before leave; then
+    each again in what all others leave, where it fits better there."""
     found = {}
     left, rest = list(enumerate(phases)), whole
     while left:
@@ -187,7 +188,19 @@ def _in_turn(phases: Sequence[ExpectedPhase], whole: ComparisonSignal) -> list[_
         if left:
             signal = candidate_signals(phase.library, one, rest)[0]
             rest = residual(rest, expected_signal(signal, float(one.shift[0]), rest))
-    return [found[place] for place in range(len(phases))]
+    first = [found[place] for place in range(len(phases))]
+    return [_again(one, [other for other in first if other is not one], whole) for one in first] if len(first) > 1 else first
+
+
+def _again(found: _Found, others: Sequence[_Found], whole: ComparisonSignal) -> _Found:
+    """An expected framework without the lines of the other ones, which speak against it."""
+    rest = whole
+    for other in others:
+        signal = candidate_signals(other.phase.library, other.one, whole)[0]
+        rest = residual(rest, expected_signal(signal, float(other.one.shift[0]), whole))
+    one = found.phase.compared(rest).take([0])
+    better = one.similarity[0] > found.one.similarity[0]
+    return _Found(found.phase, one, own_features(one, rest), rest) if better else found
 
 
 def _listed(lines: FurtherLines, named: Assigned, scan: PreparedScan) -> tuple[FurtherLine, ...]:
