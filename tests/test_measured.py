@@ -37,8 +37,8 @@ NAMED = {"KE-001": "a COF of the larger library has its few lines, all at low an
 #: Mixtures of MIL-88B and MIL-101 of which one phase comes first.
 ONE_PHASE_FIRST = ("PXRD_S-8", "PXRD_S-10", "PXRD_S-11", "PXRD_S-12")
 #: Minerals whose own structure is in the joined library and once came behind another, and still do.
-SECOND = ("Al2Fe3_SiO4_3_230", "BeAlSiO2_1", "MgB3H15O13_1", "NaMg3Al6Si6B3O31_160")
-MENDED = ("CaCu2SiH2O5_1", "CaGeH6CSO6_1", "CaSiH10CSO9_1", "Fe2PO4F_15", "KFeS3_1", "Na3CaCuSi4_HO6_2_1", "PPb2ClO3_1")
+SECOND = ("Al2Fe3_SiO4_3_230", "BeAlSiO2_1", "MgB3H15O13_1", "Na3CaCuSi4_HO6_2_1", "NaMg3Al6Si6B3O31_160")
+MENDED = ("CaCu2SiH2O5_1", "CaGeH6CSO6_1", "CaSiH10CSO9_1", "Fe2PO4F_15", "KFeS3_1", "PPb2ClO3_1")
 #: Minerals whose labelled structure has its strong lines where the scan has none, and none where the scan has its strongest.
 UNLIKE = ("FeS_160", "Zn_191")
 

@@ -16,8 +16,8 @@ from xrdmatch.preprocessing.prepared_scan import PreparedScan, comparison_signal
 #: Probability from which a match under another anode is told, where nothing fits under copper's, and anodes that are tried at most.
 #: Chosen on simulated scans, see docs/method.md.
 CLEAR, TRIED = 0.9, 2
-#: How much better an entry's strongest lines show under an anode that is looked at than under copper.
-BETTER = 1.05
+#: How much better an entry's strongest lines must show under an anode that is looked at than under copper.
+BETTER = 1.0
 #: Probability among the likeliest few alone from which an anode gets a whole search.
 LIKELY_AT_A_GLANCE = 0.8
 #: Anodes that are tried beside copper's.

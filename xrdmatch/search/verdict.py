@@ -48,4 +48,4 @@ def decide(best: Headline, lines: tuple[int, int], says_unknown: bool, undecided
     likely = [pair for pair in told if pair[1] >= LIKELY]
     if len(likely) > 1 and sum(chance for _, chance in likely) >= OFFERED:
         return Decision("ambiguous", (note("ambiguous", options=tuple(name for name, _ in likely)),), "", tuple(likely))
-    return Decision("unknown", (note("nothing_fits", closest=best.name, lines=lines),), "", told[:1])
+    return Decision("unknown", (note("nothing_fits", closest=best.name, lines=clear),), "", told[:1])
