@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.library.composition import metals_of
+from xrdmatch.library.metal_exchange import LetIn
 from xrdmatch.library.reference_library import Library
 from xrdmatch.library.text_column import TextColumn
 from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.search.candidate_view import independent_lines
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.isoreticular import CONSTANT, LIKELY_NET, WEIGHTS, WeighedSisters, hint_of, weighed_sisters
-from xrdmatch.search.matches import ordered_places
+from xrdmatch.search.ladder import headline
 from xrdmatch.search.scaled_cells import ScalableEntries
 from xrdmatch.search.scan_quality import LINES_NAMED, clear_lines, unusable
 from xrdmatch.search.verdict import decide
@@ -91,9 +93,10 @@ class Trial:
         scan = prepare_scan(Pattern(GRID.two_theta, counts[0], GRID.wavelength).within(mask[0]))
         if unusable(scan.comparison):
             return None
-        allowed, clear = self.left(row, sister), len(clear_lines(scan.comparison))
-        first, second = self.identifier.rankings(scan, allowed)
-        if decide(self.library, ordered_places(self.library, first, second), clear, True, None).verdict != "unknown" or clear < LINES_NAMED:
+        allowed, clear = self.left(row, sister), clear_lines(scan.comparison)
+        best = headline(self.library, self.identifier.rankings(scan, LetIn(allowed))[0])
+        lines = len(clear), independent_lines(scan.comparison, clear)
+        if decide(best, lines, True, None).verdict != "unknown" or len(clear) < LINES_NAMED:
             return None
         clock = time.perf_counter()
         found = weighed_sisters(scan.comparison, self.entries, allowed)
