@@ -231,7 +231,7 @@ def test_the_table_and_the_csv(run, model, tmp_path):
     code, out, _ = run("find", "hkust-1", "--model", model)
     assert code == 0
     assert [line.split()[:2] for line in out.splitlines()[1::2]] == [["HKUST-1", "FIQCEN"], ["HKUST-1", "BODPAN"]]
-    assert "trimesate; tbo; mof" in out
+    assert "trimesate, tbo; mof" in out
     code, out, _ = run("find", "hkust-1", "--model", model, "-o", tmp_path / "found.csv")
     assert (code, out) == (0, "")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "found.csv").read_text())))

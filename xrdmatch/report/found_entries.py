@@ -65,7 +65,8 @@ def found_table(found: Sequence[Found], console: Console) -> Table:
         table.add_column("DOI", overflow="fold")
     for one in found:
         title = Text(one.name, style="bold")
-        more = "; ".join(part for part in (", ".join(one.linkers), one.net, one.category, one.title) if part)
+        made_of = one.title or ", ".join([*one.linkers, *([one.net] if one.net else [])])
+        more = "; ".join(part for part in (made_of if made_of not in one.name else "", one.category) if part)
         cells: list[RenderableType] = [
             Text("\n").join([title, Text(more, style="dim")]) if more else title,
             Text(stem(one.id)),
