@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -15,6 +14,7 @@ import typer
 
 from xrdmatch.cli import check_pool, inputs, options
 from xrdmatch.cli import watch as watching
+from xrdmatch.cli.identify import WATCH, Format
 from xrdmatch.cli.option_groups import grouped
 from xrdmatch.system.startup import no_garbage
 
@@ -22,19 +22,10 @@ if TYPE_CHECKING:
     from xrdmatch.search.check import Checker
     from xrdmatch.search.check_result import CheckResult
 
-WATCH = "A folder that fills"
 #: What stands between the names of a plan's row.
 AND = "+"
 #: Exit code where something expected is absent, or where that is unclear.
 NOT_THERE = 3
-
-
-class Format(StrEnum):
-    """How results are written."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
 
 
 @dataclass(frozen=True)

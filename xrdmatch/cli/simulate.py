@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,9 +157,9 @@ def _pattern(sources: list[Path], out: Path, asked: PatternOptions, messages: op
 
 def _is_name(sources: list[Path]) -> bool:
     """Whether this is no file, and is not called as one would be: then it is looked up in the library."""
-    from xrdmatch.diffraction.structure_files import ARCHIVE_SUFFIXES, STRUCTURE_SUFFIXES
+    from xrdmatch.library.named_reference import is_structure_file
 
-    return len(sources) == 1 and not os.path.lexists(sources[0]) and not sources[0].name.lower().endswith((*STRUCTURE_SUFFIXES, *ARCHIVE_SUFFIXES))
+    return len(sources) == 1 and not is_structure_file(str(sources[0]))
 
 
 def _of_structure(sources: list[Path], out: Path, asked: PatternOptions, messages: options.Messages) -> Drawn:
