@@ -13,6 +13,8 @@ from xrdmatch.errors import ModelError
 from xrdmatch.library.composition import SameMetalAndLinker
 from xrdmatch.model.folder import Model
 from xrdmatch.preprocessing.prepared_scan import prepare_scan
+from xrdmatch.search.comparison import candidate_signals
+from xrdmatch.search.line_evidence import expected_signal, residual
 from xrdmatch.search.probability import FIRST_PHASE_FEATURES, SECOND_PHASE_FEATURES, SECOND_PHASE_GATE, Calibration, fit
 from xrdmatch.search.retrieval import RankOptions
 from xrdmatch.search.second_phase import MIN_UNEXPLAINED, find_second_phase, subtract_phase
@@ -83,6 +85,18 @@ def test_the_other_phase_comes_first_in_the_rest(model, relatives, library):
 def test_nothing_is_looked_for_where_little_is_left(model, relatives, library):
     scan = prepared(made.scan(library, 0, 1))
     assert find_second_phase(scan, first_of(library, scan, 0), model, relatives) is None
+
+
+def test_nothing_is_looked_for_where_the_first_phase_may_have_made_it_all(model, relatives, library):
+    """Texture makes some lines of the one phase there much higher than calculated: much is left, and none of it is elsewhere."""
+    plain = made.scan(library, 0, 1)
+    higher = 60_000.0 * made.profile(library, 0, plain.two_theta) * (np.abs(plain.two_theta - 15.0) < 4.0)
+    scan = prepared(plain.with_intensity(plain.intensity + higher))
+    first = first_of(library, scan, 0)
+    signal = candidate_signals(library, first, scan.comparison)[0]
+    rest = residual(scan.comparison, expected_signal(signal, float(first.shift[0]), scan.comparison))
+    assert rest.lines.sum() > MIN_UNEXPLAINED * scan.comparison.lines.sum()
+    assert find_second_phase(scan, first, model, relatives) is None
 
 
 def test_only_what_is_allowed(model, relatives, library):

@@ -86,12 +86,21 @@ class Lattices:
         lengths = 3 - (ab.astype(int) + (ac | bc).astype(int))
         return cls(kind.astype(np.int64), lengths + (~fixed).sum(axis=1), library.cell, library.family)
 
+    @cached_property
+    def _by_length(self) -> dict[int, tuple[NDArray[np.int64], Float64Array]]:
+        """Rows of each kind of lattice by rising a, and their a."""
+        order = np.lexsort((self.cell[:, 0], self.kind))
+        starts = np.flatnonzero(np.diff(self.kind[order], prepend=-1))
+        parts = np.split(order, starts[1:])
+        return {int(self.kind[rows[0]]): (rows, self.cell[rows, 0]) for rows in parts if rows.size}
+
     def near(self, row: int, cell: NDArray[np.float64], allowed: NDArray[np.bool_] | None = None) -> int:
         """How many other families have an entry of row's kind of lattice whose cell is near `cell` (6,)."""
-        rows = np.flatnonzero(self.kind == self.kind[row])
+        rows, lengths = self._by_length[int(self.kind[row])]
+        first, last = np.searchsorted(lengths, cell[0] * np.array([1.0 - NEAR_CELL, 1.0 + NEAR_CELL]))
+        near = rows[first:last]
         if allowed is not None:
-            rows = rows[allowed[rows]]
-        near = rows[np.abs(self.cell[rows, 0] / cell[0] - 1.0) < NEAR_CELL]
+            near = near[allowed[near]]
         near = near[(np.abs(self.cell[near, 1:3] / cell[1:3] - 1.0) < NEAR_CELL).all(axis=1)]
         near = near[(np.abs(self.cell[near, 3:] - cell[3:]) < NEAR_ANGLE).all(axis=1)]
         return len(set(self.family[near].tolist()) - {int(self.family[row])})

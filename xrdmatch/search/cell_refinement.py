@@ -87,7 +87,7 @@ class RefinementOptions:
     """
 
     strain_cost: float = STRAIN_COST
-    max_blurred_gap: float = 0.2
+    max_blurred_gap: float = 0.12
 
 
 _DEFAULTS = RefinementOptions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def _listed(
     return found
 
 
-def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks: list[tuple[float, float]]) -> Float64Array:
+def position_weights(candidates: Sequence[Lines], scan: ComparisonSignal, peaks: Sequence[tuple[float, float]]) -> Float64Array:
     """ln of the likelihood ratio (k,) of each candidate's hits and misses: a hit counts the less, the more of the neighbourhood its lines cover."""
     grid = scan.grid
     strongest = sorted(peaks, key=lambda peak: -peak[1])[:N_WEIGHED]
@@ -137,17 +138,18 @@ def residual(scan: ComparisonSignal, expected: NDArray[np.float32]) -> Compariso
     return scan.with_lines(lines, mask=scan.mask & ~hidden, detection_limit=limit)
 
 
-def strong_lines(scan: ComparisonSignal, strong: float = STRONG) -> list[tuple[float, float]]:
+@lru_cache(maxsize=16)  # several steps of a search ask for those of one scan
+def strong_lines(scan: ComparisonSignal, strong: float = STRONG) -> tuple[tuple[float, float], ...]:
     """(2theta, height in percent of the strongest) of the measured lines above `strong` percent, by angle."""
     lines = scan.lines
     top = float(lines.max(initial=0.0))
     if top <= 0:
-        return []
+        return ()
     reach = max(2, round(scan.fwhm / scan.grid.step))
     inner = scan.mask & np.roll(scan.mask, 1) & np.roll(scan.mask, -1)  # the flank of a line outside the range is no line
     peaks = np.flatnonzero((lines >= _highest(lines, reach)) & (lines > 0.01 * strong * top) & inner)
     peaks = peaks[np.diff(peaks, prepend=-reach - 1) > reach]
-    return [(round(float(scan.grid.two_theta[j]), 3), round(100.0 * float(lines[j]) / top, 1)) for j in peaks]
+    return tuple((round(float(scan.grid.two_theta[j]), 3), round(100.0 * float(lines[j]) / top, 1)) for j in peaks)
 
 
 def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:

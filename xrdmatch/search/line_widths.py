@@ -131,15 +131,17 @@ def _fit(lines: _Lines, split: Float64Array, state: Float64Array) -> _Fit:
 def _rest_and_slopes(lines: _Lines, split: Float64Array, state: Float64Array) -> tuple[Float64Array, Float64Array]:
     """What a state (k, 6) leaves of the lines (k, n), and the slopes of its curve (k, n, 6), both in noise levels."""
     centre, width, share, height, base, slope = (column[:, None] for column in state.T)
+    narrow = np.exp(-width)
     curve, by_centre, by_width, by_share = (np.zeros_like(lines.x) for _ in range(4))
     for weight, off in ((1.0, 0.0), (K_ALPHA2, 1.0)) if split.any() else ((1.0, 0.0),):
-        u = (lines.x - centre - off * split[:, None]) * np.exp(-width)
-        lorentz, gauss = 1.0 / (1.0 + 4.0 * u**2), np.exp(-4.0 * np.log(2.0) * u**2)
-        by_u = -8.0 * u * (share * lorentz**2 + np.log(2.0) * (1.0 - share) * gauss)
-        curve += weight * (share * lorentz + (1.0 - share) * gauss)
-        by_centre -= weight * by_u * np.exp(-width)
-        by_width -= weight * by_u * u
-        by_share += weight * (lorentz - gauss)
+        u = (lines.x - centre - off * split[:, None]) * narrow
+        square = 4.0 * u**2
+        lorentz, gauss = weight / (1.0 + square), weight * np.exp(-np.log(2.0) * square)
+        by_u = -8.0 * u * (share * lorentz**2 / weight + np.log(2.0) * (1.0 - share) * gauss)
+        curve += share * lorentz + (1.0 - share) * gauss
+        by_centre -= by_u * narrow
+        by_width -= by_u * u
+        by_share += lorentz - gauss
     columns = (height * by_centre, height * by_width, height * by_share, curve, np.ones_like(lines.x), lines.x)
     rest = (lines.level - height * curve - base - slope * lines.x) / lines.sigma
     return rest, np.stack(columns, axis=2) / lines.sigma[:, :, None]

@@ -16,7 +16,7 @@ from xrdmatch.preprocessing.prepared_scan import PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import polish_cells
 from xrdmatch.search.indexed_lines import evidence_in_scan, indexed_lines
-from xrdmatch.search.result import NAMED, OWN_LINES, Cell, Linker, Match
+from xrdmatch.search.result import LIKELY, NAMED, OWN_LINES, Cell, Linker, Match
 from xrdmatch.search.second_phase import SecondPhase
 from xrdmatch.system.arrays import Float64Array
 
@@ -88,7 +88,8 @@ def _match(library: Library, ranking: Ranking, i: int, rank: int, detail: bool, 
     exchange = let_in.exchanges.get(row) if let_in is not None else None
     alike = members if exchange is None else _of_same_metals(library, members, row)
     shown = found.take([i])
-    if rank == 1 and (ranking.phase == 1 or ranking.states(i)):  # it will be drawn, looked at closely, refined
+    likely = ranking.states(i) if ranking.phase == 2 else ranking.probabilities[i] >= LIKELY
+    if rank == 1 and likely:  # it will be drawn, looked at closely, refined
         shown = polish_cells(library, shown, ranking.scan.comparison)
     a, b, c = (round(float(value), 4) for value in shown.strain[0, :3])
     cell = strained(library.cell[row], shown.strain[0])

@@ -25,16 +25,21 @@ def own_lines(library: Library, first: Candidates, second: Candidates, scan: Com
 
     scan: the whole, with the lines of both.
     """
-    top = max(float(scan.lines.max(initial=0.0)), 1e-30)
-    heights = scan.lines / top
-    allowed = np.maximum(highest_allowed(refined_lines(library, first, scan)[0], scan), max(LEAST_SHARE, LEAST_LIMITS * scan.detection_limit))
+    free = free_of(library, first, scan)
     near = max(2, round(0.5 * scan.fwhm / scan.grid.step))
     found = np.zeros(len(second), dtype=np.int64)
     for i, lines in enumerate(refined_lines(library, second, scan)):
         places = sorted(set(lines.index[lines.heights > STRONG].tolist()))
-        own = [at for at in places if (heights[max(0, at - near) : at + near + 1] > allowed[max(0, at - near) : at + near + 1]).any()]
+        own = [at for at in places if free[max(0, at - near) : at + near + 1].any()]
         found[i] = int((np.diff(own, prepend=-(10**6)) > 2 * near).sum())  # lines of one peak are one
     return found
+
+
+def free_of(library: Library, first: Candidates, scan: ComparisonSignal) -> NDArray[np.bool_]:
+    """Where (m,) the scan shows what its `first` phase (one candidate) cannot have: without any, no other phase has a line to itself."""
+    heights = scan.lines / max(float(scan.lines.max(initial=0.0)), 1e-30)
+    least = max(LEAST_SHARE, LEAST_LIMITS * scan.detection_limit)
+    return np.asarray(heights > np.maximum(highest_allowed(refined_lines(library, first, scan)[0], scan), least))
 
 
 def highest_allowed(lines: Lines, scan: ComparisonSignal) -> Float64Array:

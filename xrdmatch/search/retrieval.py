@@ -38,11 +38,11 @@ class RankOptions:
     related: NDArray[np.int64] | None = None
     n_by_network: int = 100
     n_by_lines: int = 160
-    max_recall_gap: float = 0.4
-    n_best_by_lines: int = 24
+    max_recall_gap: float = 0.3
+    n_best_by_lines: int = 16
     min_families: int = 12
-    max_score_gap: float = 0.25
-    max_refined: int = 36
+    max_score_gap: float = 0.15
+    max_refined: int = 16
     n_related_entries: int = 24
     n_related_refined: int = 5
     reranked: bool = True

@@ -22,8 +22,9 @@ from xrdmatch.system.arrays import Float64Array
 INSTRUMENT_WIDTH = 0.08
 #: K of Scherrer's equation, for full widths at half maximum of about spherical crystallites.
 SCHERRER = 0.9
-#: Lines whose widths have to be known: of a scan that was named, whose lines are known to be single ones, and of others; their least height, percent.
-FEWEST_INDEXED, FEWEST_LINES, LEAST_HEIGHT = 2, 3, 5.0
+#: Lines whose widths have to be known: of a scan that was named, whose lines are known to be single ones, and of others; their least height, percent;
+#: and how many at most, the strongest, are fitted: a median gains little by more.
+FEWEST_INDEXED, FEWEST_LINES, LEAST_HEIGHT, MOST_LINES = 2, 3, 5.0, 16
 #: A size is told where the sample widens the lines by no less than this share of the instrument's width.
 LEAST_BROADENING = 1.0
 #: Of reflections that make up one measured line: the largest standard deviation of their angles, in line widths, and the least that count, percent.
@@ -31,7 +32,7 @@ LARGEST_SPREAD, COUNTS = 0.15, 1.0
 #: Share of a scan that no halo covers, percent.
 FREE_OF_HALO = 20.0
 #: Points of a hull, and the mean taken before it, degrees.
-HULL_POINTS, HULL_SMOOTH = 400, 0.3
+HULL_POINTS, HULL_SMOOTH = 200, 0.3
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def sample_figures(scan: PreparedScan, lines: Indexed | None = None, instrument_
 
 def single_lines(scan: PreparedScan, lines: Indexed | None = None) -> LineWidths:
     """Widths of a scan's strongest lines, of those that stand alone."""
-    strong = strong_lines(scan.comparison, LEAST_HEIGHT)
+    strong = sorted(strong_lines(scan.comparison, LEAST_HEIGHT), key=lambda line: -line[1])[:MOST_LINES]
     angles = in_scan(np.array([angle for angle, _ in strong]), scan.wavelength)
     found = line_widths(scan.measured, angles[np.isfinite(angles)].tolist(), scan.comparison.fwhm, noise_sigma(scan.measured.intensity))
     if lines is None or not len(found):

@@ -14,7 +14,7 @@ from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.comparison import candidate_signals, shifted
 from xrdmatch.search.line_evidence import expected_signal, residual
-from xrdmatch.search.own_lines import own_lines
+from xrdmatch.search.own_lines import free_of, own_lines
 from xrdmatch.search.pipeline import rank
 from xrdmatch.search.retrieval import RankOptions
 from xrdmatch.search.scan_quality import unusable
@@ -45,12 +45,15 @@ _DEFAULTS = RankOptions(max_refined=MAX_REFINED)
 def find_second_phase(
     scan: PreparedScan, first: Candidates, model: Model, relatives: SameMetalAndLinker, options: RankOptions = _DEFAULTS
 ) -> SecondPhase | None:
-    """What may be in a scan beside its `first` phase (one candidate), of another family. None where too little is left."""
+    """What may be in a scan beside its `first` phase (one candidate), of another family.
+
+    None where too little is left, or nothing that the first phase could not have made with other intensities.
+    """
     library, whole = model.library, scan.comparison
     signal = candidate_signals(library, first, whole)[0]
     rest = residual(whole, expected_signal(signal, float(first.shift[0]), whole))
     unexplained = float(rest.lines.sum() / max(whole.lines.sum(), 1e-30))
-    if unexplained < MIN_UNEXPLAINED or unusable(rest, LINES_NEEDED):
+    if unexplained < MIN_UNEXPLAINED or unusable(rest, LINES_NEEDED) or not free_of(library, first, whole).any():
         return None
     family = int(library.family[first.rows[0]])
     others = library.family != family
