@@ -20,9 +20,8 @@ from xrdmatch.search.line_evidence import refined_lines, residual
 from xrdmatch.search.pipeline import rank
 from xrdmatch.search.probability import Calibration
 from xrdmatch.search.result import NAMED
-from xrdmatch.search.retrieval import RankOptions
 from xrdmatch.search.scan_quality import unusable
-from xrdmatch.search.second_phase import LINES_NEEDED, MAX_REFINED
+from xrdmatch.search.second_phase import LINES_NEEDED, REMAINDER
 
 #: Categories of entries that a synthesis or a measurement adds, which are looked at first.
 ADDED = ("byproduct", "linker", "holder", "standard")
@@ -68,7 +67,7 @@ def assigned(scan: PreparedScan, fitted: Fitted, lines: FurtherLines, model: Mod
         return nothing
     remainder = scan.remainder(rest)
     allowed = ~np.isin(library.family, suspects.expected, kind="table") if suspects.expected.size else None
-    found = rank(remainder, model, RankOptions(allowed=allowed, related=suspects.first, max_refined=MAX_REFINED))
+    found = rank(remainder, model, replace(REMAINDER, allowed=allowed, related=suspects.first))
     if len(found) == 0:
         return nothing
     found = replace(found, same_metal_and_linker=np.isin(found.rows, suspects.related, kind="table"))

@@ -31,7 +31,7 @@ from xrdmatch.search.retrieval import RankOptions, retriever
 from xrdmatch.search.sample import sample_figures
 from xrdmatch.search.scaled_cells import ScalableEntries
 from xrdmatch.search.scan_quality import LINES_NAMED, clear_lines, cut_off, quality_notes, unusable
-from xrdmatch.search.second_phase import MAX_REFINED, find_second_phase, subtract_phase
+from xrdmatch.search.second_phase import REMAINDER, find_second_phase, subtract_phase
 
 #: Probability of the best family from which a second phase is looked for beside it.
 MIN_FIRST_PHASE = 0.002
@@ -149,7 +149,7 @@ class Identifier:
         """What the lines that the best family leaves unexplained look like, where they are enough to tell."""
         if first.probabilities[0] < MIN_FIRST_PHASE:
             return None
-        found = find_second_phase(scan, first.best, self.model, self.relatives, RankOptions(allowed=allowed, max_refined=MAX_REFINED))
+        found = find_second_phase(scan, first.best, self.model, self.relatives, replace(REMAINDER, allowed=allowed))
         if found is None:
             return None
         probabilities, _ = self.second_phase_calibration.probabilities(found.candidates, found.unexplained)

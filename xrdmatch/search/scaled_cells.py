@@ -31,7 +31,7 @@ LEAST_SEEN = 0.25
 STRONGEST, COMPARED = 40, 60
 
 _STEP = np.log(LARGEST / SMALLEST) / (POINTS - 1)
-_PADDED = 2 * POINTS
+_PADDED = 1280  # at least POINTS and the largest change, with small prime factors
 _WIDENED = np.exp(-2.0 * (np.pi * np.fft.rfftfreq(_PADDED) * WIDENING / _STEP) ** 2).astype(np.float32)
 #: Scales of one axis that are tried.
 _SCALES = np.exp(np.arange(-REACH, REACH + 1e-9, 1.5 * WIDENING))
@@ -107,14 +107,11 @@ class ScalableEntries:
 
     def _by_lines(self, axes: str, signal: Float32Array, seen: Float32Array) -> Float32Array:
         """Likeness (k, scales) of the entries that are not cubic, by their strongest lines alone."""
-        strong = self._strong
-        change = np.array(AXES[axes])[[0, 2]]
-        alike = np.empty((len(strong.weight), len(_SCALES)), dtype=np.float32)
-        for column, scale in enumerate(_SCALES):
-            squared = strong.across * np.float32(scale**-2.0 if change[0] else 1.0) + strong.along * np.float32(scale**-2.0 if change[1] else 1.0)
-            at = np.clip((0.5 * np.log(squared) + np.log(LARGEST)) / _STEP + 0.5, 0, POINTS - 1).astype(np.int32)
-            norm = np.vecdot(strong.weight**2, seen[at])
-            alike[:, column] = np.vecdot(strong.weight, signal[at]) / np.sqrt(np.maximum(norm, LEAST_SEEN * strong.norm))
+        weight, places = self._strong.weight, self._strong.places(axes)
+        alike = np.empty((len(weight), len(_SCALES)), dtype=np.float32)
+        for column, at in enumerate(places):
+            norm = np.vecdot(weight**2, seen.take(at))
+            alike[:, column] = np.vecdot(weight, signal.take(at)) / np.sqrt(np.maximum(norm, LEAST_SEEN * self._strong.norm))
         return alike
 
     @cached_property
@@ -131,6 +128,21 @@ class _StrongLines:
     across: Float32Array
     along: Float32Array
     norm: Float32Array
+
+    def places(self, axes: str) -> list[NDArray[np.uint16]]:
+        """For each of the scales that are tried where the lines (k, STRONGEST) lie on the logarithmic axis; found out once."""
+        if axes not in self._places:
+            self._places[axes] = [self._scaled(axes, scale) for scale in _SCALES]
+        return self._places[axes]
+
+    @cached_property
+    def _places(self) -> dict[str, list[NDArray[np.uint16]]]:
+        return {}
+
+    def _scaled(self, axes: str, scale: float) -> NDArray[np.uint16]:
+        across, along = (np.float32(scale**-2.0 if AXES[axes][one] else 1.0) for one in (0, 2))
+        position = (0.5 * np.log(self.across * across + self.along * along) + np.log(LARGEST)) / _STEP + 0.5
+        return np.asarray(np.clip(position, 0, POINTS - 1), dtype=np.uint16)
 
     @classmethod
     def of(cls, library: Library, rows: NDArray[np.int64]) -> _StrongLines:

@@ -23,8 +23,8 @@ from xrdmatch.search.scan_quality import unusable
 MIN_UNEXPLAINED = 0.03
 #: Clear lines it needs: fewer than a scan of its own, since the first phase covers some, and its probability knows how little is left.
 LINES_NEEDED = 1
-#: Families that are refined against what is left, beside the best few of the first phase's metal and linker.
-MAX_REFINED = 8
+#: What is looked at in what a first phase leaves, beside the best few of its metal and linker: less than in a whole scan, for it has few lines.
+REMAINDER = RankOptions(n_by_network=60, n_by_lines=80, n_best_by_lines=12, min_families=8, max_refined=8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,8 @@ class SecondPhase:
     own_lines: NDArray[np.int64]
 
 
-_DEFAULTS = RankOptions(max_refined=MAX_REFINED)
-
-
 def find_second_phase(
-    scan: PreparedScan, first: Candidates, model: Model, relatives: SameMetalAndLinker, options: RankOptions = _DEFAULTS
+    scan: PreparedScan, first: Candidates, model: Model, relatives: SameMetalAndLinker, options: RankOptions = REMAINDER
 ) -> SecondPhase | None:
     """What may be in a scan beside its `first` phase (one candidate), of another family.
 
