@@ -66,6 +66,7 @@ so lines and files correspond.
 | `phases` | list | what the answer says is there, one or two; empty where nothing is named |
 | `matches` | list | candidates for the first phase, ranked; empty for `error` and `unusable` |
 | `second_matches` | list | candidates for a second phase in what the first leaves unexplained, ranked |
+| `accepted` | list | ids of the phases given with `--accept`: the first is in `matches`, the others lead `second_matches` |
 | `not_decided` | list | `what` is open (`metal`, `linker`, `metal and linker`, `form`), its `options`, and what it is `decided_by` |
 | `sample` | object | `crystallite_size_nm`, `crystallinity` (0 to 1) and `fwhm` (degrees, as measured), each null where the scan cannot tell |
 | `hint` | object | of an unknown, what it may be isoreticular with, else null; see below |
@@ -102,7 +103,7 @@ Each match:
 | `cell`, `library_cell` | object | as refined, and as the library has it: a, b, c in angstrom, alpha, beta, gamma in degrees |
 | `note` | text | what cannot be decided, and which method could; that the metal is another one |
 | `metal_exchanged` | object or null | `{"from": ["Cr"], "to": ["Fe"]}` where `--elements` does not list its metal, but one that may replace it |
-| `phase` | number | 1, or 2 in `second_matches`, where the probability is that of being there beside the first |
+| `phase` | number | 1, or 2 and more in `second_matches`, where the probability is that of being there beside those before |
 | `share` | number | of phase 2: share of the scan's line intensity that it explains; 0 for others |
 
 With `--verbose` each match has its `evidence` as well: `explained`, the share of the scan's line intensity where it has lines;
@@ -132,6 +133,7 @@ Codes stay the same from version to version; the sentences may change.
 | `one_spacing` | an unknown | all peaks are orders of one spacing, as of a layered substance or an oriented film: one observation |
 | `range_too_short`, `too_few_lines` | an unusable scan | |
 | `classifier` | a classifier's answer | it always picks one of its labels |
+| `accepted` | a match | phases were given with `--accept`; what share of the signal is left |
 | `second_phase` | a mixture, after the first reason | a second phase is there |
 | `error` | an error | the file could not be read, or what was expected is not known |
 | `expected_there`, `nothing_else`, `nothing_else_visible`, `further_lines` | pure, present | what explains how much, and what else is seen |

@@ -88,6 +88,10 @@ class CandidateOptions:
         ),
     ] = None
     exclude: Annotated[str | None, typer.Option("--exclude", metavar="Cr,V", help="Rule out structures with any of these elements.")] = None
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept", metavar="NAME|REFCODE", help="A phase that is there; the rest of the scan is searched. May be given several times."),
+    ] = None
     instrument_width: Annotated[
         float,
         typer.Option(
@@ -130,7 +134,7 @@ class WorkOptions(options.WorkOptions):
 
 @grouped(
     "paths model wavelength format output top verbose filter_mode recursive watch settle range_index column peaks elements exclude "
-    "instrument_width hint plot plot_size plot_scale plot_format html export export_shifted device jobs scheduler quiet"
+    "accept instrument_width hint plot plot_size plot_scale plot_format html export export_shifted device jobs scheduler quiet"
 )
 def identify(
     scans: ScanOptions,
@@ -202,7 +206,15 @@ def _job(scans: ScanOptions, model: options.ModelOptions, candidates: CandidateO
     wanted = options.symbols("--elements", candidates.elements)
     unwanted = options.symbols("--exclude", candidates.exclude) or ()
     search = SearchOptions(
-        scans.wavelength, scans.filter_mode.value, candidates.top, wanted, unwanted, detail, candidates.instrument_width, candidates.hint
+        scans.wavelength,
+        scans.filter_mode.value,
+        candidates.top,
+        wanted,
+        unwanted,
+        detail,
+        candidates.instrument_width,
+        candidates.hint,
+        tuple(candidates.accept or ()),
     )
     return pool.Job(model.model, search, scans.reading(), model.device.value if scheduler is not None else "cpu")
 

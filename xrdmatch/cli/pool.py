@@ -63,7 +63,7 @@ def here(scans: Iterable[tuple[str, Pattern | XrdMatchError]], model: Model, job
         from xrdmatch.search.identify import Identifier
 
     identifier = Identifier(model)
-    identifier.allowed(job.options)  # what is wrong with them shows before the first scan
+    identifier.check(job.options)  # what is wrong with them shows before the first scan
     yield from (answer(identifier, path, pattern, job.options) for path, pattern in scans)
 
 
@@ -95,7 +95,7 @@ def _prepare(job: Job) -> tuple[Identifier, Job]:
 
             model = model.with_network(Remote(job.ticket))
         identifier = Identifier(model)
-        identifier.allowed(job.options)
+        identifier.check(job.options)
         return identifier, job
 
 

@@ -72,6 +72,8 @@ def title(result: Identification) -> str:
     """`HKUST-1  99 %`, `HKUST-1 55 % or UiO-66 30 %`; the verdict where nothing is named."""
     if result.verdict not in ("match", "ambiguous") or not result.headline:
         return result.verdict.upper()
+    if result.accepted:
+        return f"{result.headline[0][0]}, accepted"
     gap = "  " if len(result.headline) == 1 else " "
     return " or ".join(f"{name}{gap}{percent(chance)}" for name, chance in result.headline)
 
@@ -170,7 +172,7 @@ def also_there(result: Identification) -> list[Fact]:
     if len(result.phases) > 1:
         shares = "; ".join(f"{phase.name} {percent(phase.share)}" for phase in result.phases)
         rough = any(phase.weight_share is not None for phase in result.phases)
-        told = [Fact("phase", (f"{phase.name} {percent(phase.probability)}", entry_text(phase.match)), "also there") for phase in result.phases[1:]]
+        told = [Fact("phase", (f"{phase.name} {_sureness(result, phase)}", entry_text(phase.match)), "also there") for phase in result.phases[1:]]
         weights = f"roughly {_by_weight(result.phases)} (from intensities; texture and guests make this rough)" if rough else ""
         return [*told, Fact("shares", (shares,), "share of the signal"), *([Fact("shares", (weights,), "share by weight")] if rough else [])]
     likely = [f"{match.name} {percent(match.probability)}" for match in result.second_matches if match.probability >= LIKELY][:2]
@@ -178,6 +180,10 @@ def also_there(result: Identification) -> list[Fact]:
         return [Fact("perhaps", (", ".join(likely),), "perhaps also there")]
     share = result.phases[0].share if result.phases else 0.0
     return [Fact("phase", (f"nothing found; {percent(share)} of the signal is explained",), "also there")]
+
+
+def _sureness(result: Identification, phase: Phase) -> str:
+    return "accepted" if phase.match.id in result.accepted else percent(phase.probability)
 
 
 def _by_weight(phases: Sequence[Phase]) -> str:

@@ -182,11 +182,17 @@ def _tick_axes(axes: Axes, named: Sequence[Match], view: Overlay) -> None:
         if row == 0:
             gone = [place for place, hkl in enumerate(lines.hkl.tolist()) if tuple(hkl) in missing]
             axes.plot(lines.observed[gone], [base - 0.08] * len(gone), ls="none", marker="^", ms=2.5, color=VERMILLION)
-        said = f"{title(match)}{' · second phase' if match.phase == 2 else f' · {100 * match.probability:.0f} %'}"
+        said = f"{title(match)}{_sureness(match)}"
         text = axes.annotate(said, (0.995, base + 0.98), xycoords=("axes fraction", "data"), ha="right", va="top", fontsize=TEXT - 1.5, color=colour)
         text.set_parse_math(False)
     axes.set_ylim(-len(named) + 1 - 0.25, 1.15)
     axes.set_yticks([])
+
+
+def _sureness(match: Match) -> str:
+    if match.phase > 1:
+        return f" · {'second' if match.phase == 2 else 'further'} phase"
+    return f" · {100 * match.probability:.0f} %"
 
 
 def _bare(result: Identification, view: Overlay, size: Size, scale: Scale, heading: bool) -> Figure:

@@ -194,6 +194,7 @@ def scan_data(result: Identification, view: Overlay | None, points: int) -> dict
         "facts": [{"kind": fact.kind, "label": fact.label, "parts": list(fact.parts)} for fact in card.facts(result)],
         "doi": doi_link(result.phases[0].match.doi) if result.phases else "",
         "notes": [sentence(one) for one in result.notes if one.code != "wavelength_assumed"],  # which the facts say
+        "accepted": list(result.accepted),
         "phases": [{name: getattr(phase, name) for name in ("phase", "name", "probability", "share", "weight_share")} for phase in result.phases],
     }
     if view is None:

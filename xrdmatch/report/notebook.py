@@ -51,7 +51,7 @@ def matches_html(matches: Sequence[Match]) -> str:
     rows = []
     for match in matches:
         link = doi_link(match.doi)
-        second = " (second phase?)" if match.phase == 2 else ""
+        second = " (second phase?)" if match.phase > 1 else ""
         instead = f" ({match.metal_exchanged})" if match.metal_exchanged is not None else ""
         texts = (str(match.rank), match.name + instead + second, match.id, formula_text(match.formula).replace("\n", ""))
         cells = [*map(html.escape, (*texts, f"{match.similarity:.3f}", percent(match.probability)))]

@@ -127,7 +127,7 @@ const scanLegend = (data, seen, summed) => [
 
 // Measured lines that neither the first of the phases that are shown has nor another.
 const freeExtra = (data, seen) => {
-  const others = seen.filter((match) => match.phase === 2 && match !== seen[0]);
+  const others = seen.filter((match) => match.phase > 1 && match !== seen[0]);
   const owned = (angle) => others.some((match) => match.lines.some((line) => line[5] > 1 && Math.abs(line[4] - angle) < Math.max(line[6], 0.1)));
   return seen[0].extra.filter((angle) => !owned(angle));
 };
@@ -136,7 +136,7 @@ const scanFigure = (pen, data, { from, to, root }, width, height) => {
   Object.assign(pen, { fillStyle: colour("--paper"), font: FONT });
   pen.fillRect(0, 0, width, height);
   const seen = data.matches.filter((match) => match.seen && match.curve);
-  const summed = [seen.find((match) => match.phase !== 2), ...seen.filter((match) => match.phase === 2)].filter(Boolean);
+  const summed = [seen.find((match) => match.phase === 1), ...seen.filter((match) => match.phase > 1)].filter(Boolean);
   const head = legend(pen, scanLegend(data, seen, summed), width);
   const area = { left: EDGE, right: width - EDGE, top: head + HKL_ROOM, bottom: height - 100 - 14 * Math.min(Math.max(seen.length, 1), TICK_ROWS) };
   const X = (angle) => area.left + ((angle - from) / (to - from)) * (area.right - area.left);

@@ -38,8 +38,8 @@ const candidates = (data, plot) => {
   const groups = [
     ["In the answer", data.matches.filter((match) => match.named)],
     [data.matches.some((match) => match.named) ? "Other candidates: tick one to draw it" : "Candidates: tick one to draw it",
-      data.matches.filter((match) => !match.named && match.phase !== 2)],
-    ["Guesses at a second phase", data.matches.filter((match) => !match.named && match.phase === 2)],
+      data.matches.filter((match) => !match.named && match.phase === 1)],
+    [data.accepted.length ? "Guesses at a further phase" : "Guesses at a second phase", data.matches.filter((match) => !match.named && match.phase > 1)],
   ];
   for (const [title, members] of groups.filter((group) => group[1].length)) {
     body.append(make("tr", { class: "group" }, make("th", { colSpan: HEADS.length + 1, scope: "rowgroup" }, title)));
@@ -79,7 +79,7 @@ const candidateRow = (data, match, plot, lines) => {
     `${(100 * match.explained).toFixed(0)} %`, `${fixed(match.shift, 2)}\u00b0`,
     [match.lines ? open : "", " ", match.doi ? make("a", { href: match.doi, rel: "noopener noreferrer", target: "_blank" }, "doi") : ""]];
   return make("tr", {},
-    make("td", {}, make("label", {}, tick, swatch, `${match.name}${match.phase === 2 && match.named ? " (second phase)" : ""}`),
+    make("td", {}, make("label", {}, tick, swatch, `${match.name}${match.named && data.accepted.includes(match.id) ? " (accepted)" : match.named && match.phase > 1 ? " (second phase)" : ""}`),
       ...[match.entry, match.forms, match.note].map((text) => make("small", {}, text))),
     ...cells.map((cell, i) => make("td", { class: i > 0 && i < 5 ? "number" : "", "data-label": HEADS[i] }, ...[cell].flat())));
 };

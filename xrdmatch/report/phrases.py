@@ -128,6 +128,7 @@ _SENTENCES: dict[str, str | Callable[..., str]] = {
     "composition": _composition,
     "classifier": "This model always picks one of its labels; it cannot say unknown",
     "ambiguous": _ambiguous,
+    "accepted": lambda names, left: f"{_and(names)} accepted as there; {percent(left)} of the signal is left to explain",
     "second_phase": lambda name, share: f"{name} explains a further {100 * share:.0f} % of the signal: a mixture",
     "undecided_metal": _undecided_metal,
     "undecided_metal_and_linker": _undecided_metal_and_linker,

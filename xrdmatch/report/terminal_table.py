@@ -54,7 +54,8 @@ def print_identification(result: Identification, console: Console, verbose: bool
         for line in filter(None, (filter_text(result), provider_text(result))):
             console.print(Text("  " + line, style="dim"))
         for match in [*result.matches, *result.second_matches]:
-            said = f"  {match.rank} {match.name}" if match.phase == 1 else f"  second phase {match.rank}: {match.name}"
+            beside = f"{'second' if match.phase == 2 else 'further'} phase"
+            said = f"  {match.rank} {match.name}" if match.phase == 1 else f"  {beside} {match.rank}: {match.name}"
             console.print(Text(said, style="bold"))
             console.print(_labelled([(Text(title), Text(said, style="dim")) for title, said in evidence_lines(match)], indent=4))
     console.print()

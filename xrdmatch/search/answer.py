@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,9 +76,14 @@ def tell(library: Library, rankings: tuple[Ranking, Ranking | None], telling: Te
         notes=[
             *(phase.match.metal_exchanged.note(phase.name) for phase in phases if phase.match.metal_exchanged is not None),
             *(one for one in types if one not in reasons),
-            *(note("doubtful_structure", name=phase.name, reason="; ".join(why)) for phase, row in there if (why := doubts_of(library, row))),
+            *doubtful_notes(library, there),
         ],
     )
+
+
+def doubtful_notes(library: Library, phases: Iterable[tuple[Phase, int]]) -> list[Note]:
+    """What speaks against the structures of phases with these rows of the library."""
+    return [note("doubtful_structure", name=phase.name, reason="; ".join(why)) for phase, row in phases if (why := doubts_of(library, row))]
 
 
 def _beside(library: Library, second: Ranking, leads: int) -> list[int]:

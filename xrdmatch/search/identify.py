@@ -17,7 +17,8 @@ from xrdmatch.library.metal_exchange import LetIn, let_in
 from xrdmatch.model.folder import RERANKER, Model
 from xrdmatch.model.session import Device
 from xrdmatch.preprocessing.prepared_scan import PreparedScan, prepare_scan
-from xrdmatch.search.answer import Telling, tell
+from xrdmatch.search.accepted_phases import accepted_phases, accepted_rows, tell_accepted
+from xrdmatch.search.answer import Telling, Told, tell
 from xrdmatch.search.assumed_wavelength import LIKELY_AT_A_GLANCE, better_anode, name_note
 from xrdmatch.search.candidate_view import independent_lines
 from xrdmatch.search.candidates import Candidates
@@ -61,6 +62,11 @@ class Identifier:
         found = self.let_in(options)
         return None if found is None else found.rows
 
+    def check(self, options: SearchOptions) -> None:
+        """Raises LibraryError where a search with these options can find nothing: no entry is let in, or an accepted one is not known."""
+        self.allowed(options)
+        accepted_rows(self.model.library, options.accepted)
+
     def let_in(self, options: SearchOptions) -> LetIn | None:
         """The same, with those entries that are let in with another metal only."""
         return None if options.elements is None and not options.exclude else self._let_in(options.elements, options.exclude)
@@ -89,11 +95,9 @@ class Identifier:
         clear = clear_lines(scan.comparison)
         if why := unusable(scan.comparison, clear=clear):
             return replace(answer, reasons=(why,), seconds=_since(clock))
-        first, second = self.rankings(scan, chosen)
-        told = tell(
-            library, (first, second), Telling(len(clear), independent_lines(scan.comparison, clear), self.retriever.says_unknown, options, chosen)
-        )
-        notes = [*answer.notes, *cut_off(library, first.best, scan), *told.notes]
+        telling = Telling(len(clear), independent_lines(scan.comparison, clear), self.retriever.says_unknown, options, chosen)
+        leads, told = self._told(scan, telling)
+        notes = [*answer.notes, *cut_off(library, leads, scan), *told.notes]
         if told.decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
         unknown = told.decision.verdict == "unknown" and options.hint and len(clear) >= LINES_NAMED
@@ -113,8 +117,19 @@ class Identifier:
             notes=notes,
             sample=sample,
             hint=hint,
+            accepted=tuple(str(library.id[row]) for row in accepted_rows(library, options.accepted)),
             seconds=_since(clock),
         )
+
+    def _told(self, scan: PreparedScan, telling: Telling) -> tuple[Candidates, Told]:
+        """The candidate that the first phase is judged by, and what an answer tells."""
+        library, chosen = self.model.library, telling.let_in
+        if not telling.options.accepted:
+            first, second = self.rankings(scan, chosen)
+            return first.best, tell(library, (first, second), telling)
+        accepted = accepted_phases(scan, library, accepted_rows(library, telling.options.accepted))
+        further = self._second_phase(scan, accepted.candidates, None if chosen is None else chosen.rows)
+        return accepted.rankings[0].best, tell_accepted(library, accepted, further, telling)
 
     def _matched(self, pattern: Pattern, options: SearchOptions, wavelength: float) -> tuple[float, str] | None:
         """Probability and name of the match where the scan was measured with this wavelength (angstrom); None where nothing fits then.
@@ -135,7 +150,7 @@ class Identifier:
         if not self.retriever.says_unknown:
             return _exact_first(Ranking.of(candidates, candidates.network_score, scan), chosen), None
         first = _exact_first(self._weighed(candidates, scan), chosen)
-        second = self._second_phase(scan, first, allowed)
+        second = self._second_phase(scan, first.best, allowed) if first.probabilities[0] >= MIN_FIRST_PHASE else None
         if second is not None:
             second = _exact_first(second, chosen)
             if second.states(0):
@@ -145,11 +160,9 @@ class Identifier:
     def _weighed(self, candidates: Candidates, scan: PreparedScan) -> Ranking:
         return Ranking.of(candidates, self.calibration.probabilities(candidates)[0], scan)
 
-    def _second_phase(self, scan: PreparedScan, first: Ranking, allowed: Mask | None) -> Ranking | None:
-        """What the lines that the best family leaves unexplained look like, where they are enough to tell."""
-        if first.probabilities[0] < MIN_FIRST_PHASE:
-            return None
-        found = find_second_phase(scan, first.best, self.model, self.relatives, replace(REMAINDER, allowed=allowed))
+    def _second_phase(self, scan: PreparedScan, first: Candidates, allowed: Mask | None) -> Ranking | None:
+        """What the lines look like that a first phase, or several, leave unexplained, where they are enough to tell."""
+        found = find_second_phase(scan, first, self.model, self.relatives, replace(REMAINDER, allowed=allowed))
         if found is None:
             return None
         probabilities, _ = self.second_phase_calibration.probabilities(found.candidates, found.unexplained)

@@ -20,7 +20,8 @@ class SearchOptions:
 
     wavelength: angstrom, overrides the file's; without either Cu K-alpha is assumed and said. filter_mode: the FFT filter, see `fft_filter.denoise`.
     top: candidates listed at most; a second phase that is said to be there is listed whatever it is. elements: the only ones a structure may hold,
-    beside hydrogen; exclude: those it may not. detail: whether answers carry their scan, and matches their lines and evidence, which pictures and
+    beside hydrogen; exclude: those it may not. accepted: ids, refcodes or names of entries that are there, in this order; the rest of the scan is
+    searched for a further phase. detail: whether answers carry their scan, and matches their lines and evidence, which pictures and
     pages need; without it they come sooner. hint: whether an unknown gets a hint, see `isoreticular`. instrument_width: degrees, the full width of
     lines of a perfect sample, for crystallite sizes. Raises ValueError for a `top` outside 1 to `MAX_TOP` and a negative width.
     """
@@ -33,6 +34,7 @@ class SearchOptions:
     detail: bool = True
     instrument_width: float = INSTRUMENT_WIDTH
     hint: bool = True
+    accepted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.filter_mode not in get_args(Mode):

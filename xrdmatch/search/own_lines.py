@@ -21,7 +21,7 @@ REACH, FOOT, FOOT_HEIGHT = 1.0, 1.5, 0.1
 
 
 def own_lines(library: Library, first: Candidates, second: Candidates, scan: ComparisonSignal) -> NDArray[np.int64]:
-    """How many strong lines (k,) of each `second` candidate the scan shows where its `first` phase (one candidate) cannot have them.
+    """How many strong lines (k,) of each `second` candidate the scan shows where its `first` phase, or several, cannot have them.
 
     scan: the whole, with the lines of both.
     """
@@ -36,10 +36,11 @@ def own_lines(library: Library, first: Candidates, second: Candidates, scan: Com
 
 
 def free_of(library: Library, first: Candidates, scan: ComparisonSignal) -> NDArray[np.bool_]:
-    """Where (m,) the scan shows what its `first` phase (one candidate) cannot have: without any, no other phase has a line to itself."""
+    """Where (m,) the scan shows what its `first` phase (one candidate, or several) cannot have: without any, no other phase has a line to itself."""
     heights = scan.lines / max(float(scan.lines.max(initial=0.0)), 1e-30)
     least = max(LEAST_SHARE, LEAST_LIMITS * scan.detection_limit)
-    return np.asarray(heights > np.maximum(highest_allowed(refined_lines(library, first, scan)[0], scan), least))
+    highest = np.maximum.reduce([highest_allowed(lines, scan) for lines in refined_lines(library, first, scan)])
+    return np.asarray(heights > np.maximum(highest, least))
 
 
 def highest_allowed(lines: Lines, scan: ComparisonSignal) -> Float64Array:

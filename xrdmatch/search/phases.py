@@ -28,14 +28,14 @@ def phases_of(library: Library, decision: Decision, leads: int, rankings: tuple[
     if second is not None and there:
         rows, shares = [*rows, int(second.candidates.rows[0])], [*shares, second.share(0)]
         told.append((matches[1].name, matches[1].probability))
-    weights = _weights(library, first.scan, rows, shares)
+    weights = weight_shares(library, first.scan, rows, shares)
     return [
         Phase(number, name, chance, share, weight, match.category, match)
         for number, ((name, chance), share, weight, match) in enumerate(zip(told, shares, weights, matches, strict=False), 1)
     ]
 
 
-def _weights(library: Library, scan: PreparedScan, rows: list[int], shares: list[float]) -> list[float | None]:
+def weight_shares(library: Library, scan: PreparedScan, rows: list[int], shares: list[float]) -> list[float | None]:
     """Rough shares by weight of phases with these shares of the signal: each divided by what a given mass of it scatters in the scan's range."""
     if len(rows) < 2:
         return [None]

@@ -53,8 +53,9 @@ class Match:
     """One ranked family, through its best entry. shift in degrees; strain of a, b, c; fwhm in degrees. cell: refined; library_cell: as published.
 
     rank: among the candidates of its phase. framework: what all forms of it are called. undecided: what powder diffraction leaves open within the
-    family. metal_exchanged: which metals the entry stands in for, where it has none that was asked for. phase 2: found in the lines that the first
-    phase leaves, with the probability that it is there beside it; share: of the scan's line intensity that it explains. evidence, lines: at the
+    family. metal_exchanged: which metals the entry stands in for, where it has none that was asked for. phase 2, or more beside accepted ones:
+    found in the lines that those before it leave, with the probability that it is there beside them; share: of the scan's line intensity that it
+    explains. evidence, lines: at the
     scan's wavelength and angles.
     """
 
@@ -143,6 +144,9 @@ class Hint:
 class Identification:
     """The answer for one file. docs/commands.md lists the fields.
 
+    accepted: ids of the entries that the user said are there; then `matches` holds the first of them, and `second_matches` the others and what may
+    be there beside all of them.
+
     reasons: why this verdict, the first one first. level: "form", "framework" or "composition", the finest one that is likely enough, or empty.
     headline: names of the best answer, several where it is ambiguous, with the probability of each: all candidates of one framework together, however
     many are listed. phases: what the answer says is there. matches: candidates for the first phase, ranked; second_matches: for a second one, whether
@@ -171,6 +175,7 @@ class Identification:
     open_questions: tuple[Note, ...] = ()
     sample: Sample = field(default_factory=Sample)
     hint: Hint | None = None
+    accepted: tuple[str, ...] = ()
     notes: list[Note] = field(default_factory=list)
     pattern: Pattern | None = field(default=None, repr=False)
     measured: Pattern | None = field(default=None, repr=False, compare=False)
@@ -219,6 +224,7 @@ class Identification:
             "filter_reason": _sentence(self.filter_reason),
             "notes": [{"code": one.code, "text": _sentence(one)} for one in self.notes],
             "matches": [match.to_json(evidence) for match in self.matches],
+            "accepted": list(self.accepted),
             "sample": asdict(self.sample),
             "hint": {**asdict(self.hint), "cell": cell_json(self.hint.cell)} if self.hint else None,
         }

@@ -29,8 +29,8 @@ REMAINDER = RankOptions(n_by_network=60, n_by_lines=80, n_best_by_lines=12, min_
 
 @dataclass(frozen=True, eq=False)
 class SecondPhase:
-    """What may explain what a first phase leaves. remainder: those lines; unexplained: their share of the scan's line intensity; own_lines: (k,)
-    lines that each candidate has to itself.
+    """What may explain what the phases found so far leave. remainder: those lines; unexplained: their share of the scan's line
+    intensity; own_lines: (k,) lines that each candidate has to itself.
     """
 
     remainder: PreparedScan
@@ -42,26 +42,35 @@ class SecondPhase:
 def find_second_phase(
     scan: PreparedScan, first: Candidates, model: Model, relatives: SameMetalAndLinker, options: RankOptions = REMAINDER
 ) -> SecondPhase | None:
-    """What may be in a scan beside its `first` phase (one candidate), of another family.
+    """What may be in a scan beside its `first` phase, of another family.
 
-    None where too little is left, or nothing that the first phase could not have made with other intensities.
+    None where too little is left, or nothing that the first phase could not have made with other intensities. first: one candidate, or several that
+    are all there, each refined against what those before it leave.
     """
     library, whole = model.library, scan.comparison
-    signal = candidate_signals(library, first, whole)[0]
-    rest = residual(whole, expected_signal(signal, float(first.shift[0]), whole))
+    rest = lines_left(whole, first, library)
     unexplained = float(rest.lines.sum() / max(whole.lines.sum(), 1e-30))
     if unexplained < MIN_UNEXPLAINED or unusable(rest, LINES_NEEDED) or not free_of(library, first, whole).any():
         return None
-    family = int(library.family[first.rows[0]])
-    others = library.family != family
+    families = sorted(set(library.family[first.rows].tolist()))
+    others = ~np.isin(library.family, families, kind="table")
     others = others if options.allowed is None else options.allowed & others
-    related = relatives.rows(family)
+    related = np.array(sorted({row for family in families for row in relatives.rows(family).tolist()}), dtype=np.int64)
     remainder = scan.remainder(rest)
     candidates = rank(remainder, model, replace(options, allowed=others, related=related[others[related]], reranked=False))
     if len(candidates) == 0:
         return None
     candidates = replace(candidates, same_metal_and_linker=np.isin(candidates.rows, related, kind="table"))
     return SecondPhase(remainder, unexplained, candidates, own_lines(library, first, candidates, whole))
+
+
+def lines_left(scan: ComparisonSignal, phases: Candidates, library: Library) -> ComparisonSignal:
+    """The scan less the lines of `phases`, one after the other."""
+    rest = scan
+    for place in range(len(phases)):
+        one = phases.take([place])
+        rest = residual(rest, expected_signal(candidate_signals(library, one, rest)[0], float(one.shift[0]), rest))
+    return rest
 
 
 def subtract_phase(scan: PreparedScan, second: Candidates, remainder: PreparedScan, library: Library) -> PreparedScan:
