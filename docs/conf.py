@@ -39,7 +39,7 @@ templates_path: list[str] = []
 
 #: The pages in the order they are read. Pages that are not named here follow under "Look up", models' cards under "Understand".
 CONTENTS = {
-    "Use": ["/README", "install", "tutorial", "check", "figures", "pipelines", "python", "gpu", "faq", "citing"],
+    "Use": ["/README", "install", "tutorial", "check", "serve", "figures", "pipelines", "python", "gpu", "faq", "citing"],
     "Look up": ["commands", "formats", "library", "library-families", "/CHANGELOG"],
     "Understand": ["method", "models", "/models/README", "scaling"],
     "Take part": ["/CONTRIBUTING", "development"],

@@ -233,7 +233,7 @@ def test_what_is_to_be_installed_can_be():
     for packages, extra in [hint for hints_of_one in hints for hint in hints_of_one]:
         parts = {re.split("[>=<~]", requirement)[0] for requirement in extras[extra]}
         assert set(packages.replace('"', "").split()) == parts, f"the extra {extra} consists of {parts}"
-    assert {extra for found in hints for _, extra in found} == {"train", "cuda", "baselines", "plot", "watch", "cluster"}
+    assert {extra for found in hints for _, extra in found} == {"train", "cuda", "baselines", "plot", "watch", "serve", "cluster"}
 
 
 def test_readme_begins_with_the_two_set_up_commands():

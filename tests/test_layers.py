@@ -24,6 +24,7 @@ ORDER = [
     "training",
     "evaluation",
     "report",
+    "serve",
     "cli",
     "__main__",
 ]
@@ -58,6 +59,8 @@ DOORS = {
     "typer": ({"cli"}, {"cli"}),
     "rich": ({"report", "cli"}, set()),
     "watchfiles": ({"cli"}, set()),
+    "starlette": ({"serve"}, set()),
+    "uvicorn": ({"serve"}, set()),
     "matplotlib": ({"report"}, set()),
     "sklearn": ({"evaluation"}, set()),
     "scipy": ({"search.probability", "diffraction.bonds", "training.disorder"}, set()),  # fits weights, finds neighbours; never at identify
@@ -73,7 +76,7 @@ UPWARD = {
 #: What the readers of the formats share; they never import one another.
 SHARED_BY_FORMATS = {
     "scan", "columns", "ranges", "registry", "containers", "markup", "abscissa", "peaks", "text_header", "text_tables", "text_layouts",
-    "export", "__init__",
+    "export", "scan_files", "__init__",
 }  # fmt: skip
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

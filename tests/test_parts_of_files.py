@@ -12,7 +12,7 @@ import scanfiles as make
 
 import xrdmatch
 from xrdmatch.cli import inputs
-from xrdmatch.cli.folders import is_measured
+from xrdmatch.formats.scan_files import is_measured
 
 
 def answers(out: str) -> list[dict]:

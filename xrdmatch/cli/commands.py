@@ -44,6 +44,7 @@ COMMANDS = (
     ),
     Command("find", "find:find", MORE, "Find entries of the library by name, refcode, formula, metal, linker or category."),
     Command("stack", "stack:stack", MORE, "Draw scans over the simulated patterns of what they should be: one figure."),
+    Command("serve", "serve:serve", MORE, "Open a page on this machine to drop scans into."),
     Command("denoise", "patterns:denoise", MORE, "Remove noise from measured scans with the FFT filter."),
     Command(
         "augment",

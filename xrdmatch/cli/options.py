@@ -113,13 +113,12 @@ def symbols(option: str, text: str | None) -> tuple[str, ...] | None:
     """Element symbols of a list such as `Zn,C,N,O`, the value of an option; None where there is none. Raises BadParameter for what is no element."""
     if text is None:
         return None
-    from xrdmatch.diffraction.elements import element_symbol
+    from xrdmatch.diffraction.elements import element_symbols
 
-    found = [part.strip() for part in text.replace(" ", ",").split(",") if part.strip()]
-    unknown = [part for part in found if element_symbol(part) is None]
-    if unknown or not found:
-        raise wrong(option, f"expected element symbols such as Zn,C,N,O, got {', '.join(unknown) or text!r}")
-    return tuple(str(element_symbol(part)) for part in found)
+    try:
+        return element_symbols(text)
+    except XrdMatchError as error:
+        raise wrong(option, str(error)) from error
 
 
 ModelOption = Annotated[

@@ -183,15 +183,15 @@ def _signature(path: str, omit: Files = frozenset()) -> Signature | None:
 
 
 @contextmanager
-def stopped_by_signals(wanted: bool = True) -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that the scan at hand is finished first; a second Ctrl-C interrupts at once."""
+def stopped_by_signals(wanted: bool = True, also: tuple[int, ...] = ()) -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM or a signal of `also` sets, so that the scan at hand is finished first; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM) if wanted}
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, *also) if wanted}
     try:
         yield stop
     finally:

@@ -12,6 +12,8 @@ import gemmi
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xrdmatch.errors import XrdMatchError
+
 #: Californium, the last element with tabulated scattering factors; NO3, Cn or Es in an atom label are no elements.
 _HEAVIEST = 98
 _SYMBOL = re.compile(r"[A-Za-z]{1,2}")
@@ -38,6 +40,15 @@ def element_symbol(text: str) -> str | None:
     """`Zn` for `zn` or `ZN`; None where that is no element's symbol."""
     element = gemmi.Element(text.capitalize())
     return str(element.name) if element.atomic_number > 0 and element.name == text.capitalize() else None
+
+
+def element_symbols(text: str) -> tuple[str, ...]:
+    """The symbols of a list such as `Zn,C,N,O`. Raises XrdMatchError for what is no element, and for none at all."""
+    found = [part.strip() for part in text.replace(" ", ",").split(",") if part.strip()]
+    unknown = [part for part in found if element_symbol(part) is None]
+    if unknown or not found:
+        raise XrdMatchError(f"expected element symbols such as Zn,C,N,O, got {', '.join(unknown) or text!r}")
+    return tuple(str(element_symbol(part)) for part in found)
 
 
 @lru_cache(maxsize=4096)

@@ -40,16 +40,16 @@ class ExpectedEntries:
 
 
 class ExpectedLookup:
-    """Looks up what is expected in one library; a plan asks it many times."""
+    """Looks up what is expected in one library; a plan asks it many times. structure_files: whether a text may be the path of one."""
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
+    def __init__(self, library: Library, structure_files: bool = True) -> None:
+        self.library, self.structure_files = library, structure_files
         self._known: dict[str, ExpectedEntries] = {}
 
     def entries(self, text: str) -> ExpectedEntries:
         """Raises LibraryError where no entry is called so, StructureError where a file holds no usable structure."""
         if text not in self._known:
-            self._known[text] = self._from_file(text) if _is_structure(text) else self._from_library(text.strip())
+            self._known[text] = self._from_file(text) if self.structure_files and _is_structure(text) else self._from_library(text.strip())
         return self._known[text]
 
     def _from_file(self, text: str) -> ExpectedEntries:

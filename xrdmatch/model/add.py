@@ -90,6 +90,21 @@ def extended(model: Model, extra: Library) -> Model:
     return model.with_index(replace(both, library=with_levels(_with_families(both.library, family))))
 
 
+def with_structures(model: Model, sources: Iterable[str | Path]) -> tuple[Model, Added]:
+    """A model in memory with the structures of files, folders or archives, as `add` writes it, and what became of them.
+
+    Raises LibraryError where none can be loaded or all are known, ModelError for a classifier.
+    """
+    report = Added()
+    entries = load_entries(sources, report.failed, report.duplicates)
+    if not entries:
+        raise LibraryError("; ".join(reason for _, reason in report.failed[:3]) or "no structure files (.cif, POSCAR) found")
+    fresh = without_known(entries, model.library, report.duplicates)
+    if not fresh:
+        raise LibraryError(_nothing_new([entry.id for entry in entries], []))
+    return model.with_index(_with_entries(fresh, model, report)), report
+
+
 def add(sources: Iterable[str | Path], folder: Path, base: str | None = None, device: Device = "auto", name_table: str | Path | None = None) -> Added:
     """Put structures into the model in `folder`, which starts as a copy of `base` (default: the shipped model) where it does not exist.
 

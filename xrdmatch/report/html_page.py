@@ -10,7 +10,7 @@ import html
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -72,31 +72,34 @@ class Page:
         """The whole page."""
         from xrdmatch.version import __version__
 
-        parts = {name: _asset(name) for name in ("page.html", "page.css", *SCRIPTS)}
         told = ", ".join(f"{self.verdicts.count(verdict)} {verdict}" for verdict in STYLES if verdict in self.verdicts)
         fields = {
             "title": html.escape(self.title),
-            "style": parts["page.css"],
-            "script": "\n".join(parts[name] for name in SCRIPTS),
+            "style": part("page.css"),
+            "script": "\n".join(part(name) for name in SCRIPTS),
             "version": __version__,
             "count": f"{len(self.rows)} scan{'s' if len(self.rows) != 1 else ''}: {told}" if self.rows else "no scans",
             "kind": "one" if len(self.rows) == 1 else "many",
-            "names": names_found(self.names),
-            "rows": "\n".join(self.rows),
+            "body": filled(part("page_body.html"), {"names": names_found(self.names), "rows": "\n".join(self.rows)}),
             "data": "\n".join(self.data),
         }
-        text = parts["page.html"]
-        head, *rest = text.split("{{")
-        return head + "".join(fields[name] + after for name, after in (part.split("}}", 1) for part in rest))
+        return filled(part("page.html"), fields)
 
     def write(self, path: str | Path) -> None:
         """Write the page beside `path` and rename. Raises XrdMatchError where the place cannot be written."""
-        with writing(path), atomic_write(path) as part:
-            part.write_text(self.text(), encoding="utf-8", newline="\n")
+        with writing(path), atomic_write(path) as place:
+            place.write_text(self.text(), encoding="utf-8", newline="\n")
 
 
-def _asset(name: str) -> str:
+def part(name: str) -> str:
+    """One of the files that pages are made of."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def filled(text: str, fields: Mapping[str, str]) -> str:
+    """A text with each {{name}} in it replaced, once: what is filled in is not looked at again."""
+    head, *rest = text.split("{{")
+    return head + "".join(fields[name] + after for name, after in (piece.split("}}", 1) for piece in rest))
 
 
 def embedded(data: Any) -> str:

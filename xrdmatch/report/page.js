@@ -16,19 +16,24 @@ $("theme").addEventListener("click", () => {
 
 // --- The overview: sort, filter, choose
 const body = $("rows").tBodies[0];
-const rows = [...body.rows];
+const rows = [];
 const heads = [...$("rows").tHead.rows[0].cells];
 const key = (row, column) => row.cells[column].dataset.key;
-heads.forEach((head, column) => {
+const sortRows = () => {
+  const column = heads.findIndex((head) => head.hasAttribute("aria-sort"));
+  const falling = heads[column].getAttribute("aria-sort") === "descending";
+  const text = column === 1 || column === 2;
+  const order = (a, b) => (text ? key(a, column).localeCompare(key(b, column), undefined, { numeric: true }) : key(a, column) - key(b, column));
+  const last = (row) => key(row, column) === ""; // what has no value stands last either way
+  rows.sort((a, b) => last(a) - last(b) || (falling ? -1 : 1) * order(a, b) || a.dataset.place - b.dataset.place);
+  body.append(...rows);
+};
+heads.forEach((head) => {
   head.querySelector("button")?.addEventListener("click", () => {
     const falling = head.getAttribute("aria-sort") === "ascending" || (!head.hasAttribute("aria-sort") && head.classList.contains("number"));
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", falling ? "descending" : "ascending");
-    const text = column === 1 || column === 2;
-    const order = (a, b) => (text ? key(a, column).localeCompare(key(b, column), undefined, { numeric: true }) : key(a, column) - key(b, column));
-    const last = (row) => key(row, column) === ""; // what has no value stands last either way
-    rows.sort((a, b) => last(a) - last(b) || (falling ? -1 : 1) * order(a, b) || a.dataset.place - b.dataset.place);
-    body.append(...rows);
+    sortRows();
   });
 });
 const off = new Set();
@@ -44,30 +49,42 @@ const filter = () => {
   $("shown").textContent = shown < rows.length ? `${shown} of ${rows.length} shown` : "";
 };
 $("search").addEventListener("input", filter);
-const names = [...document.querySelectorAll("#names button")];
-for (const button of names) {
+const pressed = () => {
+  const names = [...document.querySelectorAll("#names button")];
+  if (only !== null && !names.some((button) => button.dataset.name === only)) only = null; // its last scan has another name now
+  names.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.name === only)));
+};
+$("summary").addEventListener("click", (event) => {
+  const button = event.target.closest("#names button");
+  if (!button) return;
+  only = only === button.dataset.name ? null : button.dataset.name;
+  pressed();
+  filter();
+  const first = rows.find((row) => !row.hidden);
+  if (only !== null && first) location.hash = first.dataset.place;
+});
+const chip = (verdict) => {
+  const number = rows.filter((row) => row.dataset.verdict === verdict).length;
+  const button = make("button", { type: "button", class: verdict, "aria-pressed": String(!off.has(verdict)) }, `${verdict} ${number}`);
   button.addEventListener("click", () => {
-    only = only === button.dataset.name ? null : button.dataset.name;
-    names.forEach((other) => other.setAttribute("aria-pressed", String(other.dataset.name === only)));
+    const hide = !off.has(verdict);
+    button.setAttribute("aria-pressed", String(!hide));
+    if (hide) off.add(verdict); else off.delete(verdict);
     filter();
-    const first = rows.find((row) => !row.hidden);
-    if (only !== null && first) location.hash = first.dataset.place;
   });
-}
-const verdicts = ["match", "ambiguous", "unknown", "unusable", "error"].filter((verdict) => rows.some((row) => row.dataset.verdict === verdict));
-if (verdicts.length > 1) {
-  for (const verdict of verdicts) {
-    const count = rows.filter((row) => row.dataset.verdict === verdict).length;
-    const chip = make("button", { type: "button", class: verdict, "aria-pressed": "true" }, `${verdict} ${count}`);
-    chip.addEventListener("click", () => {
-      const hide = chip.getAttribute("aria-pressed") === "true";
-      chip.setAttribute("aria-pressed", String(!hide));
-      if (hide) off.add(verdict); else off.delete(verdict);
-      filter();
-    });
-    $("chips").append(chip);
-  }
-}
+  return button;
+};
+// Takes in the table's rows: at the start, and when some have come, changed or gone since.
+const listRows = () => {
+  rows.splice(0, rows.length, ...body.rows);
+  const verdicts = ["match", "ambiguous", "unknown", "unusable", "error"].filter((verdict) => rows.some((row) => row.dataset.verdict === verdict));
+  $("chips").replaceChildren(...(verdicts.length > 1 ? verdicts.map(chip) : []));
+  if (verdicts.length < 2) off.clear(); // nothing is left to bring back what is hidden
+  sortRows();
+  pressed();
+  filter();
+  count();
+};
 body.addEventListener("click", (event) => {
   const row = event.target.closest("tr");
   if (row && !event.target.closest("a, input, label")) location.hash = row.dataset.place;
@@ -103,7 +120,7 @@ const show = (place) => {
   if (!row) return;
   rows.forEach((item) => item.classList.toggle("chosen", item === row));
   const data = load(place);
-  const parts = [heading(data), ...told(data)];
+  const parts = [heading(data), ...extras.scan(data), ...told(data)];
   redraw = () => {};
   if (data.scan) {
     const plot = scanBench(data);
@@ -182,5 +199,5 @@ const start = () => {
   show(/^#\d+$/.test(location.hash) ? location.hash.slice(1) : first?.dataset.place ?? "");
 };
 addEventListener("hashchange", () => { start(); reveal(); });
-count();
+listRows();
 start();

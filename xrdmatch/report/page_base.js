@@ -11,6 +11,8 @@ const make = (tag, about = {}, ...inside) => {
   node.append(...inside.filter((item) => item !== null && item !== ""));
   return node;
 };
+// What a page with a server behind it adds under the heading of a scan, and beside a candidate.
+const extras = { scan: () => [], candidate: () => [] };
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const tint = (index) => `--c${index % 5}`;
 const fixed = (value, digits) => (value === null || value === undefined ? "" : value.toFixed(digits).replace("-", "\u2212"));

@@ -77,7 +77,7 @@ const candidateRow = (data, match, plot, lines) => {
   bar.style.width = `${100 * match.probability}%`;
   const cells = [match.formula, [make("span", { class: "bar" }, bar), " ", make("span", { class: "said" }, match.likely)], fixed(match.similarity, 3),
     `${(100 * match.explained).toFixed(0)} %`, `${fixed(match.shift, 2)}\u00b0`,
-    [match.lines ? open : "", " ", match.doi ? make("a", { href: match.doi, rel: "noopener noreferrer", target: "_blank" }, "doi") : ""]];
+    [...extras.candidate(data, match), match.lines ? open : "", " ", match.doi ? make("a", { href: match.doi, rel: "noopener noreferrer", target: "_blank" }, "doi") : ""]];
   return make("tr", {},
     make("td", {}, make("label", {}, tick, swatch, `${match.name}${match.named && data.accepted.includes(match.id) ? " (accepted)" : match.named && match.phase > 1 ? " (second phase)" : ""}`),
       ...[match.entry, match.forms, match.note].map((text) => make("small", {}, text))),

@@ -68,11 +68,11 @@ class _Found:
 
 
 class Checker:
-    """One loaded model for many scans and expectations."""
+    """One loaded model for many scans and expectations. structure_files: whether the path of a structure file may be expected."""
 
-    def __init__(self, identifier: Identifier) -> None:
+    def __init__(self, identifier: Identifier, structure_files: bool = True) -> None:
         self.identifier, self.model = identifier, identifier.model
-        self._lookup = ExpectedLookup(identifier.model.library)
+        self._lookup = ExpectedLookup(identifier.model.library, structure_files)
         self._asked: dict[tuple[str, ...], _Asked] = {}
 
     def asked(self, expected: Sequence[str]) -> _Asked:

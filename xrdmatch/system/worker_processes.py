@@ -12,6 +12,7 @@ import pickle
 import queue
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -71,11 +72,17 @@ class WorkerProcesses:
         self._collect(0.0)
         return self._number
 
-    def result(self, number: int) -> list[Any]:
-        """The results of a batch, when they are there, once. Raises what the work raised, and XrdMatchError where a worker was killed."""
+    def result(self, number: int, timeout: float | None = None) -> list[Any]:
+        """The results of a batch, when they are there, once. Raises what the work raised, XrdMatchError where a worker was killed, and TimeoutError
+        where they are not there after `timeout` seconds.
+        """
         self._collect(0.0)
+        end = None if timeout is None else time.monotonic() + timeout
         while number not in self._done:
-            self._collect(None)
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0.0:
+                raise TimeoutError
+            self._collect(left)
         found = self._done.pop(number)
         if isinstance(found, _Failed):
             raise found.error
