@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import shutil
 
+import browsing
 import numpy as np
 import pytest
 from commands import EVIL
@@ -14,25 +14,13 @@ from made import page_of
 
 from xrdmatch.notes import note
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="the browser tests need selenium (the browser-test extra)")
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(BROWSER is None or DRIVER is None, reason="no Chromium with its driver is installed")
-
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update
---disable-sync --window-size=1200,1400 --force-device-scale-factor=1"""
+pytest.importorskip("selenium.webdriver", reason="the browser tests need selenium (the browser-test extra)")
+pytestmark = pytest.mark.skipif(browsing.BROWSER is None or browsing.DRIVER is None, reason="no Chromium with its driver is installed")
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = browsing.started(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
