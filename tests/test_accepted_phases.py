@@ -33,6 +33,16 @@ def test_what_is_accepted_leads_and_the_rest_is_named(identifier, library):
         assert IDS[first] not in {match.id for match in answer.second_matches}
 
 
+def test_what_is_accepted_is_refined_as_what_is_found(identifier, library):
+    for row in range(3):
+        scan = made.scan(library, row, row + 1)
+        found = identifier.identify(scan).matches[0]
+        accepted = identifier.identify(scan, SearchOptions(accepted=(IDS[row],))).matches[0]
+        assert found.id == accepted.id == IDS[row]
+        for name in ("cell", "shift", "fwhm", "similarity", "evidence"):
+            assert getattr(accepted, name) == getattr(found, name)
+
+
 def test_three_phases_one_after_the_other(identifier, library):
     scan = mixture(library, 0, 1, 4)
     answer = identifier.identify(scan, SearchOptions(accepted=(IDS[0], IDS[4])))

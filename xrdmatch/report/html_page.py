@@ -147,7 +147,7 @@ def summary_row(result: Identification, place: int, view: Overlay | None) -> str
         (place, f'{tick}<a href="#{place}">{file}</a>', f' title="{html.escape(result.file)}"'),
         (result.verdict, f'<span class="badge {html.escape(result.verdict)}">{html.escape(result.verdict)}</span>', ""),
         (best.name.lower() if best is not None else "", what, ""),
-        (f"{likely:.6f}" if best is not None else "", _bar(likely) if best is not None else "", ' class="number"'),
+        (f"{likely:.6f}" if best is not None else "", _bar(likely, _said(result, best, likely)) if best is not None else "", ' class="number"'),
         (f"{best.similarity:.6f}" if best is not None else "", f"{best.similarity:.3f}" if best is not None else "", ' class="number"'),
         ("" if noise is None else f"{noise:.6f}", "" if noise is None else f"{100 * noise:.2g} %", ' class="number"'),
         (place, sparkline(view) if view is not None else "", ' class="spark"'),
@@ -167,9 +167,14 @@ def _reason(result: Identification) -> str:
     return result.reason.removeprefix(f"{result.file}: ")
 
 
-def _bar(share: float) -> str:
+def _said(result: Identification, match: Match, probability: float) -> str:
+    """How sure it is in words; what was accepted is not weighed."""
+    return "accepted" if match.id in result.accepted else percent(probability)
+
+
+def _bar(share: float, said: str) -> str:
     width = f"{100 * min(max(share, 0.0), 1.0):.0f}%"
-    return f'<span class="bar"><i style="width:{width}"></i></span> <span class="said">{html.escape(percent(share))}</span>'
+    return f'<span class="bar"><i style="width:{width}"></i></span> <span class="said">{html.escape(said)}</span>'
 
 
 def sparkline(view: Overlay) -> str:
@@ -205,7 +210,7 @@ def scan_data(result: Identification, view: Overlay | None, points: int) -> dict
     data["wavelength"] = result.wavelength
     data["scan"] = curve(view, points)
     data["peaks"] = highest_peaks(result, view) if result.verdict == "unknown" else []
-    data["matches"] = [row_data(row, named, view) for row, named in listed_rows(result)]
+    data["matches"] = [row_data(row, named, view, _said(result, row.best, row.probability)) for row, named in listed_rows(result)]
     return data
 
 
@@ -231,10 +236,10 @@ def _forms(result: Identification, match: Match) -> tuple[Match, ...]:
     return (match, *(other for other in matches if other is not match and other.framework and other.framework == match.framework))
 
 
-def row_data(row: Row, named: bool, view: Overlay) -> dict[str, Any]:
-    """A framework by its best form, with the probability of all of them."""
+def row_data(row: Row, named: bool, view: Overlay, likely: str) -> dict[str, Any]:
+    """A framework by its best form, with the probability of all of them, also in words: `likely`."""
     scales = {id(match): scale for match, scale in zip(view.phases, view.scales, strict=True)}
-    told = {"name": row.name, "probability": row.probability, "likely": percent(row.probability), "forms": card.forms_text(row), "named": named}
+    told = {"name": row.name, "probability": row.probability, "likely": likely, "forms": card.forms_text(row), "named": named}
     return match_data(row.best, scales.get(id(row.best)), view) | told
 
 

@@ -6,7 +6,8 @@ const LATER = 2500; // and else
 const form = $("settings");
 const limits = { bytes: Number(document.body.dataset.bytes), scans: Number(document.body.dataset.scans) };
 const queue = [];
-let [revision, sending, sent, failedLooks, timer, shownView] = [0, 0, 0, 0, null, ""];
+let [revision, sending, held, failedLooks, timer, shownView] = [0, 0, 0, 0, null, ""];
+let counts = { all: 0, waiting: 0, working: 0, done: 0 };
 
 const trouble = (text) => {
   const close = make("button", { type: "button", title: "Close", "aria-label": "Close" }, "\u00d7");
@@ -44,22 +45,23 @@ const sendNext = async () => {
     trouble(error.message);
   }
   sending -= 1;
-  sent += 1;
   look();
   sendNext();
 };
 const send = async (items) => {
   if (!items.length) return;
+  held += items.length; // until it is known whether the library knows what is expected
+  progress();
   try {
     await post("settings", JSON.stringify(settings()));
+    wrong("");
+    queue.push(...items);
   } catch (error) {
     wrong(error.message);
     $("wrong").scrollIntoView({ block: "nearest" });
-    return;
   }
-  wrong("");
-  if (!queue.length && !sending) sent = 0;
-  queue.push(...items);
+  held -= items.length;
+  progress();
   for (let i = 0; i < FEW; i += 1) sendNext();
 };
 const picked = (list, folder) => [...list].map((file) => ({ file, name: file.webkitRelativePath || file.name, folder }))
@@ -171,7 +173,8 @@ extras.scan = (data) => {
   const parts = [];
   const doings = make("div", { class: "doings" }, ...data.searched.map((text) => make("span", { class: "told" }, text)));
   if (data.accepted.length) {
-    const undo = make("button", { type: "button" }, `undo accept ${data.accepted.at(-1)}`);
+    const last = data.accepted.at(-1);
+    const undo = make("button", { type: "button" }, `undo: ${data.matches.find((match) => match.id === last)?.name ?? last} accepted`);
     undo.addEventListener("click", () => { undo.disabled = true; accept(data, data.accepted.slice(0, -1)); });
     doings.append(undo);
   }
@@ -233,8 +236,8 @@ const follow = () => {
 addEventListener("hashchange", () => { shownView = viewOf(chosenRow()); });
 
 const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
-const progress = (counts) => {
-  const coming = queue.length + sending;
+const progress = () => {
+  const coming = held + queue.length + sending;
   const all = counts.all + coming;
   const busy = coming + counts.waiting + counts.working > 0;
   $("progress").hidden = !busy;
@@ -272,7 +275,8 @@ const look = async () => {
     const data = await response.json();
     revision = data.revision;
     taken(data);
-    const busy = progress(data.counts);
+    counts = data.counts;
+    const busy = progress();
     wait = data.more ? 0 : busy ? SOON : LATER;
     failedLooks = 0;
     document.body.classList.remove("ended");
