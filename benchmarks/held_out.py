@@ -167,6 +167,12 @@ def drawn(lines: Reflections, cell: np.ndarray, x: np.ndarray, level: Level, rng
 
 def scan(structure: Structure, other: Structure, level: Level, rng: Rng, mixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Angles and counts of one scan; `other` is the crystal it may be impure with, or is `mixed` with."""
+    x, mean = mean_counts(structure, other, level, rng, mixed)
+    return x, rng.poisson(mean).astype(float)
+
+
+def mean_counts(structure: Structure, other: Structure, level: Level, rng: Rng, mixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Angles of one scan, and the counts that are to be expected there."""
     x = angles(level, rng)
     profile = sample(structure, x, level, rng)
     if mixed:
@@ -178,7 +184,7 @@ def scan(structure: Structure, other: Structure, level: Level, rng: Rng, mixed: 
         profile *= np.sin(np.radians(x / 2))
         profile /= profile.max()
     base = background(x, level, rng)
-    return x, rng.poisson(10 ** rng.uniform(*level.counts) * (profile + base)).astype(float)
+    return x, 10 ** rng.uniform(*level.counts) * (profile + base)
 
 
 def angles(level: Level, rng: Rng) -> np.ndarray:
