@@ -32,7 +32,7 @@ from xrdmatch.training.reranker import Settings, logits_of, train_reranker  # no
 from xrdmatch.training.reranker_calibration import cases  # noqa: E402
 from xrdmatch.training.reranker_data import Effects, Examples, batch  # noqa: E402
 from xrdmatch.training.reranker_examples import KEPT, ExampleMaker, files, may_be_one, write  # noqa: E402
-from xrdmatch.training.reranker_network import SHOWN, Reranker  # noqa: E402
+from xrdmatch.training.reranker_network import SHOWN, Averaged, Reranker  # noqa: E402
 from xrdmatch.training.run import RunOptions  # noqa: E402
 
 NOTHING = Effects(heights=0.0, moved=0.0, cut=0.0, mixed=0.0, numbers=0.0)
@@ -172,9 +172,9 @@ class TestTraining:
     def test_a_model_with_a_re_ranker(self, folder, model_folder, library):
         """Training puts the network into the folder and fits the probabilities; identify then uses both."""
         told = []
-        made_of = train_reranker(folder, model_folder, Settings(steps=40, batch=16, learning_rate=3e-3), CPU, told.append)
+        made_of = train_reranker(folder, model_folder, Settings(steps=40, batch=16, members=1, learning_rate=3e-3), CPU, told.append)
         assert (model_folder / RERANKER).is_file()
-        assert not (model_folder / "reranker.pt").exists()
+        assert not list(model_folder.glob("*.pt"))
         assert [row["step"] for row in told] == [20, 40]
         assert told[-1]["loss"] < told[0]["loss"]
         config = json.loads((model_folder / "config.json").read_text())
@@ -198,20 +198,26 @@ class TestTraining:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(module, "RECORD", 4)
-        settings = Settings(steps=24, batch=8)
+        settings = Settings(steps=24, batch=8, members=2)
         with pytest.raises(KeyboardInterrupt):
             train_reranker(folder, model_folder, settings, CPU, stop)
-        assert (model_folder / "reranker.pt").is_file()
+        assert [place.name for place in model_folder.glob("*.pt")] == ["reranker-0.pt"]
         assert not (model_folder / RERANKER).exists()
         with pytest.raises(ModelError, match="other settings"):
             train_reranker(folder, model_folder, replace(settings, seed=3), replace(CPU, resume=True))
         train_reranker(folder, model_folder, settings, replace(CPU, resume=True))
         assert (model_folder / RERANKER).is_file()
 
+    def test_members_are_averaged(self, examples):
+        members = [Reranker().eval(), Reranker().eval()]
+        inputs = torch.from_numpy(examples.inputs(np.arange(4), np.zeros(4, np.int64)))
+        with torch.no_grad():
+            torch.testing.assert_close(Averaged(members).eval()(inputs), 0.5 * (members[0](inputs) + members[1](inputs)))
+
     def test_what_cannot_be_trained(self, folder, classifier, tmp_path):
         with pytest.raises(ModelError, match="this is a classifier"):
             train_reranker(folder, classifier, Settings(steps=1), CPU)
-        with pytest.raises(ValueError, match="steps, batch >= 1"):
+        with pytest.raises(ValueError, match="steps, batch, members >= 1"):
             Settings(steps=0)
 
 

@@ -124,6 +124,12 @@ def train(
         int | None,
         typer.Option("--steps", min=1, rich_help_panel=ENCODER, help="Training steps. By default 9000, 6000 for the reranker.", show_default=False),
     ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            "--members", min=1, rich_help_panel=ENCODER, help="Networks of a reranker, whose answers are averaged. By default 2.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Train a model: a library becomes an encoder, an augmented set the classifier of Wang et al. 2020, examples a re-ranker.
 
@@ -141,7 +147,7 @@ def train(
         if kind is Network.wang2020:
             _classifier(training, classifier, run, messages)
         elif kind is Network.reranker:
-            _reranker(training, steps, run, messages)
+            _reranker(training, (steps, members), run, messages)
         else:
             _encoder(training, steps, run, messages)
         if first and kind is not Network.reranker:
@@ -245,12 +251,13 @@ def _epochs_shown(bar: Any, messages: options.Messages) -> Callable[[Any], None]
     return show
 
 
-def _reranker(training: TrainingOptions, steps: int | None, run: RunOptions, messages: options.Messages) -> None:
+def _reranker(training: TrainingOptions, size: tuple[int | None, int | None], run: RunOptions, messages: options.Messages) -> None:
+    """size: steps and members, as they were asked for."""
     from xrdmatch.training.reranker import Settings, train_reranker
 
     out = training.out
-    settings = Settings(steps=steps or Settings.steps, batch=training.batch or Settings.batch, seed=run.seed)
-    with options.progress(messages, "training", settings.steps, "steps") as bar:
+    settings = Settings(size[0] or Settings.steps, training.batch or Settings.batch, size[1] or Settings.members, seed=run.seed)
+    with options.progress(messages, "training", settings.steps * settings.members, "steps") as bar:
         made = train_reranker(
             training.source,
             out,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,31 +18,35 @@ from xrdmatch.errors import ModelError
 from xrdmatch.model.folder import RERANKER, Model, write_config
 from xrdmatch.system.arrays import Float64Array
 from xrdmatch.training.distributed import Interrupt, ranks_of_environment
-from xrdmatch.training.networks import check_parity, export_onnx, fast_precision, pick_device
+from xrdmatch.training.networks import Network, check_parity, export_onnx, fast_precision, pick_device
 from xrdmatch.training.reranker_calibration import calibration_of, figures
 from xrdmatch.training.reranker_data import Effects, Examples, batch
 from xrdmatch.training.reranker_examples import files
-from xrdmatch.training.reranker_network import Reranker
+from xrdmatch.training.reranker_network import Averaged, Reranker
 from xrdmatch.training.run import RunOptions, load_checkpoint, save_checkpoint, training_alone
 
 #: Parts of the examples: to train on, to fit probabilities on, and to measure on.
 TRAIN, CALIBRATE, MEASURE = "train", "calibrate", "measure"
-#: Where an unfinished training lies: beside the checkpoint that the model's encoder may have left.
-CHECKPOINT = "reranker.pt"
+#: Where the training of each member lies until all are there: beside the checkpoint that the model's encoder may have left.
+CHECKPOINT = "reranker-{}.pt"
 #: Steps after which a training tells how it goes, and after which it writes its checkpoint.
 TELL, RECORD = 20, 200
 #: Gradients longer than this are shortened.
 LONGEST_GRADIENT = 2.0
 
 
+Progress = Callable[[dict[str, float]], None]
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What one training is made of; stored with the model. batch: scans, of which each gives a few candidates. Raises ValueError for numbers out of
-    their range.
+    """What one training is made of; stored with the model. steps: of each member. batch: scans, of which each gives a few candidates. members:
+    networks that are trained one after the other, with the seeds from `seed` on, and averaged. Raises ValueError for numbers out of their range.
     """
 
     steps: int = 6000
     batch: int = 96
+    members: int = 2
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup: float = 0.1
@@ -50,8 +54,13 @@ class Settings:
     effects: Effects = field(default_factory=Effects)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1:
-            raise ValueError(f"steps, batch >= 1 are expected, got {self}")
+        if self.steps < 1 or self.batch < 1 or self.members < 1:
+            raise ValueError(f"steps, batch, members >= 1 are expected, got {self}")
+
+    @property
+    def alone(self) -> list[Settings]:
+        """The settings of each member's own training."""
+        return [replace(self, members=1, seed=self.seed + member) for member in range(self.members)]
 
 
 def train_reranker(
@@ -59,7 +68,7 @@ def train_reranker(
     out: str | Path,
     settings: Settings | None = None,
     run: RunOptions | None = None,
-    progress: Callable[[dict[str, float]], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The folder of examples `source` to the re-ranker of the model in `out`, with probabilities fitted on examples that it was not trained on.
 
@@ -72,7 +81,7 @@ def train_reranker(
     places = list(files(Path(source)))
     run.set_threads(ranks_of_environment())
     with training_alone(out, ranks_of_environment()):
-        network = _trained(Examples.load(places, TRAIN), out / CHECKPOINT, settings, run, device, progress)
+        network = _averaged(Examples.load(places, TRAIN), out, settings, run, device, progress)
         learn, check = (Examples.load(places, part) for part in (CALIBRATE, MEASURE))
         some = np.arange(min(16, len(learn)))
         export_onnx(network, out / RERANKER)
@@ -82,7 +91,8 @@ def train_reranker(
         config = {**model.config, "calibration": weights.to_json(), "metrics": {**model.config.get("metrics", {}), **metrics}}
         told = {"settings": asdict(settings), "files": len(places), "date": datetime.now(UTC).date().isoformat()}
         write_config(out, {**config, "reranker": told})
-        (out / CHECKPOINT).unlink(missing_ok=True)
+        for member in range(settings.members):
+            (out / CHECKPOINT.format(member)).unlink(missing_ok=True)
     return metrics | {"seconds": round(time.monotonic() - clock, 1)}
 
 
@@ -97,13 +107,26 @@ def _model_of(folder: Path, run: RunOptions) -> Model:
     return model
 
 
+def _averaged(examples: Examples, out: Path, settings: Settings, run: RunOptions, device: torch.device, progress: Progress | None) -> Network:
+    """All members, each trained or gone on with, as one network."""
+
+    def after(steps: int) -> Progress | None:
+        return None if progress is None else lambda now: progress({**now, "step": now["step"] + steps})
+
+    members = [
+        _trained(examples, out / CHECKPOINT.format(number), alone, run, device, after(number * settings.steps))
+        for number, alone in enumerate(settings.alone)
+    ]
+    return members[0] if len(members) == 1 else Averaged(members).eval()
+
+
 def _trained(
     examples: Examples,
     checkpoint: Path,
     settings: Settings,
     run: RunOptions,
     device: torch.device,
-    progress: Callable[[dict[str, float]], None] | None,
+    progress: Progress | None,
 ) -> Reranker:
     """A fresh network trained, or the one of the checkpoint trained on."""
     torch.manual_seed(settings.seed)
@@ -127,7 +150,7 @@ def _trained(
             loss = value if step == 1 else loss + 0.02 * (value - loss)
             if progress and step % TELL == 0:
                 progress({"step": step, "loss": loss})
-            if step % RECORD == 0 or interrupt.asked:
+            if step % RECORD == 0 or step == settings.steps or interrupt.asked:
                 save_checkpoint(checkpoint, _state(parts) | {"step": step, "scans": len(examples), "settings": _told(settings)})
             interrupt.obey(checkpoint)
     network.eval().cpu()
@@ -166,7 +189,7 @@ def _restored(path: Path, parts: Mapping[str, Any], scans: int, settings: Settin
     return int(state["step"])
 
 
-def logits_of(network: Reranker, examples: Examples, at_once: int = 512) -> Float64Array:
+def logits_of(network: Network, examples: Examples, at_once: int = 512) -> Float64Array:
     """The network's answers (n, k) to all candidates of examples; NaN where there is none."""
     found = np.full(examples.label.shape, np.nan)
     scan, candidate = np.nonzero(examples.label >= 0)

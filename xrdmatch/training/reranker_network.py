@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -71,3 +73,20 @@ class Reranker(Network):
     def head(self, activation: Tensor) -> Tensor:
         logits: Tensor = self.top(torch.cat([activation.mean(dim=2), activation.amax(dim=2)], dim=1))
         return logits
+
+
+class Averaged(Network):
+    """Several re-rankers, the mean of whose logits is the answer: one alone says much else of a scan that was counted again."""
+
+    output = "logit"
+
+    def __init__(self, members: Sequence[Reranker]) -> None:
+        super().__init__(POINTS, CHANNELS)
+        self.members = nn.ModuleList(members)
+
+    def features(self, patterns: Tensor) -> Tensor:
+        return torch.cat([member.features(patterns) for member in self.members], dim=1)
+
+    def head(self, activation: Tensor) -> Tensor:
+        parts = activation.chunk(len(self.members), dim=1)
+        return torch.stack([member.head(part) for member, part in zip(self.members, parts, strict=True)]).mean(dim=0)
