@@ -43,7 +43,7 @@ def test_the_page_names_this_version_and_its_extras():
     assert set(re.findall(r"xrdmatch-([\d.]+)-py3", page)) == {__version__}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     named = {extra for found in re.findall(r"\.whl\[([\w,]+)\]", page) for extra in found.split(",")}
-    assert named == {"plot", "watch"}
+    assert named == {"plot", "watch", "serve"}
     assert named <= set(extras)
 
 
