@@ -15,7 +15,9 @@ from xrdmatch.report import records, scan_list
 from xrdmatch.report.scan_list import ScanList
 from xrdmatch.search.result import error_result
 
-UNKNOWN = replace(ANSWER, file="scans/b.xy", verdict="unknown", reasons=(note("nothing_fits", closest="HKUST-1"),), phases=[])
+UNKNOWN = replace(
+    ANSWER, file="scans/b.xy", verdict="unknown", headline=(("HKUST-1", 0.23),), reasons=(note("nothing_fits", closest="HKUST-1"),), phases=[]
+)
 EITHER = replace(ANSWER, file="scans/c.xy", verdict="ambiguous", headline=(("HKUST-1", 0.55), ("UiO-66", 0.3)))
 BROKEN = error_result(
     "scans/d_with_quite_a_long_name_of_its_own_and_then_some.xy", "scans/d_with_quite_a_long_name_of_its_own_and_then_some.xy: is empty"
@@ -38,7 +40,7 @@ def test_a_pipe_gets_a_whole_line_for_each_scan_and_a_summary():
     assert [line[:width].rstrip() for line in lines[1:6]] == [result.file for result in RESULTS]
     assert [line[width:].split(maxsplit=1) for line in lines[1:6]] == [
         ["✓", "93 %  HKUST-1"],
-        ["?", "unknown; closest: HKUST-1"],
+        ["?", "unknown; closest: HKUST-1 (23 %)"],
         ["~", "55 %  HKUST-1 or UiO-66"],
         ["!", "error: is empty"],
         ["✓", "93 %  HKUST-1 + MIL-101 (21 % of the signal)"],
@@ -93,4 +95,6 @@ def test_a_list_that_grows_has_no_heading_and_is_told_as_a_result():
 
 
 def test_without_names_the_reason_is_said():
+    far = replace(UNKNOWN, headline=(("HKUST-1", 0.002),))
+    assert [scan_list.said(far, short) for short in (False, True)] == ["unknown; nothing like it in the library", "nothing like it in the library"]
     assert scan_list.said(replace(UNKNOWN, headline=())) == "unknown: No framework of the library fits; the closest is HKUST-1"

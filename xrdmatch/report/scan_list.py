@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xrdmatch.report.card import LISTED_FROM
 from xrdmatch.report.phrases import percent
 from xrdmatch.report.terminal_table import MIDDLE, STYLES, unicode
 
@@ -107,7 +108,8 @@ def said(result: Identification, short: bool = False) -> str:
         second = "".join(f" + {phase.name} ({percent(phase.share)} of the signal)" for phase in result.phases[1:])
         return " or ".join(name for name, _ in result.headline) + second
     if result.verdict == "unknown" and result.name:
-        return f"{'' if short else 'unknown; '}closest: {result.name}"
+        near = f"closest: {result.name} ({percent(result.probability)})" if result.probability >= LISTED_FROM else "nothing like it in the library"
+        return near if short else f"unknown; {near}"
     return f"{'' if short else f'{result.verdict}: '}{result.reason.removeprefix(f'{result.file}: ')}"
 
 
