@@ -156,3 +156,29 @@ def test_single_changes_are_asked_of_a_classifier(tiny_model, monkeypatch, capsy
     with pytest.raises(SystemExit):
         script("one_change").main()
     assert "expected a classifier" in capsys.readouterr().err
+
+
+class TestStoeNoiseScans:
+    def test_six_least_of_the_right_kind_one_of_each_sample(self, library, tmp_path, monkeypatch, capsys):
+        """Eight samples with ever more background; other anodes and mountings, short scans and second scans of a sample are passed over."""
+        module = script("stoe_noise_scans")
+
+        def put(name, base, **how):
+            write(tmp_path / f"PXRD_{name}.xy", made.scan(library, 0, base=base, **how))
+
+        for number, base in enumerate((500, 4000, 100, 8000, 1000, 2000, 300, 6000)):
+            put(f"KE-{number}_Cu-Ka1_capillary-1mm", base, start=4.0, stop=45.0)
+        put("KE-2_Cu-Ka1_capillary-1mm_again", 10, start=4.0, stop=45.0)
+        put("KE-20_Co-Ka1_capillary-1mm", 10, start=4.0, stop=45.0)
+        put("KE-21_Cu-Ka1_film-3mm", 10, start=4.0, stop=45.0)
+        put("KE-22_Cu-Ka1_capillary-1mm", 10, start=4.0, stop=30.0)
+        monkeypatch.setattr(sys, "argv", ["x", str(tmp_path)])
+        module.main()
+        found = [Path(line).name.split("_")[1] for line in capsys.readouterr().out.split()]
+        assert found == ["KE-2", "KE-6", "KE-0", "KE-4", "KE-5", "KE-1"]
+        monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "--up-to", "1"])
+        module.main()
+        assert [Path(line).name.split("_")[1] for line in capsys.readouterr().out.split()] == ["KE-2", "KE-6", "KE-4", "KE-5", "KE-7", "KE-3"]
+        monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "--up-to", "0.0001"])
+        with pytest.raises(SystemExit, match="6 are needed"):
+            module.main()
