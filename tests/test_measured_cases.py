@@ -1,4 +1,4 @@
-"""What counts as a right answer in tests/measured_cases.csv, and how the table is brought up to date (scripts/measured_cases.py)."""
+"""What is right in tests/measured_cases.csv, how scripts/measured_cases.py brings the table up to date, and the tables of the card."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 @pytest.fixture(scope="module")
 def scripts():
-    """The modules measured_sets and measured_cases."""
+    """The modules measured_sets, measured_cases and card_tables."""
     found = []
-    for name in ("measured_sets", "measured_cases"):
+    for name in ("measured_sets", "measured_cases", "card_tables"):
         spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -74,3 +74,23 @@ def test_the_table_is_brought_up_to_date(scripts, tmp_path):
 def test_every_wrong_row_of_the_table_has_a_reason(scripts):
     cases = scripts[1].read_cases()
     assert [case.key for case in cases if case.answer == "wrong" and case.reason in ("", scripts[1].UNKNOWN)] == []
+
+
+def test_the_tables_of_the_card(scripts):
+    """Three COFs: named, first without a name, and second; a notebook with one wrong name in two usable scans."""
+    make = scripts[0].Answer
+    cofs = [
+        make("more", "a", "COF-5", "cof", (1,), "match", "COF-5", 0.9, (("COF-5", 0),), "fits"),
+        make("more", "b", "COF-6", "cof", (1,), "unknown", "COF-6", 0.3, (), "nothing_fits"),
+        make("more", "c", "COF-8", "cof", (2,), "match", "COF-5", 0.6, (("COF-5", -1),), "fits"),
+    ]
+    lab = [
+        make("lab", "d", "notebook", "unknown", (), "match", "MOF-5", 0.6, (("MOF-5", -1),), "fits"),
+        make("lab", "e", "notebook", "unknown", (), "unknown", "MOF-5", 0.1, (), "nothing_fits"),
+        make("lab", "f", "notebook", "unknown", (), "unusable", "", 0.0, (), "too_few_lines"),
+    ]
+    known = [line for line in scripts[2].known_table(cofs) if line.startswith("| COFs")]
+    assert known == ["| COFs | 3 | 2, 21-94 % | 3, 44-100 % | 1, 6-79 % | 1, 6-79 % |"]
+    unknown = [line for line in scripts[2].unknown_table(lab) if "notebook" in line]
+    assert unknown == ["| one notebook of a laboratory | 3 | 1 | 1 | 1, 9-91 % | 0 |"]
+    assert "is 0.75; at a threshold" in scripts[2].separation(cofs + lab)
