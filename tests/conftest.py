@@ -188,3 +188,22 @@ def answers(identifier, library):
     flat = Pattern(np.arange(5.0, 40.0, 0.02), np.random.default_rng(0).poisson(300.0, 1750).astype(float), 1.5418)
     found = [identifier.identify(made.scan(library, row, row), file=f"runs/{name}.xy") for row, name in enumerate("abcde")]
     return [*found, identifier.identify(flat, file="blank.xy"), error_result("bad.xy", "bad.xy: is empty")]
+
+
+@pytest.fixture(scope="session")
+def checked(identifier, library):
+    """Answers of check in wells A1 to A6: pure, with a second phase, with one more line, absent, of nothing, and a file that cannot be read."""
+    import made
+
+    from xrdmatch.diffraction.pattern import Pattern
+    from xrdmatch.search.check import Checker
+    from xrdmatch.search.check_result import error_result
+
+    checker, scan = Checker(identifier), made.scan(library, 1, 1)
+    flat = Pattern(np.arange(5.0, 40.0, 0.02), np.random.default_rng(0).poisson(300.0, 1750).astype(float), 1.5418)
+    free = next(angle for angle in np.arange(8.0, 40.0, 0.1) if np.nanmin(np.abs(made.angles_of(library, 1)[0] - angle)) > 0.6)
+    one_more = scan.with_intensity(scan.intensity + 0.3 * scan.intensity.max() * np.exp(-(((scan.two_theta - free) / 0.09) ** 2)))
+    mixture = made.mixed(scan, made.scan(library, 4, 2), 0.25)
+    found = [checker.check(one, ["ZIF-8"], file=f"A{place}.xy") for place, one in enumerate((scan, mixture, one_more), 1)]
+    absent = checker.check(made.scan(library, 4, 4), ["ZIF-8"], file="A4.xy")
+    return [*found, absent, checker.check(flat, ["ZIF-8"], file="A5.xy"), error_result("A6.xy", "A6.xy: is empty", ["ZIF-8"])]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from xrdmatch.cli import check_pool, inputs, options
+from xrdmatch.cli import check_pool, inputs, options, outputs
 from xrdmatch.cli import watch as watching
 from xrdmatch.cli.identify import WATCH, Format
 from xrdmatch.cli.option_groups import grouped
@@ -73,6 +73,7 @@ class ResultOptions:
         typer.Option("--format", "-f", help="json: one line per scan. csv: one row per scan. By default the ending of --output decides, else table."),
     ] = None
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write results to this file, complete or not at all.")] = None
+    html: outputs.HtmlOption = None
 
     @property
     def form(self) -> Format:
@@ -96,7 +97,9 @@ class WorkOptions:
     quiet: options.QuietOption = False
 
 
-@grouped("paths expect model wavelength format output filter_mode recursive watch settle range_index column peaks instrument_width device jobs quiet")
+@grouped(
+    "paths expect model wavelength format output filter_mode recursive watch settle range_index column peaks instrument_width html device jobs quiet"
+)
 def check(scans: ScanOptions, model: options.ModelOptions, results: ResultOptions, work: WorkOptions) -> None:
     """Check whether scans show what you made, and nothing else.
 
@@ -109,28 +112,31 @@ def check(scans: ScanOptions, model: options.ModelOptions, results: ResultOption
         import xrdmatch.search.check  # noqa: F401
     tasks = _planned(Path((scans.paths or [""])[0]), scans) if scans.is_plan else _given(scans, results)
     told: list[str] = []
-    with _results(results, scans.watch is not None) as (stream, write), watching.stopped_by_signals(scans.watch is not None) as stop:
+    watched = scans.watch is not None
+    sinks = outputs.check_sinks(results.html, len(tasks) + 2 * watched, messages)
+    with sinks, _results(results, watched) as (stream, write), watching.stopped_by_signals(watched) as stop:
         come = None
         if scans.watch is not None:
             own = inputs.results_in(results.output, stream)
             come = watching.Watch(scans.watch, scans.recursive, scans.settle, own, scans.reading()).patterns(stop)
             messages.note(f"watching {scans.watch}; Ctrl-C ends")
         with options.progress(options.Messages(work.quiet or stream.isatty() or come is not None), "checking", len(tasks), "scans") as bar:
-            for result in _answers(tasks, come, scans, model, work):
+            for result in _answers(tasks, come, scans, model, work, bool(sinks.sinks)):
                 _tell(result, messages)
                 if result.verdict != "error" or results.form is not Format.table or stream is not sys.stdout:
                     write(result)
+                sinks.put(result)
                 told.append(result.verdict)
                 bar.advance()
     messages.close()
-    if scans.watch is not None or (len(told) > 1 and messages.live):
+    if watched or (len(told) > 1 and messages.live):
         messages.note(checked.summary(told))
-    _end(told)
+    _end(told, sinks.failed)
 
 
-def _end(verdicts: list[str]) -> None:
-    """The exit code: what could not be read goes before what is not there."""
-    if "error" in verdicts:
+def _end(verdicts: list[str], failed: bool) -> None:
+    """The exit code: what could not be read or written goes before what is not there."""
+    if "error" in verdicts or failed:
         raise typer.Exit(1)
     if not set(verdicts) <= {"pure", "present"}:
         raise typer.Exit(NOT_THERE)
@@ -178,13 +184,18 @@ def _beside(folder: Path, text: str) -> str:
 
 
 def _answers(
-    tasks: list[check_pool.Task], come: Iterator[watching.Read] | None, scans: ScanOptions, model: options.ModelOptions, work: WorkOptions
+    tasks: list[check_pool.Task],
+    come: Iterator[watching.Read] | None,
+    scans: ScanOptions,
+    model: options.ModelOptions,
+    work: WorkOptions,
+    detail: bool,
 ) -> Iterator[CheckResult]:
-    """The results of `tasks`, by several processes where that pays, then those of the scans that `come` later."""
+    """The results of `tasks`, by several processes where that pays, then those of the scans that `come` later. detail: with what a page needs."""
     from xrdmatch.search.options import SearchOptions
     from xrdmatch.system.parallel import usable_cores
 
-    search = SearchOptions(scans.wavelength, scans.filter_mode.value, detail=False, instrument_width=work.instrument_width)
+    search = SearchOptions(scans.wavelength, scans.filter_mode.value, detail=detail, instrument_width=work.instrument_width)
     jobs = min(work.jobs or usable_cores(), check_pool.MOST_WORKERS)
     job = check_pool.Job(model.model, model.device.value, search, scans.reading())
     if come is None and jobs > 1 and len(tasks) >= check_pool.FEWEST and all(task.path != inputs.STDIN for task in tasks):

@@ -1,4 +1,7 @@
-"""What identify makes beside its results: figures, a page, files for refinement. Each is checked before the work and written whole or not at all."""
+"""What identify and check make beside their results: figures, a page, files for refinement.
+
+Each is checked before the work and written whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from xrdmatch.system.atomic_files import check_writable, writing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from xrdmatch.report.check_page import CheckPage
     from xrdmatch.report.figure_style import Book
+    from xrdmatch.report.html_page import Page
+    from xrdmatch.search.check_result import CheckResult
     from xrdmatch.search.result import Identification
 
 PANEL = "Figures, pages and export"
@@ -49,6 +55,11 @@ class PlotFormat(StrEnum):
 
 PlotSizeOption = Annotated[PlotSize, typer.Option("--plot-size", rich_help_panel=PANEL, help="Width of one journal column, or of two.")]
 
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="Write one page with all scans, to look through in a browser, offline."),
+]
+
 
 @dataclass(frozen=True)
 class PlotOptions:
@@ -74,10 +85,7 @@ class PlotOptions:
 class FileOptions(PlotOptions):
     """What is made beside the results."""
 
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", rich_help_panel=PANEL, help="Write one page with all scans, to look through in a browser, offline."),
-    ] = None
+    html: HtmlOption = None
     export: Annotated[
         Path | None,
         typer.Option("--export", metavar="DIR", rich_help_panel=PANEL, help="Write files for a refinement: cell, indexed lines, peaks, .xye."),
@@ -90,7 +98,7 @@ class FileOptions(PlotOptions):
 class Sink(Protocol):
     """Takes one answer after the other."""
 
-    def put(self, result: Identification) -> None: ...
+    def put(self, result: Any) -> None: ...
 
     def close(self, keep: bool) -> str:
         """Put what was made in its place, or remove it; what to tell of it."""
@@ -103,7 +111,7 @@ class Sinks:
     def __init__(self, sinks: list[Sink], messages: options.Messages) -> None:
         self.sinks, self.messages, self.failed = sinks, messages, False
 
-    def put(self, result: Identification) -> None:
+    def put(self, result: Identification | CheckResult) -> None:
         for sink in self.sinks:
             self._try(result.file, sink.put, result)
 
@@ -185,15 +193,15 @@ class Plots:
 class WebPage:
     """All scans on one HTML page, written at the end."""
 
-    def __init__(self, path: Path, number: int) -> None:
-        from xrdmatch.report.html_page import SUFFIXES, Page
+    def __init__(self, path: Path, page: Page | CheckPage) -> None:
+        from xrdmatch.report.page_frame import SUFFIXES
 
         if path.suffix.lower() not in SUFFIXES or path.is_dir():
             raise options.wrong("--html", f"{path}: expected a file ending in {' or '.join(SUFFIXES)}")
         check_writable(path)
-        self.path, self.page = path, Page(number, path.stem)
+        self.path, self.page = path, page
 
-    def put(self, result: Identification) -> None:
+    def put(self, result: Any) -> None:
         self.page.add(result)
 
     def close(self, keep: bool) -> str:
@@ -242,7 +250,9 @@ def sinks(number: int, messages: options.Messages, asked: FileOptions) -> Sinks:
     if asked.export is not None:
         made.append(Export(asked.export, asked.export_shifted))
     if asked.html is not None:
-        made.append(WebPage(asked.html, number))
+        from xrdmatch.report.html_page import Page
+
+        made.append(WebPage(asked.html, Page(number, asked.html.stem)))
     if asked.plot is not None:
 
         def draw(result: Identification) -> Figure:
@@ -252,6 +262,15 @@ def sinks(number: int, messages: options.Messages, asked: FileOptions) -> Sinks:
 
         made.append(Plots(asked.plot, number, f".{asked.plot_format.value}", draw))
     return Sinks(made, messages)
+
+
+def check_sinks(path: Path | None, number: int, messages: options.Messages) -> Sinks:
+    """The page of check, where one was asked for. Raises XrdMatchError or a usage error where it cannot be had."""
+    if path is None:
+        return Sinks([], messages)
+    from xrdmatch.report.check_page import CheckPage
+
+    return Sinks([WebPage(path, CheckPage(number, path.stem))], messages)
 
 
 def draw_learning(folder: Path, messages: options.Messages) -> None:

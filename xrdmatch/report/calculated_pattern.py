@@ -54,9 +54,12 @@ class Overlay:
 def overlay(result: Identification) -> Overlay | None:
     """The phases that the answer names over the scan as it was measured; None where the answer has no scan (verdict error)."""
     scan = result.measured or result.pattern
-    if scan is None:
-        return None
-    phases = tuple(phase.match for phase in result.phases if phase.match.lines is not None)
+    return None if scan is None else laid_over(scan, [phase.match for phase in result.phases])
+
+
+def laid_over(scan: Pattern, matches: Sequence[Match]) -> Overlay:
+    """Matches over a scan, the first of them the one whose lines speak for and against it."""
+    phases = tuple(match for match in matches if match.lines is not None)
     base = background(scan)
     profiles = [profile(match.lines, scan) for match in phases if match.lines is not None]
     floors = [lower_edge(values, scan.step) for values in profiles]

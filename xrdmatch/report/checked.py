@@ -68,7 +68,7 @@ def csv_row(result: CheckResult) -> list[Any]:
     own: list[Any] = [""] * len(CSV_EXPECTED)
     if result.expected:
         worst = min(result.expected, key=lambda one: one.probability)
-        shown, missing = _strong(worst)
+        shown, missing = strong_lines(worst)
         own = [worst.name, worst.match.id, worst.match.shift, worst.volume_change, shown + missing, missing]
     heights = [line.height for line in result.further_lines]
     phases = "; ".join(phase.name for phase in result.further_phases)
@@ -76,7 +76,7 @@ def csv_row(result: CheckResult) -> list[Any]:
     return [*first, *own, len(heights), max(heights, default=""), phases, *sample, result.wavelength, result.model]
 
 
-def _strong(one: Expected) -> tuple[int, int]:
+def strong_lines(one: Expected) -> tuple[int, int]:
     """How many strong lines show, and how many are missing."""
     found = one.match.evidence
     return (len(found.matched), len(found.missing)) if found else (0, 0)
@@ -102,7 +102,7 @@ def card(result: CheckResult) -> list[Text]:
 
 
 def _about(one: Expected) -> str:
-    shown, missing = _strong(one)
+    shown, missing = strong_lines(one)
     cell = cell_text(one.match)
     lines = f"{shown} of {shown + missing} strong peaks" if shown + missing else ""
     return ", ".join(part for part in (cell, lines) if part)

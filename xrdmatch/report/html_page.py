@@ -1,17 +1,10 @@
-"""One self-contained HTML page for any number of answers: a sortable summary, and each scan with what was found in it.
-
-Nothing is fetched: style, script and data are inside, and a content security policy forbids all else. What comes from files is data, never markup.
-"""
+"""The page of `identify`: a sortable summary of any number of answers, and each scan with what was found in it."""
 
 from __future__ import annotations
 
 import base64
 import html
-import json
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,21 +16,14 @@ from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.report import card
 from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay, shown
 from xrdmatch.report.card import Row
+from xrdmatch.report.page_frame import ScanPage
 from xrdmatch.report.phrases import formula_text, percent, sentence
 from xrdmatch.report.refinement_files import find_peaks
-from xrdmatch.report.terminal_table import STYLES
 from xrdmatch.search.candidates import Evidence
 from xrdmatch.search.indexed_lines import Indexed
 from xrdmatch.search.result import Identification, Match
 from xrdmatch.system.arrays import Float64Array
-from xrdmatch.system.atomic_files import atomic_write, writing
 
-#: Endings of a page's name.
-SUFFIXES = (".html", ".htm")
-#: The page's script, in the order in which its parts use each other.
-SCRIPTS = ("page_base.js", "page_plot.js", "page_bench.js", "page_scan.js", "page.js")
-#: Points of all scans together, and the least and most of one: a screen shows some two thousand, and zooming in wants more.
-POINTS, LEAST, MOST = 700_000, 2400, 12_000
 #: Points of a background, buckets of a summary's small curve.
 COARSE, SPARK = 512, 90
 #: Lines of the best match and of others that are kept, the weakest of them in percent, and members that are named.
@@ -46,74 +32,17 @@ LINES, OTHERS, WEAKEST, MEMBERS = 150, 40, 0.4, 12
 PEAKS, LOWEST = 20, 0.02
 _LEVELS = 65535
 
+#: A cell of the overview: what it is sorted by, its markup, its attributes.
+Cell = tuple[object, str, str]
 
-@dataclass
-class Page:
-    """A page in the making: `add` each answer, then `write`. `number` is how many are expected; it sets how many points each may keep."""
 
-    number: int = 1
-    title: str = "xrdmatch"
-    rows: list[str] = field(default_factory=list)
-    data: list[str] = field(default_factory=list)
-    verdicts: list[str] = field(default_factory=list)
-    names: Counter[str] = field(default_factory=Counter)
+class Page(ScanPage):
+    """The page of `identify`."""
 
     def add(self, result: Identification) -> None:
         """Take what the page shows of an answer; the answer itself is not kept."""
-        points = int(min(max(POINTS / max(self.number, 1), LEAST), MOST))
-        place, view = len(self.rows), overlay(result)
-        self.rows.append(summary_row(result, place, view))
-        self.data.append(f'<script type="application/json" id="data-{place}">{embedded(scan_data(result, view, points))}</script>')
-        self.verdicts.append(result.verdict)
-        if name := answer_name(result):
-            self.names[name] += 1
-
-    def text(self) -> str:
-        """The whole page."""
-        from xrdmatch.version import __version__
-
-        told = ", ".join(f"{self.verdicts.count(verdict)} {verdict}" for verdict in STYLES if verdict in self.verdicts)
-        fields = {
-            "title": html.escape(self.title),
-            "style": part("page.css"),
-            "script": "\n".join(part(name) for name in SCRIPTS),
-            "version": __version__,
-            "count": f"{len(self.rows)} scan{'s' if len(self.rows) != 1 else ''}: {told}" if self.rows else "no scans",
-            "kind": "one" if len(self.rows) == 1 else "many",
-            "body": filled(part("page_body.html"), {"names": names_found(self.names), "rows": "\n".join(self.rows)}),
-            "data": "\n".join(self.data),
-        }
-        return filled(part("page.html"), fields)
-
-    def write(self, path: str | Path) -> None:
-        """Write the page beside `path` and rename. Raises XrdMatchError where the place cannot be written."""
-        with writing(path), atomic_write(path) as place:
-            place.write_text(self.text(), encoding="utf-8", newline="\n")
-
-
-def part(name: str) -> str:
-    """One of the files that pages are made of."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
-def filled(text: str, fields: Mapping[str, str]) -> str:
-    """A text with each {{name}} in it replaced, once: what is filled in is not looked at again."""
-    head, *rest = text.split("{{")
-    return head + "".join(fields[name] + after for name, after in (piece.split("}}", 1) for piece in rest))
-
-
-def embedded(data: Any) -> str:
-    """JSON that may stand inside a script element: no character of it can end the element or begin a comment."""
-    text = json.dumps(_finite(data), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        view = overlay(result)
+        self.keep(result.verdict, answer_name(result), summary_row(result, self.place, view), scan_data(result, view, self.points))
 
 
 # --- The overview
@@ -124,36 +53,36 @@ def answer_name(result: Identification) -> str:
     return " or ".join(name for name, _ in result.headline) if result.verdict in ("match", "ambiguous") else ""
 
 
-def names_found(names: Counter[str]) -> str:
-    """Each name that was found with the number of scans, the commonest first, as buttons that filter by it."""
-    ordered = sorted(names.items(), key=lambda item: (-item[1], item[0].lower()))
-    buttons = (
-        f'<button type="button" aria-pressed="false" data-name="{html.escape(name)}">{html.escape(name)} <b>{number}</b></button>'
-        for name, number in ordered
-    )
-    return f'<p id="names">{" ".join(buttons)}</p>' if ordered else ""
-
-
 def summary_row(result: Identification, place: int, view: Overlay | None) -> str:
     """One row of the overview; it says all that matters without any script."""
     best = result.matches[0] if result.matches else None
     name = answer_name(result)
-    likely = result.probability
-    noise = result.noise
+    likely, noise = result.probability, result.noise
     what = _framework(result, best, name) if best is not None else f'<span class="why">{html.escape(_reason(result))}</span>'
-    file = html.escape(Path(result.file).name or result.file)
-    tick = f'<input type="checkbox" aria-label="Stack {file}"> ' if view is not None else ""
-    cells = [
-        (place, f'{tick}<a href="#{place}">{file}</a>', f' title="{html.escape(result.file)}"'),
-        (result.verdict, f'<span class="badge {html.escape(result.verdict)}">{html.escape(result.verdict)}</span>', ""),
+    bar = probability_bar(likely, _said(result, best, likely)) if best is not None else ""
+    cells: list[Cell] = [
+        *first_cells(result.file, result.verdict, place, view),
         (best.name.lower() if best is not None else "", what, ""),
-        (f"{likely:.6f}" if best is not None else "", _bar(likely, _said(result, best, likely)) if best is not None else "", ' class="number"'),
+        (f"{likely:.6f}" if best is not None else "", bar, ' class="number"'),
         (f"{best.similarity:.6f}" if best is not None else "", f"{best.similarity:.3f}" if best is not None else "", ' class="number"'),
         ("" if noise is None else f"{noise:.6f}", "" if noise is None else f"{100 * noise:.2g} %", ' class="number"'),
         (place, sparkline(view) if view is not None else "", ' class="spark"'),
     ]
+    return table_row(cells, result.verdict, name, place)
+
+
+def first_cells(file: str, verdict: str, place: int, view: Overlay | None) -> tuple[Cell, Cell]:
+    """The scan's file with its tick, and the verdict."""
+    short = html.escape(Path(file).name or file)
+    tick = f'<input type="checkbox" aria-label="Stack {short}"> ' if view is not None else ""
+    badge = f'<span class="badge {html.escape(verdict)}">{html.escape(verdict)}</span>'
+    return (place, f'{tick}<a href="#{place}">{short}</a>', f' title="{html.escape(file)}"'), (verdict, badge, "")
+
+
+def table_row(cells: Sequence[Cell], verdict: str, name: str, place: int) -> str:
+    """Cells as a row. name: what the row can be chosen by."""
     listed = "".join(f'<td data-key="{html.escape(str(key))}"{more}>{cell}</td>' for key, cell, more in cells)
-    return f'<tr data-place="{place}" data-verdict="{html.escape(result.verdict)}" data-name="{html.escape(name)}">{listed}</tr>'
+    return f'<tr data-place="{place}" data-verdict="{html.escape(verdict)}" data-name="{html.escape(name)}">{listed}</tr>'
 
 
 def _framework(result: Identification, best: Match, name: str) -> str:
@@ -172,7 +101,8 @@ def _said(result: Identification, match: Match, probability: float) -> str:
     return "accepted" if match.id in result.accepted else percent(probability)
 
 
-def _bar(share: float, said: str) -> str:
+def probability_bar(share: float, said: str) -> str:
+    """A probability as a bar, and beside it what is said of it."""
     width = f"{100 * min(max(share, 0.0), 1.0):.0f}%"
     return f'<span class="bar"><i style="width:{width}"></i></span> <span class="said">{html.escape(said)}</span>'
 

@@ -46,6 +46,7 @@ const filter = () => {
     row.hidden = off.has(row.dataset.verdict) || (only !== null && row.dataset.name !== only) || !words.every((word) => text.includes(word));
     shown += !row.hidden;
   }
+  markWells(rows);
   $("shown").textContent = shown < rows.length ? `${shown} of ${rows.length} shown` : "";
 };
 $("search").addEventListener("input", filter);
@@ -65,7 +66,7 @@ $("summary").addEventListener("click", (event) => {
 });
 const chip = (verdict) => {
   const number = rows.filter((row) => row.dataset.verdict === verdict).length;
-  const button = make("button", { type: "button", class: verdict, "aria-pressed": String(!off.has(verdict)) }, `${verdict} ${number}`);
+  const button = make("button", { type: "button", class: `sign ${verdict}`, "aria-pressed": String(!off.has(verdict)) }, `${verdict} ${number}`);
   button.addEventListener("click", () => {
     const hide = !off.has(verdict);
     button.setAttribute("aria-pressed", String(!hide));
@@ -77,7 +78,7 @@ const chip = (verdict) => {
 // Takes in the table's rows: at the start, and when some have come, changed or gone since.
 const listRows = () => {
   rows.splice(0, rows.length, ...body.rows);
-  const verdicts = ["match", "ambiguous", "unknown", "unusable", "error"].filter((verdict) => rows.some((row) => row.dataset.verdict === verdict));
+  const verdicts = $("summary").dataset.order.split(" ").filter((verdict) => rows.some((row) => row.dataset.verdict === verdict));
   $("chips").replaceChildren(...(verdicts.length > 1 ? verdicts.map(chip) : []));
   if (verdicts.length < 2) off.clear(); // nothing is left to bring back what is hidden
   sortRows();
@@ -103,9 +104,14 @@ document.addEventListener("keydown", (event) => {
 // --- Tables out of the page
 const quoted = (value) => (/[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
 const table = () => {
-  const lines = [["file", "verdict", "name", "probability", "phase", "phase_name", "share", "weight_share", "reason"]];
-  for (const row of rows.filter((item) => !item.hidden)) {
-    const data = JSON.parse($(`data-${row.dataset.place}`).textContent);
+  const listed = rows.filter((item) => !item.hidden).map((row) => JSON.parse($(`data-${row.dataset.place}`).textContent));
+  const lines = [listed.length && checked(listed[0]) ? Object.keys(listed[0].row)
+    : ["file", "verdict", "name", "probability", "phase", "phase_name", "share", "weight_share", "reason"]];
+  for (const data of listed) {
+    if (checked(data)) {
+      lines.push(Object.values(data.row));
+      continue;
+    }
     const first = [data.file, data.verdict, data.name, data.probability];
     const phases = data.phases.length ? data.phases : [{ phase: "", name: "", share: "", weight_share: "" }];
     for (const phase of phases) lines.push([...first, phase.phase, phase.name, phase.share, phase.weight_share ?? "", data.reason]);
@@ -119,12 +125,14 @@ const show = (place) => {
   const row = rows.find((item) => item.dataset.place === String(place));
   if (!row) return;
   rows.forEach((item) => item.classList.toggle("chosen", item === row));
+  markWells(rows);
   const data = load(place);
   const parts = [heading(data), ...extras.scan(data), ...told(data)];
   redraw = () => {};
   if (data.scan) {
     const plot = scanBench(data);
     parts.push(plot.node);
+    if (checked(data)) parts.push(...furtherTable(data, plot));
     if (data.matches.length) parts.push(...candidates(data, plot));
     $("detail").replaceChildren(...parts);
     plot.draw();
@@ -143,6 +151,7 @@ const stack = () => {
   const scans = ticked().map((row) => load(row.dataset.place)).filter((data) => data.scan);
   if (!scans.length) return;
   rows.forEach((row) => row.classList.remove("chosen"));
+  markWells(rows);
   const first = scans[0].wavelength;
   const moved = (data) => { // angles of another wavelength go where the first one's would be
     if (!first || !data.wavelength || Math.abs(first - data.wavelength) < 1e-3) return (angle) => angle;
@@ -186,8 +195,10 @@ addEventListener("beforeprint", () => {
       scanFigure(pen, data, { from: data.scan.from, to: data.scan.to, root: false }, 720, 330);
       block.append(pen.root);
     }
+    if (checked(data)) block.append(...furtherTable(data));
     return block;
   });
+  if (wells.length) blocks.unshift($("plate").cloneNode(true));
   $("print").replaceChildren(...blocks);
 });
 addEventListener("afterprint", () => { $("print").replaceChildren(); theme(root.dataset.print); });

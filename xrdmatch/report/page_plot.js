@@ -121,12 +121,16 @@ const scanLegend = (data, seen, summed) => [
   ...seen.map((match) => ({ text: `${match.name}${match.named ? "" : " (candidate)"}: calculated`, colour: colour(match.colour) })),
   ...(seen.length ? [{ text: "calculated lines, as high as the root of intensity", colour: colour(seen[0].colour), sticks: true }] : []),
   ...(summed.length > 1 ? [{ text: "sum of phases", colour: colour("--quiet") }] : []),
-  ...(seen[0]?.lines.some((line) => line[7] === "missing") ? [{ text: "missing line", colour: colour("--missing"), sign: "\u25bc" }] : []),
-  ...(seen[0] && freeExtra(data, seen).length ? [{ text: "extra line", colour: colour("--extra"), sign: "\u25c6" }] : []),
+  ...(judged(data, seen).some((match) => match.lines.some((line) => line[7] === "missing")) ? [{ text: "missing line", colour: colour("--missing"), sign: "\u25bc" }] : []),
+  ...(seen[0] && freeExtra(data, seen).length ? [{ text: checked(data) ? "further peak" : "extra line", colour: colour("--extra"), sign: "\u25c6" }] : []),
 ];
+
+// Of an answer the first phase, of a check all that was expected: what lines can be missing of.
+const judged = (data, seen) => (checked(data) ? seen : seen.slice(0, 1));
 
 // Measured lines that neither the first of the phases that are shown has nor another.
 const freeExtra = (data, seen) => {
+  if (checked(data)) return data.further.map((line) => line.angle);
   const others = seen.filter((match) => match.phase > 1 && match !== seen[0]);
   const owned = (angle) => others.some((match) => match.lines.some((line) => line[5] > 1 && Math.abs(line[4] - angle) < Math.max(line[6], 0.1)));
   return seen[0].extra.filter((angle) => !owned(angle));
@@ -203,8 +207,9 @@ const lineLabels = (pen, data, seen, scene) => {
   const top = (angle) => Math.max(topNear(data, inside, angle), ...seen.map((match) => data.base(angle) + match.at(angle)));
   const put = (angle, paint) => { taken.push(X(angle)); upright(pen, scene, angle, top(angle), paint); };
   const sign = (angle, text, name) => { if (free(angle)) put(angle, () => { pen.fillStyle = colour(name); pen.fillText(text, 0, 0); }); };
-  for (const angle of freeExtra(data, seen)) sign(angle, "\u25c6", "--extra");
-  for (const line of seen[0].lines) if (line[7] === "missing") sign(line[4], "\u25bc", "--missing");
+  const height = (angle) => (checked(data) ? ` ${data.further.find((line) => line.angle === angle).height} %` : "");
+  for (const angle of freeExtra(data, seen)) sign(angle, `\u25c6${height(angle)}`, "--extra");
+  for (const match of judged(data, seen)) for (const line of match.lines) if (line[7] === "missing") sign(line[4], "\u25bc", "--missing");
   const strong = seen.flatMap((match) => match.lines.map((line) => [line, match])).sort((a, b) => b[1].scale * b[0][5] - a[1].scale * a[0][5]);
   for (const [line, match] of strong) {
     if (line[7] === "missing" || !line[8] || !free(line[4])) continue;

@@ -36,13 +36,13 @@ const candidates = (data, plot) => {
   const lines = make("div", { class: "lineplace" });
   const body = make("tbody");
   const groups = [
-    ["In the answer", data.matches.filter((match) => match.named)],
+    [checked(data) ? "" : "In the answer", data.matches.filter((match) => match.named)],
     [data.matches.some((match) => match.named) ? "Other candidates: tick one to draw it" : "Candidates: tick one to draw it",
       data.matches.filter((match) => !match.named && match.phase === 1)],
-    [data.accepted.length ? "Guesses at a further phase" : "Guesses at a second phase", data.matches.filter((match) => !match.named && match.phase > 1)],
+    [data.accepted?.length ? "Guesses at a further phase" : "Guesses at a second phase", data.matches.filter((match) => !match.named && match.phase > 1)],
   ];
   for (const [title, members] of groups.filter((group) => group[1].length)) {
-    body.append(make("tr", { class: "group" }, make("th", { colSpan: HEADS.length + 1, scope: "rowgroup" }, title)));
+    if (title) body.append(make("tr", { class: "group" }, make("th", { colSpan: HEADS.length + 1, scope: "rowgroup" }, title)));
     const weak = members.filter((match) => !match.named && match.probability < 0.01);
     for (const match of members) if (!weak.includes(match)) body.append(candidateRow(data, match, plot, lines));
     if (weak.length) body.append(furtherRow(weak.map((match) => candidateRow(data, match, plot, lines))));
@@ -50,7 +50,7 @@ const candidates = (data, plot) => {
   const first = data.matches.find((match) => match.named);
   if (first) lines.replaceChildren(...lineTable(data, first, plot));
   const head = make("tr", {}, make("th", {}, "Framework"), ...HEADS.map((name, i) => make("th", i > 0 && i < 5 ? { class: "number" } : {}, name)));
-  return [make("h3", {}, "Candidates"), make("div", { class: "scroll candidates" }, make("table", {}, make("thead", {}, head), body)), lines];
+  return [make("h3", {}, checked(data) ? "Expected" : "Candidates"), make("div", { class: "scroll candidates" }, make("table", {}, make("thead", {}, head), body)), lines];
 };
 
 const furtherRow = (rows) => {
@@ -58,6 +58,12 @@ const furtherRow = (rows) => {
   const row = make("tr", { class: "further" }, make("td", { colSpan: HEADS.length + 1 }, open));
   open.addEventListener("click", () => row.replaceWith(...rows));
   return row;
+};
+
+// What a phase of the answer is beside the first.
+const role = (data, match) => {
+  if (!match.named || checked(data)) return "";
+  return data.accepted.includes(match.id) ? " (accepted)" : match.phase > 1 ? " (second phase)" : "";
 };
 
 const candidateRow = (data, match, plot, lines) => {
@@ -79,7 +85,7 @@ const candidateRow = (data, match, plot, lines) => {
     `${(100 * match.explained).toFixed(0)} %`, `${fixed(match.shift, 2)}\u00b0`,
     [...extras.candidate(data, match), match.lines ? open : "", " ", match.doi ? make("a", { href: match.doi, rel: "noopener noreferrer", target: "_blank" }, "doi") : ""]];
   return make("tr", {},
-    make("td", {}, make("label", {}, tick, swatch, `${match.name}${match.named && data.accepted.includes(match.id) ? " (accepted)" : match.named && match.phase > 1 ? " (second phase)" : ""}`),
+    make("td", {}, make("label", {}, tick, swatch, `${match.name}${role(data, match)}`),
       ...[match.entry, match.forms, match.note].map((text) => make("small", {}, text))),
     ...cells.map((cell, i) => make("td", { class: i > 0 && i < 5 ? "number" : "", "data-label": HEADS[i] }, ...[cell].flat())));
 };

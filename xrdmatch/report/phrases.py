@@ -228,7 +228,7 @@ def filter_text(result: Identification) -> str:
     return said if result.noise is None or result.filter_reason.code in _TELL_NOISE else f"{said}; {noise_text(result.noise)}"
 
 
-def wavelength_text(result: Identification) -> str:
+def wavelength_text(result: Identification | CheckResult) -> str:
     """Line, angstrom, and where the wavelength is from."""
     if not result.wavelength:
         return ""

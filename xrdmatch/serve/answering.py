@@ -19,7 +19,8 @@ from xrdmatch.model.folder import Model
 from xrdmatch.model.session import Device
 from xrdmatch.report.calculated_pattern import overlay
 from xrdmatch.report.checked import card
-from xrdmatch.report.html_page import answer_name, embedded, scan_data, summary_row
+from xrdmatch.report.html_page import answer_name, scan_data, summary_row
+from xrdmatch.report.page_frame import embedded
 from xrdmatch.search import check_result
 from xrdmatch.search.check import Checker
 from xrdmatch.search.check_result import CheckResult

@@ -253,7 +253,7 @@ const taken = (data) => {
   for (const number of data.removed) removed(number);
   for (const scan of data.scans) place(scan);
   if (data.removed.length || data.scans.length) {
-    if (data.names !== $("names").outerHTML) $("names").outerHTML = data.names || '<p id="names"></p>';
+    if (data.names !== $("names").outerHTML) $("names").outerHTML = data.names;
     listRows();
     follow();
   }

@@ -16,7 +16,7 @@ from typing import Any
 from xrdmatch.diffraction.structure_files import STRUCTURE_SUFFIXES
 from xrdmatch.errors import XrdMatchError
 from xrdmatch.model.add import Added
-from xrdmatch.report.html_page import names_found
+from xrdmatch.report.page_frame import names_found
 from xrdmatch.serve.answering import Answer, ScanTask, SettingsTask, StructureTask, failed
 from xrdmatch.serve.settings import Limits, Settings
 from xrdmatch.serve.work import Outcome, WorkQueue
