@@ -14,7 +14,6 @@ from xrdmatch.errors import LibraryError
 from xrdmatch.library.entry_pattern import entry_pattern
 from xrdmatch.search.check import Checker
 from xrdmatch.search.check_result import VERDICTS
-from xrdmatch.search.further_lines import USUAL_LINES
 from xrdmatch.search.missing_lines import missing_reason
 
 
@@ -81,7 +80,14 @@ def test_the_limit_falls_with_the_noise_and_holds(checker, library):
         assert answer.verdict == "pure"
         limits.append(answer.detection_limit or 100.0)
     assert limits[1] < limits[0]
-    assert limits[1] < 100.0 * min(USUAL_LINES)
+    assert limits[1] < 20.0
+
+
+@pytest.mark.parametrize("other", [0, 2, 4])
+def test_a_second_phase_well_above_the_limit_is_seen(checker, library, other):
+    first, second = made.scan(library, 1, 1, peak=30000.0), made.scan(library, other, 7, peak=30000.0)
+    limit = checker.check(first, ["ZIF-8"]).detection_limit
+    assert checker.check(made.mixed(first, second, 0.025 * limit), ["ZIF-8"]).verdict == "present"
 
 
 def test_swelling_is_told_first(checker, library):

@@ -19,8 +19,9 @@ from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.check_result import CheckResult, Expected, FurtherLine
 from xrdmatch.search.check_verdict import Findings, decided
 from xrdmatch.search.comparison import candidate_signals
+from xrdmatch.search.detection_limit import SecondPhases, detection_limit
 from xrdmatch.search.expected_phase import ExpectedPhase, Fitted
-from xrdmatch.search.further_lines import FurtherLines, Tolerance, detection_limit, further_lines, local_noise, tolerance_terms
+from xrdmatch.search.further_lines import FurtherLines, Tolerance, further_lines, local_noise, tolerance_terms
 from xrdmatch.search.further_phases import Assigned, Suspects, assigned
 from xrdmatch.search.identify import Identifier
 from xrdmatch.search.indexed_lines import in_scan
@@ -46,11 +47,13 @@ _DRAWN = Grid(2.0, 50.0, 0.02)
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What is expected of a scan: phases, the families of the library that have their patterns, and what further lines may be of."""
+    """What is expected of a scan: phases, the families of the library that have their patterns, what further lines may be of, and what a second phase
+    may be like."""
 
     phases: tuple[ExpectedPhase, ...]
     families: NDArray[np.int32]
     suspects: Suspects
+    second: SecondPhases
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +84,8 @@ class Checker:
         if key not in self._asked:
             phases = tuple(self._phase(text) for text in key)
             families = np.unique(np.concatenate([self._families(phase) for phase in phases]))
-            self._asked[key] = _Asked(phases, families, Suspects.of(self.model.library, families, self.identifier.relatives))
+            suspects = Suspects.of(self.model.library, families, self.identifier.relatives)
+            self._asked[key] = _Asked(phases, families, suspects, suspects.second_phases(self.model))
         return self._asked[key]
 
     def _phase(self, text: str) -> ExpectedPhase:
@@ -114,7 +118,7 @@ class Checker:
         chances, like = self._chances(found, scan, asked, lines)
         certain = lines.listed()
         told = self._told(found, chances, scan)
-        limit = detection_limit(fitted, tolerated)
+        limit = detection_limit(scan.comparison, tolerated, asked.second)
         findings = Findings(told, lines, limit, explained(fitted), like)
         decision = decided(findings)
         named = Assigned(names=("",) * certain.height.size)

@@ -1,4 +1,4 @@
-"""Lines of a scan that what was expected does not explain, how surely each is foreign, and the least second phase that would have been seen.
+"""Lines of a scan that what was expected does not explain, and how surely each is foreign.
 
 At each place a line has to rise above what an expected sample may show there: noise, its own lines, changed by guests and texture, their feet, and
 what a fit that is not perfect leaves. The sum of these, with fitted weights, is the tolerance; a line as high as that is as likely foreign as not.
@@ -30,13 +30,6 @@ FOOT, DRAWN_OUT = 6.0, 12.0
 NOISE_LEVELS = 3.0
 #: Share of a scan's points that are quieter than what counts as its usual level, percent.
 QUIET = 25.0
-#: Heights of a usual phase's strongest lines, and how surely one of them has to be seen where a second phase is said to be.
-USUAL_LINES, SURELY = (1.0, 0.6, 0.4, 0.3, 0.25), 0.95
-#: Factor of the limit for lines of related phases, which coincide more often than by chance. With it nine in ten of the simulated mixtures, half of
-#: them with such phases, are found above the limit.
-COINCIDENT = 1.5
-#: Heights that are tried for the limit, percent.
-HEIGHTS = np.geomspace(LEAST, 50.0, 80)
 
 #: What adds to the tolerance, each with a weight: noise of a point, the expected pattern, those of its lines that lie there, their feet, what guests
 #: may add, the strongest line, and the strongest line times 1 - similarity.
@@ -120,20 +113,3 @@ def further_lines(fitted: Fitted, tolerated: Tolerance) -> FurtherLines:
     over = np.log(np.maximum(0.01 * height, 1e-9) / tolerated.even[at])
     foreign = 1.0 / (1.0 + np.exp(-np.clip(weights["steepness"] * over, -50.0, 50.0)))
     return FurtherLines(angle, height, foreign, 0.01 * height > tolerated.listed[at])
-
-
-def detection_limit(fitted: Fitted, tolerated: Tolerance) -> float | None:
-    """Height of a second phase's strongest line, percent of the scan's strongest, from which one of its lines would be listed.
-
-    Its lines are taken to lie anywhere in the scan's range, with the heights of a usual phase, so that one of them is seen in 95 cases of 100.
-    None where even one of half the strongest could hide.
-    """
-    needed = np.sort(100.0 * tolerated.listed[fitted.scan.mask])
-    if needed.size == 0:
-        return None
-    hidden = np.ones(HEIGHTS.size)
-    for line in USUAL_LINES:
-        hidden *= 1.0 - np.searchsorted(needed, line * HEIGHTS) / needed.size
-    enough = np.flatnonzero(1.0 - hidden >= SURELY)
-    limit = COINCIDENT * float(HEIGHTS[enough[0]]) if enough.size else np.inf
-    return limit if limit <= HEIGHTS[-1] else None

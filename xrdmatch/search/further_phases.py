@@ -14,6 +14,7 @@ from xrdmatch.model.folder import Model
 from xrdmatch.preprocessing.prepared_scan import PreparedScan
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.check_result import FurtherPhase
+from xrdmatch.search.detection_limit import SecondPhases
 from xrdmatch.search.expected_phase import Fitted
 from xrdmatch.search.further_lines import FurtherLines
 from xrdmatch.search.line_evidence import refined_lines, residual
@@ -54,6 +55,11 @@ class Suspects:
         rows = rows[~np.isin(library.family[rows], families, kind="table")] if families.size and rows.size else rows
         added = np.flatnonzero(np.isin(library.category.stored, [name.encode() for name in ADDED]))
         return cls(families, rows, np.union1d(rows, added))
+
+    def second_phases(self, model: Model) -> SecondPhases:
+        """What a second phase beside the expected ones may be like."""
+        expected = np.flatnonzero(np.isin(model.library.family, self.expected, kind="table")) if self.expected.size else np.empty(0, dtype=np.int64)
+        return SecondPhases.of(model.index.line_index, self.related, np.setdiff1d(self.first, self.related), expected)
 
 
 def assigned(scan: PreparedScan, fitted: Fitted, lines: FurtherLines, model: Model, suspects: Suspects, weights: Calibration) -> Assigned:
