@@ -38,7 +38,7 @@ from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.expected_phase import ExpectedPhase, Fitted
 from xrdmatch.search.further_lines import TERMS, lines_of, local_noise, tolerance_terms
 from xrdmatch.search.pipeline import rank
-from xrdmatch.search.presence import own_features, rival_features
+from xrdmatch.search.presence import own_features, rival_features, side_by_side
 from xrdmatch.search.probability import Calibration
 from xrdmatch.search.scan_quality import unusable
 
@@ -194,7 +194,8 @@ def _features(
     families = model.library.family[candidates.rows].tolist()
     others = candidates.take([place for place, family in enumerate(families) if family not in mine | hidden])
     rival = others.take([int(weights.probabilities(others)[0].argmax())])
-    return rival_features(own_features(one, scan.comparison), Fitted(scan.comparison, [(phase.library, one)]), model.library, rival)
+    own = own_features(one, scan.comparison) | side_by_side(model, phase, one, scan.comparison)
+    return rival_features(own, Fitted(scan.comparison, [(phase.library, one)]), model.library, rival)
 
 
 def _lines(sample: Sample, share: float, scan: PreparedScan, fitted: Fitted, one: Candidates) -> list[list[float]]:

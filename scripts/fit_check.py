@@ -1,7 +1,9 @@
 """Fit the weights of `xrdmatch check` to simulated scans, and measure its verdicts on others; check_trials.py says how both are made.
 
+python scripts/fit_check.py refit MODEL check-scans              all of it: trials of check-scans/fit, weights, verdicts on check-scans/test, figures
 python scripts/fit_check.py fit fit.jsonl                        writes xrdmatch/search/check_weights.json
 python scripts/fit_check.py measure MODEL check-scans/test       verdicts of `check` on scans that were not fitted to
+python scripts/check_figures.py verdicts.jsonl                   the figures again
 """
 
 from __future__ import annotations
@@ -9,30 +11,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from check_figures import report
 from check_trials import SHARES, WITH_DECOYS, Decoys, Sample
 from scipy.optimize import minimize
 
 from xrdmatch.model.folder import Model
 from xrdmatch.search.check import Checker
-from xrdmatch.search.check_result import GOOD, CheckResult
+from xrdmatch.search.check_result import CheckResult
 from xrdmatch.search.check_weights import CONSTANT
 from xrdmatch.search.further_lines import NOISE_LEVELS, TERMS
 from xrdmatch.search.identify import Identifier
-from xrdmatch.search.presence import COMPARED, OWN
+from xrdmatch.search.presence import COMPARED, OWN, RERANKED
 
 WEIGHTS = Path(__file__).parents[1] / "xrdmatch" / "search" / "check_weights.json"
 ALONE = (*OWN, "shift_size", "log_lines", "log_limit")
 BESIDE = (*ALONE, *(f"ahead_{name}" for name in COMPARED), "log_beyond_rival", "log_left_by_rival")
 #: Share of clean scans in which a line may be listed, by which the margin is chosen; and 1 - similarity from which a framework is not called there.
-CLEAN, UNLIKE = 0.0075, 0.3
+CLEAN, UNLIKE = 0.015, 0.3
 #: Where the fit of the tolerance starts: its terms and the steepness.
 START = (1.0, 2.0, 5.0, 0.05, 0.01, 0.001, 0.01, 2.0)
 
@@ -75,13 +80,21 @@ def tolerance_weights(scans: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {**dict(zip(TERMS, best[:-1].tolist(), strict=True)), "steepness": float(best[-1]), "margin": max(margin, 1.0)}
 
 
-def fit(files: Iterable[Path]) -> dict[str, dict[str, float]]:
+def lines_of(files: Iterable[Path]) -> list[dict[str, Any]]:
+    """The cases of files of JSON lines."""
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def fit(trials: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """All weights."""
-    cases = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    cases = list(trials)
     some = [case for case in cases if "features" in case]
     own = np.array([case["kind"] == "own" for case in some], dtype=float)
     features = [case["features"] for case in some]
     found = {"presence_alone": logistic(features, ALONE, own), "presence": logistic(features, BESIDE, own)}
+    if all(RERANKED in one for one in features):
+        found["presence_alone_reranked"] = logistic(features, (*ALONE, RERANKED), own)
+        found["presence_reranked"] = logistic(features, (*BESIDE, RERANKED, f"ahead_{RERANKED}"), own)
     scans = [case for case in cases if case.get("lines") and isinstance(case["lines"][0], list) and case["share"] < max(SHARES)]
     found["line"] = tolerance_weights(scans)
     return {name: {key: round(value, 5) for key, value in weights.items()} for name, weights in found.items()}
@@ -111,56 +124,26 @@ def _plain(told: CheckResult) -> dict[str, Any]:
     return {"verdict": told.verdict, "probability": told.probability, "limit": told.detection_limit, "lines": lines, "seconds": told.seconds}
 
 
-def report(rows: Sequence[dict[str, Any]]) -> None:
-    """The figures of docs/check.md."""
-    judged = [row for row in rows if row["verdict"] != "unusable"]
-    own, wrong = ([row for row in judged if (row["kind"] == "own") == is_own] for is_own in (True, False))
-    print(f"{len(rows)} cases, {len(rows) - len(judged)} of them in scans that are unusable")
-    by_kind = defaultdict(list)
-    for row in judged:
-        by_kind[row["kind"], row["share"], ""].append(row)
-        if row["kind"] == "own" and not row["share"]:
-            by_kind[row["kind"], row["share"], row["level"]].append(row)
-    for (kind, share, level), some in sorted(by_kind.items()):
-        verdicts = "  ".join(f"{name} {np.mean([row['verdict'] == name for row in some]):.3f}" for name in ("pure", "present", "unclear", "absent"))
-        print(f"{kind:9} {100 * share:3.0f} % {level:7} n {len(some):4}  {verdicts}")
-    print("expected framework 'absent' with probability above 0.9:", _share(own, lambda row: row["verdict"] == "absent" and row["probability"] > 0.9))
-    print("decoys pure or present:", _share(wrong, lambda row: row["verdict"] in GOOD))
-    clean = [row for row in own if not row["share"] and row["verdict"] in GOOD]
-    print("further lines listed in clean scans:", _share(clean, lambda row: row["verdict"] == "present"))
-    above = [row for row in own if row["limit"] and 100 * row["share"] >= row["limit"] and row["verdict"] in GOOD]
-    print("'pure' with a second phase above the stated limit:", _share(above, lambda row: row["verdict"] == "pure"))
-    limits = [row["limit"] for row in own if row["verdict"] in GOOD and not row["share"]]
-    known = [value for value in limits if value]
-    quartiles = np.percentile(known, [25, 50, 75]).round(1).tolist() if known else []
-    print(f"stated limit: quartiles {quartiles} %, none in {len(limits) - len(known)} of {len(limits)}")
-    right = [_right(row) for row in judged if row["verdict"] != "unclear"]
-    said = [row["probability"] for row in judged if row["verdict"] != "unclear"]
-    print(f"expected calibration error {calibration_error(said, right):.4f} over {len(right)} verdicts")
-    there = [(row["probability"], row["verdict"] != "absent") for row in judged if row["verdict"] != "unclear"]
-    chances = [chance if is_there else 1.0 - chance for chance, is_there in there]
-    truth = [row["kind"] == "own" for row in judged if row["verdict"] != "unclear"]
-    print(f"of presence alone: {calibration_error(chances, truth):.4f}")
-    print(f"median {1000 * np.median([row['seconds'] for row in own if not row['share']]):.0f} ms a clean scan")
+def in_parts(workers: int, command: Callable[[int, str], Sequence[str]]) -> list[str]:
+    """Lines that `workers` runs of a script make, each with a part of the samples. command: its arguments by the part and the file to write."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [str(Path(folder) / f"{part}.jsonl") for part in range(workers)]
+        runs = [subprocess.Popen([sys.executable, *command(part, file)], stdout=subprocess.DEVNULL) for part, file in enumerate(files)]
+        if sum(run.wait() != 0 for run in runs):
+            raise SystemExit("a part failed")
+        return [line for file in files for line in Path(file).read_text().splitlines()]
 
 
-def _share(rows: Sequence[dict[str, Any]], wanted: Any) -> str:
-    count = sum(map(wanted, rows))
-    return f"{count} of {len(rows)} ({100 * count / max(len(rows), 1):.1f} %)"
-
-
-def _right(row: dict[str, Any]) -> bool:
-    """Whether a verdict is right: pure, where no second phase is above the stated limit, or where it says that any could hide."""
-    if row["verdict"] == "absent" or row["kind"] != "own":
-        return (row["verdict"] == "absent") == (row["kind"] != "own")
-    return row["verdict"] == "present" or not row["share"] or row["limit"] is None or 100 * row["share"] < row["limit"]
-
-
-def calibration_error(said: Sequence[float], right: Sequence[bool]) -> float:
-    """Over ten bins of the probability."""
-    p, y = np.array(said), np.array(right, dtype=float)
-    bins = np.minimum((10 * p).astype(int), 9)
-    return float(sum(abs(p[bins == k].mean() - y[bins == k].mean()) * (bins == k).mean() for k in range(10) if (bins == k).any()))
+def refit(model: str, scans: Path, workers: int, every: int) -> None:
+    """Weights for a model, and what its verdicts are then: the trials of all samples of scans/fit, the verdicts on every so-manieth of scans/test."""
+    here = Path(__file__).parent
+    trial, own = str(here / "check_trials.py"), str(here / "fit_check.py")
+    trials = in_parts(workers, lambda part, file: (trial, model, str(scans / "fit"), "--part", str(part), str(workers), "-o", file))
+    WEIGHTS.write_text(json.dumps(fit(map(json.loads, trials)), indent=2) + "\n")
+    parts = str(every * workers)
+    verdicts = in_parts(workers, lambda part, file: (own, "measure", model, str(scans / "test"), "--part", str(part), parts, "-o", file))
+    (scans / "verdicts.jsonl").write_text("\n".join(verdicts) + "\n")
+    report([json.loads(line) for line in verdicts])
 
 
 def main() -> None:
@@ -172,13 +155,17 @@ def main() -> None:
     step.add_argument("folder", type=Path)
     step.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which of how many parts of the samples")
     step.add_argument("-o", "--out", type=Path, help="keep the single verdicts")
-    steps.add_parser("report").add_argument("verdicts", type=Path, nargs="+")
+    step = steps.add_parser("refit")
+    step.add_argument("model")
+    step.add_argument("scans", type=Path, help="a folder with fit and test, of benchmarks/check_scans.py")
+    step.add_argument("--workers", type=int, default=2)
+    step.add_argument("--every", type=int, default=1, help="measure on every so-manieth sample only")
     given = arguments.parse_args()
-    if given.step == "fit":
-        WEIGHTS.write_text(json.dumps(fit(given.trials), indent=2) + "\n")
+    if given.step == "refit":
+        refit(given.model, given.scans, given.workers, given.every)
         return
-    if given.step == "report":
-        report([json.loads(line) for file in given.verdicts for line in file.read_text().splitlines()])
+    if given.step == "fit":
+        WEIGHTS.write_text(json.dumps(fit(lines_of(given.trials)), indent=2) + "\n")
         return
     model = Model.load(given.model, "cpu")
     rows = []

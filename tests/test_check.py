@@ -147,3 +147,44 @@ def test_a_structure_file_needs_no_place_in_the_library(checker, tmp_path):
     counts = np.random.default_rng(1).poisson(100.0 + 100.0 * ideal.intensity).astype(float)
     assert checker.check(ideal.with_intensity(counts), [str(path)]).good
     assert checker.check(ideal.with_intensity(counts), ["UiO-66"]).verdict == "absent"
+
+
+def test_a_re_ranker_is_asked_about_the_expected_one(checker, library, tmp_path):
+    from dataclasses import replace
+
+    from test_expected_entries import CIF
+
+    from xrdmatch.preprocessing.prepared_scan import prepare_scan
+    from xrdmatch.search.candidate_view import CHANNELS, POINTS
+    from xrdmatch.search.presence import RERANKED, own_features, presence, side_by_side
+
+    class Says:
+        """A network that keeps what it was shown, and always says the same."""
+
+        def run(self, inputs):
+            self.shown = inputs
+            return np.full((len(inputs), 1), 40.0, dtype=np.float32)
+
+    scan, network = prepare_scan(made.scan(library, 1, 1)).comparison, Says()
+    phase = checker.asked(["ZIF-8"]).phases[0]
+    one = phase.compared(scan).take([0])
+    assert side_by_side(checker.model, phase, one, scan) == {}
+    model = replace(checker.model)
+    model.__dict__["reranker"] = network
+    told = side_by_side(model, phase, one, scan)
+    assert told == {RERANKED: 12.0}
+    assert network.shown.shape == (1, CHANNELS, POINTS)
+    (tmp_path / "salt.cif").write_text(CIF)
+    salt = checker.asked([str(tmp_path / "salt.cif")]).phases[0]
+    assert side_by_side(model, salt, salt.compared(scan).take([0]), scan) == told
+    own = own_features(one, scan)
+    assert presence(own | {RERANKED: -12.0}) < presence(own | told)
+
+
+def test_lattices_of_a_file_are_none_of_the_library(library):
+    from xrdmatch.search.candidate_view import Lattices
+
+    own, all_of_them = Lattices.of(library.subset([2])), Lattices.of(library)
+    joined = own.beside(all_of_them)
+    assert joined.near(0, joined.cell[0]) == 1 + all_of_them.near(2, joined.cell[0])
+    assert len(np.unique(joined.family)) == 1 + len(np.unique(all_of_them.family))

@@ -94,6 +94,12 @@ class Lattices:
         parts = np.split(order, starts[1:])
         return {int(self.kind[rows[0]]): (rows, self.cell[rows, 0]) for rows in parts if rows.size}
 
+    def beside(self, others: Lattices) -> Lattices:
+        """These, then the others, whose families are none of these."""
+        family = np.concatenate([self.family, others.family + self.family.max(initial=-1) + 1])
+        kind, free, cell = (np.concatenate([getattr(self, name), getattr(others, name)]) for name in ("kind", "free", "cell"))
+        return Lattices(kind, free, cell, family.astype(np.int32))
+
     def near(self, row: int, cell: NDArray[np.float64], allowed: NDArray[np.bool_] | None = None) -> int:
         """How many other families have an entry of row's kind of lattice whose cell is near `cell` (6,)."""
         rows, lengths = self._by_length[int(self.kind[row])]

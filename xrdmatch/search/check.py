@@ -30,7 +30,7 @@ from xrdmatch.search.matches import Ranking, listed_matches
 from xrdmatch.search.missing_lines import missing_reason
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.pipeline import rank
-from xrdmatch.search.presence import own_features, presence, rival_features
+from xrdmatch.search.presence import own_features, presence, rival_features, side_by_side
 from xrdmatch.search.result import NAMED
 from xrdmatch.search.sample import sample_figures
 from xrdmatch.search.scan_quality import clear_lines, cut_off, quality_notes, unusable
@@ -64,6 +64,10 @@ class _Found:
     one: Candidates
     features: dict[str, float]
     scan: ComparisonSignal
+
+    def beside(self, features: dict[str, float]) -> _Found:
+        """With further features."""
+        return replace(self, features=self.features | features)
 
     @property
     def pair(self) -> tuple[Library, Candidates]:
@@ -145,6 +149,8 @@ class Checker:
         self, found: Sequence[_Found], scan: PreparedScan, asked: _Asked, lines: FurtherLines
     ) -> tuple[list[float], tuple[str, float] | None]:
         """Probability of each expected framework, and what else the scan looks like where the library was asked."""
+        if len(found) == 1:  # a re-ranker knows whole scans, not what other phases leave
+            found = [found[0].beside(side_by_side(self.model, found[0].phase, found[0].one, scan.comparison))]
         alone = [presence(one.features) for one in found]
         if min(alone) >= SURE and not lines.counts.any():
             return alone, None

@@ -13,6 +13,7 @@ from xrdmatch.model.session import Network
 from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
 from xrdmatch.search.candidate_view import NUMBERS, Field, lattices_of, view
 from xrdmatch.search.candidates import RERANKED_FEATURES, Candidates
+from xrdmatch.search.comparison import candidate_signals
 from xrdmatch.search.retrieval import NETWORK_WEIGHT, SIMILARITY_WEIGHT
 
 #: Candidates that are looked at; the logit of the others, and how far any goes.
@@ -42,3 +43,9 @@ def reranked(
     for name in RERANKED_FEATURES[1:]:
         found[name][first] = seen.numbers[:, NUMBERS.index(name)]
     return replace(candidates, **found)
+
+
+def logit_of(network: Network, field: Field, library: Library, one: Candidates, scan: ComparisonSignal) -> float:
+    """The re-ranker's logit of one refined candidate of `library`; field: what it is chosen from, the candidate's row in it as in `library`."""
+    seen = view(library, one, scan, candidate_signals(library, one, scan), field)
+    return float(network.run(seen.inputs())[0, 0].clip(-FARTHEST_LOGIT, FARTHEST_LOGIT))
