@@ -336,6 +336,8 @@ def numbers(cell):
 
 
 def flat(value):
+    if dataclasses.is_dataclass(value):
+        value = tuple(getattr(value, field.name) for field in dataclasses.fields(value) if getattr(value, field.name) != field.default)
     return [float(item) for item in value] if isinstance(value, tuple) else [float(value)]
 
 
