@@ -38,7 +38,7 @@ RIGHT = [
     ("more/PCN777-asreceived.xrdml", "PCN-777", None),
     ("more/1860456.cif", "EMAPAK_clean", 1.5406),
     ("more/COF-5_exp.tsv", "COF-5", CU),
-    pytest.param("more/COF-108_PXRD.dat", "COF-108", CU, marks=missed("read off a printed figure, lines 0.34 degrees wide; unclear")),
+    ("more/COF-108_PXRD.dat", "COF-108", CU),
     ("more/PI-COF-4_PXRD.dat", "PI-COF-4", CU),
     pytest.param("more/CTF-1_PXRD.dat", "CTF-1", CU, marks=missed("one strong line, which two other stackings have as well")),
     ("more/rockjock_ANALCIME.xy", "ANA", CU),
@@ -48,7 +48,7 @@ RIGHT = [
     ("more/rockjock_CLINOPTILOLITE_HECTOR.xy", "HEU", CU),
     pytest.param(
         *("more/PXRD_KE-339_Cu-Ka1_capillary-1mm_3s-deg_COF-366-Co.xyd", "COF-366-Co", CU1),
-        marks=missed("two strong lines half a degree wide, which other square layers have as well; unclear"),
+        marks=missed("two strong lines half a degree wide, which other square layers have as well"),
     ),
     pytest.param(
         *("more/PXRD_KE-268_Cu-Ka1_film-3mm_3s-deg.xyd", "Na2SO4", CU1),
