@@ -134,7 +134,9 @@ def test_missing_lines_of_one_zone_are_texture():
 
 def test_missing_lines_at_low_angles_are_guests():
     shown = [(h, 1, 0, 20.0 + h, 50.0) for h in range(4)]
-    assert missing_reason(shown, [(1, 1, 1, 7.0, 80.0)], 1.5418, 0.1).code == "missing_guests"
+    wet = [missing_reason(shown, [(1, 1, 1, angle, 80.0)], 1.5418, 0.1) for angle in (7.0, 7.02, 7.08)]
+    assert {one.code for one in wet} == {"missing_guests"}
+    assert [one["below"] for one in wet] == [7.1, 7.1, 7.2]  # an angle that all missing lines lie below
 
 
 def test_a_structure_file_needs_no_place_in_the_library(checker, tmp_path):

@@ -140,7 +140,7 @@ def _about(one: Expected) -> Fact:
     """The form, whether it is there, its lines and its cell."""
     shown, missing = strong_lines(one)
     lines = f"{shown} of {shown + missing} strong peaks found" if shown + missing else ""
-    volume = f"volume {100 * one.volume_change:+.1f} %" if one.match.library_cell[0] else ""
+    volume = f"volume {100 * one.volume_change:+z.1f} %" if one.match.library_cell[0] else ""
     parts = (f"there with {percent(one.probability)}", card.entry_text(one.match), lines, *cell_text(one.match).split(", "), volume)
     return Fact("evidence", parts, one.name)
 

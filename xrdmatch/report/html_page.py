@@ -15,7 +15,7 @@ import numpy as np
 from xrdmatch.preprocessing.fft_filter import noise_sigma
 from xrdmatch.report import card
 from xrdmatch.report.calculated_pattern import Overlay, lone_scale, overlay, shown
-from xrdmatch.report.card import Row
+from xrdmatch.report.card import LISTED_FROM, Row
 from xrdmatch.report.page_frame import ScanPage
 from xrdmatch.report.phrases import formula_text, percent, sentence
 from xrdmatch.report.refinement_files import find_peaks
@@ -89,7 +89,10 @@ def _framework(result: Identification, best: Match, name: str) -> str:
     formula = formula_text(best.formula).replace(chr(10), "")
     under = f"<small>{html.escape(' · '.join(filter(None, (formula, best.refcode))))}</small>"
     second = "".join(f" + {html.escape(phase.name)} ({percent(phase.share)} of the signal)" for phase in result.phases[1:])
-    return f"<b>{html.escape(name)}</b>{second}{under}" if name else f'<span class="why">closest: {html.escape(best.name)}</span>{under}'
+    if name:
+        return f"<b>{html.escape(name)}</b>{second}{under}"
+    near = result.probability >= LISTED_FROM
+    return f'<span class="why">{f"closest: {html.escape(best.name)}" if near else "nothing like it in the library"}</span>{under if near else ""}'
 
 
 def _reason(result: Identification) -> str:

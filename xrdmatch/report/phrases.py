@@ -273,7 +273,7 @@ def cell_text(match: Match) -> str:
     for place, axis in enumerate("abc"):
         own, published = match.cell[place], match.library_cell[place]
         if published and not any(abs(published - other) < 1e-3 * published for other in match.library_cell[:place]):
-            shown.append(f"{axis} = {own:.2f} Å (library {100 * (own / published - 1.0):+.1f} %)")
+            shown.append(f"{axis} = {own:.2f} Å (library {100 * (own / published - 1.0):+z.1f} %)")
     return ", ".join(shown)
 
 

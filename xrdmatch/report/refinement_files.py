@@ -167,7 +167,7 @@ def comma_separated(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str
 def cell_block(match: Match, result: Identification) -> str:
     """A CIF with the adjusted cell of a phase and no atoms: for a Pawley or Le Bail fit, and to start a Rietveld refinement's cell from."""
     cell, group = (match.lines.cell, match.lines.space_group) if match.lines is not None else (np.full(6, np.nan), "P 1")
-    a, b, c = (f"{100 * value:+.2f}" for value in match.strain)
+    a, b, c = (f"{100 * value:+z.2f}" for value in match.strain)
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     rows = [
         f"data_{re.sub(r'[^A-Za-z0-9_.-]', '_', match.id) or 'phase'}",

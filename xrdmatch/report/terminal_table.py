@@ -199,8 +199,8 @@ def abbreviated(items: Sequence[str], shown: int = LISTED) -> str:
 
 def evidence_lines(match: Match) -> list[tuple[str, str]]:
     """What speaks for a match and against it: lines found, missing and extra, and what was adjusted."""
-    a, b, c = (f"{100 * value:+.1f}" for value in match.strain)
-    told = [("adjusted", f"shift {match.shift:+.2f}°, line width {match.fwhm:.2f}°, a b c by {a} {b} {c} %")]
+    a, b, c = (f"{100 * value:+z.1f}" for value in match.strain)
+    told = [("adjusted", f"shift {match.shift:+z.2f}°, line width {match.fwhm:.2f}°, a b c by {a} {b} {c} %")]
     found = match.evidence
     if found is not None:
         told.append(("explains", f"{100 * found.explained:.0f} % of the signal"))

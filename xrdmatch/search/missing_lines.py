@@ -29,7 +29,7 @@ def missing_reason(matched: Sequence[HklLine], missing: Sequence[HklLine], wavel
     shown, gone = (np.array([line[3] for line in lines], dtype=float) for lines in (matched, missing))
     low = 2.0 * np.degrees(np.arcsin(min(0.5 * wavelength / LOW_ANGLE, 1.0)))
     if (gone < low).all() and (shown.size == 0 or np.median(shown) > gone.max()):
-        return note("missing_guests", below=round(float(gone.max()), 1), lines=len(missing))
+        return note("missing_guests", below=round(float(np.ceil(10.0 * gone.max() + 0.5)) / 10.0, 1), lines=len(missing))
     if fwhm > WIDE and shown.size and all(np.abs(shown - angle).min() < 1.5 * fwhm for angle in gone):
         return note("missing_width", fwhm=round(fwhm, 2), lines=len(missing))
     return None
