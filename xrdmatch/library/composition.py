@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -65,11 +65,24 @@ class SameMetalAndLinker:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._table = table = FormulaTable.of(library.formula)
-        self._is_metal = ~_among(table.symbol, NON_METALS)
-        self._metal_atoms = table.total(self._is_metal)
-        self._linker_elements = table.number(~self._is_metal & ~_among(table.symbol, _CAPS))
         self._known: dict[str, NDArray[np.float64]] = {}  # what `_a_metal_atom` has told
+
+    @cached_property
+    def _table(self) -> FormulaTable:
+        """Made when it is asked for: most scans show one phase, and nothing is asked."""
+        return FormulaTable.of(self._library.formula)
+
+    @cached_property
+    def _is_metal(self) -> NDArray[np.bool_]:
+        return ~_among(self._table.symbol, NON_METALS)
+
+    @cached_property
+    def _metal_atoms(self) -> NDArray[np.float64]:
+        return self._table.total(self._is_metal)
+
+    @cached_property
+    def _linker_elements(self) -> NDArray[np.int64]:
+        return self._table.number(~self._is_metal & ~_among(self._table.symbol, _CAPS))
 
     def rows(self, family: int) -> NDArray[np.int64]:
         """Rows of other families whose metals are among those of `family`, and whose linkers a metal atom are those of one of its members."""

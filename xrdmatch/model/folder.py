@@ -132,7 +132,8 @@ class Model:
 
     @cached_property
     def session(self) -> Network:
-        return self.given_network or open_session(self.path / NETWORK, self.device, self.threads)
+        # The exporter has folded all of an encoder that can be: optimised, it answers no faster.
+        return self.given_network or open_session(self.path / NETWORK, self.device, self.threads, optimised=self.kind != "encoder")
 
     @cached_property
     def reranker(self) -> Network | None:

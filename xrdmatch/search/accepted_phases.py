@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xrdmatch.library.find_entries import entry_called
 from xrdmatch.library.reference_library import Library
 from xrdmatch.notes import note
 from xrdmatch.preprocessing.prepared_scan import PreparedScan
@@ -40,6 +39,8 @@ class AcceptedPhases:
 
 def accepted_rows(library: Library, texts: Sequence[str]) -> list[int]:
     """The library's rows for ids, refcodes or names, each once. Raises LibraryError where no entry is called so."""
+    from xrdmatch.library.find_entries import entry_called  # not needed, and so not imported, for most scans
+
     return list(dict.fromkeys(entry_called(library, text.strip()).row for text in texts))
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +23,18 @@ from xrdmatch.search.answer import Telling, Told, tell
 from xrdmatch.search.assumed_wavelength import LIKELY_AT_A_GLANCE, better_anode, name_note
 from xrdmatch.search.candidate_view import independent_lines
 from xrdmatch.search.candidates import Candidates
-from xrdmatch.search.isoreticular import isoreticular_hint
 from xrdmatch.search.matches import Ranking
 from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.pipeline import compare_and_refine, rank
 from xrdmatch.search.probability import Calibration
-from xrdmatch.search.result import Identification
+from xrdmatch.search.result import Hint, Identification
 from xrdmatch.search.retrieval import RankOptions, retriever
 from xrdmatch.search.sample import sample_figures
-from xrdmatch.search.scaled_cells import ScalableEntries
 from xrdmatch.search.scan_quality import LINES_NAMED, clear_lines, cut_off, quality_notes, unusable
 from xrdmatch.search.second_phase import REMAINDER, find_second_phase, subtract_phase
+
+if TYPE_CHECKING:
+    from xrdmatch.search.scaled_cells import ScalableEntries
 
 #: Probability of the best family from which a second phase is looked for beside it.
 MIN_FIRST_PHASE = 0.002
@@ -84,6 +86,8 @@ class Identifier:
     @cached_property
     def scalable(self) -> ScalableEntries:
         """What hints for unknowns are made of; some tenths of a second, once."""
+        from xrdmatch.search.scaled_cells import ScalableEntries
+
         return ScalableEntries(self.model.library)
 
     def identify(self, pattern: Pattern, options: SearchOptions | None = None, file: str | None = None) -> Identification:
@@ -101,7 +105,7 @@ class Identifier:
         if told.decision.verdict == "unknown" and scan.wavelength_source == "default":
             notes += better_anode(scan, self.model.index.line_index, partial(self._matched, pattern, options))
         unknown = told.decision.verdict == "unknown" and options.hint and len(clear) >= LINES_NAMED
-        hint = isoreticular_hint(scan.comparison, self.scalable, None if chosen is None else chosen.rows) if unknown else None
+        hint = self._hint(scan, chosen) if unknown else None
         sample = sample_figures(scan, told.matches[0].lines if told.decision.verdict == "match" else None, options.instrument_width)
         told = told if options.detail else told.without_lines()
         return replace(
@@ -130,6 +134,11 @@ class Identifier:
         accepted = accepted_phases(scan, library, accepted_rows(library, telling.options.accepted))
         further = self._second_phase(scan, accepted.candidates, None if chosen is None else chosen.rows)
         return accepted.rankings[0].best, tell_accepted(library, accepted, further, telling)
+
+    def _hint(self, scan: PreparedScan, chosen: LetIn | None) -> Hint | None:
+        from xrdmatch.search.isoreticular import isoreticular_hint  # unknowns alone need it
+
+        return isoreticular_hint(scan.comparison, self.scalable, None if chosen is None else chosen.rows)
 
     def _matched(self, pattern: Pattern, options: SearchOptions, wavelength: float) -> tuple[float, str] | None:
         """Probability and name of the match where the scan was measured with this wavelength (angstrom); None where nothing fits then.
