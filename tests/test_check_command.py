@@ -9,6 +9,8 @@ import json
 import pytest
 from conftest import write_scan
 
+from xrdmatch.cli import check_pool
+
 
 @pytest.fixture
 def check(run, tiny_model):
@@ -62,6 +64,20 @@ def test_usage_errors_are_2(check, scans, monkeypatch, args, said):
     code, out, err = check(*args)
     assert (code, out) == (2, "")
     assert said in " ".join(err.replace("│", " ").split())
+
+
+def test_many_scans_are_shared_by_processes(check, scans):
+    """With the same results, in their order; what is not known is told once, before the first."""
+    one = (scans / "a.xy").read_bytes()
+    for number in range(check_pool.FEWEST):
+        (scans / f"n{number:02d}.xy").write_bytes(one)
+    code, out, _ = check(scans, "--expect", "HKUST-1", "--format", "json", "--jobs", 2)
+    told = [json.loads(line) for line in out.splitlines()]
+    assert (code, len(told)) == (3, check_pool.FEWEST + 2)
+    assert [row["verdict"] for row in told] == ["pure", "absent"] + ["pure"] * check_pool.FEWEST
+    code, out, err = check(scans, "--expect", "UiO-68", "--jobs", 2)
+    assert (code, out) == (2, "")
+    assert err.count("no entry of the library") == 1
 
 
 def test_a_table_that_is_no_plan_is_told(check, scans):

@@ -198,12 +198,12 @@ def _answers(
     search = SearchOptions(scans.wavelength, scans.filter_mode.value, detail=detail, instrument_width=work.instrument_width)
     jobs = min(work.jobs or usable_cores(), check_pool.MOST_WORKERS)
     job = check_pool.Job(model.model, model.device.value, search, scans.reading())
-    if come is None and jobs > 1 and len(tasks) >= check_pool.FEWEST and all(task.path != inputs.STDIN for task in tasks):
-        return check_pool.answers(tasks, jobs, job)
     checker = check_pool.ready(job)
     expected = tuple(text.strip() for text in scans.expect or [])
     if expected:
         _known(checker, expected)
+    if come is None and jobs > 1 and len(tasks) >= check_pool.FEWEST and all(task.path != inputs.STDIN for task in tasks):
+        return check_pool.answers(tasks, jobs, job)
     later = (check_pool.answer(checker, path, pattern, expected, search) for path, pattern in come or ())
     return chain(check_pool.here(checker, tasks, job, jobs), later)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xrdmatch.search.options import SearchOptions
 
 #: Scans from which starting processes, each with a model of its own, pays; scans a worker takes at a time; workers by default at most.
-FEWEST, AT_ONCE, MOST_WORKERS = 200, 4, 16
+FEWEST, AT_ONCE, MOST_WORKERS = 32, 4, 16
 
 
 @dataclass(frozen=True)
