@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 from conftest import write_scan
+from test_records import Screen
 
 from xrdmatch.cli import check_pool
+from xrdmatch.report import checked as report
 
 
 @pytest.fixture
@@ -91,3 +94,18 @@ def test_results_go_to_a_file(check, scans, tmp_path):
     out = tmp_path / "checked.jsonl"
     assert check(scans / "a.xy", "-e", "HKUST-1", "-o", out, "--quiet") == (0, "", "")
     assert json.loads(out.read_text())["expected"][0]["form"] == "HKUST-1"
+
+
+def test_a_card_goes_on_further_in_where_the_terminal_is_narrow(checked, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    screen, plain = Screen(), io.StringIO()
+    for answer in checked:
+        report.writer("table", screen)(answer)
+        report.writer("table", plain)(answer)
+    shown = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()]
+    assert max(map(len, shown)) <= 40
+    heads = [line for line in shown if line and not line.startswith(" ")]
+    assert [head.split()[0] for head in heads] == [answer.verdict.upper() for answer in checked]
+    assert any(line.startswith("    ") for line in shown)
+    # A pipe gets each sentence whole.
+    assert re.sub(r"\s+", " ", " ".join(shown)).strip() == re.sub(r"\s+", " ", plain.getvalue()).strip()

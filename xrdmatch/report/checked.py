@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from xrdmatch.report.phrases import cell_text, percent, sample_text, sentence
 from xrdmatch.report.records import console_for, to_json
+from xrdmatch.report.terminal_table import print_indented, print_title
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -46,12 +47,20 @@ def writer(kind: str, stream: TextIO) -> Writer:
             stream.flush()
 
         return write_row
+    from rich.text import Text
+
     console = console_for(stream)
 
     def write_card(result: CheckResult) -> None:
         with console.capture() as text:
-            for line in card(result):
-                console.print(line, soft_wrap=not console.is_terminal)
+            head, body = card(result)
+            if console.is_terminal:
+                print_title(head, result.file, console)
+                for line in body:
+                    print_indented(line, console)
+                console.print()
+            else:
+                console.print(Text(f"{head.plain}  {result.file}\n" + "".join(f"  {line.plain}\n" for line in body)), soft_wrap=True)
         _put(stream, text.get() if console.is_terminal else re.sub(r" +\n", "\n", text.get()))
 
     return write_card
@@ -82,23 +91,22 @@ def strong_lines(one: Expected) -> tuple[int, int]:
     return (len(found.matched), len(found.missing)) if found else (0, 0)
 
 
-def card(result: CheckResult) -> list[Text]:
-    """The verdict with its probability, why, and the figures behind it."""
+def card(result: CheckResult) -> tuple[Text, list[Text]]:
+    """The verdict with its probability; why, and the figures behind it."""
     from rich.text import Text
 
     head = Text(result.verdict.upper(), style=STYLES[result.verdict])
     if result.expected:
         names = " + ".join(one.name for one in result.expected)
         head.append(f"  {names}", style="bold default").append(f"  {percent(result.probability)}", style="not bold default")
-    head.append(f"  {result.file}", style="dim not bold default")
     reasons = [sentence(one).removeprefix(f"{result.file}: ") for one in result.reasons]
-    body = [Text("  " + (reason[:1].upper() + reason[1:])) for reason in reasons]
-    body += [Text("  " + said, style="dim") for one in result.expected for said in [_about(one)] if said and result.verdict != "absent"]
+    body = [Text(reason[:1].upper() + reason[1:]) for reason in reasons]
+    body += [Text(said, style="dim") for one in result.expected for said in [_about(one)] if said and result.verdict != "absent"]
     if further := _further(result):
-        body.append(Text("  also there: " + further))
+        body.append(Text("also there: " + further))
     if (sample := sample_text(result)) and result.good:
-        body.append(Text("  " + sample, style="dim"))
-    return [head, *body, Text("")]
+        body.append(Text(sample, style="dim"))
+    return head, body
 
 
 def _about(one: Expected) -> str:

@@ -70,13 +70,19 @@ def _print_title(result: Identification, console: Console) -> None:
     """`HKUST-1  97 %   scan.raw`: the file on a line of its own where it does not fit."""
     from rich.text import Text
 
-    line = Text(card.title(result), style=STYLES.get(result.verdict, "bold"))
-    file = Text(result.file, style="dim")
-    if line.cell_len + GAP + len(result.file) <= console.width:
-        console.print(Text(GAP * " ").join([line, file]), soft_wrap=True)
+    print_title(Text(card.title(result), style=STYLES.get(result.verdict, "bold")), result.file, console)
+
+
+def print_title(line: Text, file: str, console: Console) -> None:
+    """A title with its file behind it, or on a line of its own where both do not fit; a path is never broken, so that it can be copied."""
+    from rich.text import Text
+
+    said = Text(file, style="dim")
+    if line.cell_len + GAP + len(file) <= console.width:
+        console.print(Text(GAP * " ").join([line, said]), soft_wrap=True)
     else:
         console.print(line)
-        console.print(Text("  ").append_text(file), soft_wrap=True)
+        console.print(Text("  ").append_text(said), soft_wrap=True)
 
 
 def _print_fact(fact: Fact, console: Console) -> None:
@@ -86,10 +92,16 @@ def _print_fact(fact: Fact, console: Console) -> None:
     style = "dim" if fact.kind in ("scan", "next") else ""
     label = Text(f"{fact.label}: " if fact.label else "", style=_LABELS.get(fact.kind, style))
     for place, line in enumerate(flowed(fact.parts, console.width - 2 - len(label))):
-        text = Text.assemble(label, (line, style)) if place == 0 else Text(line, style=style)
-        fits = len(text) <= console.width - 2
-        for number, part in enumerate([text] if fits else text.wrap(console, console.width - INDENT)):
-            console.print(Text(" " * (INDENT if number else 2)).append_text(part))
+        print_indented(Text.assemble(label, (line, style)) if place == 0 else Text(line, style=style), console)
+
+
+def print_indented(text: Text, console: Console) -> None:
+    """A line below a title; what does not fit goes on in the next one, further in."""
+    from rich.text import Text
+
+    fits = len(text) <= console.width - 2
+    for number, part in enumerate([text] if fits else text.wrap(console, console.width - INDENT)):
+        console.print(Text(" " * (INDENT if number else 2)).append_text(part))
 
 
 def flowed(parts: Sequence[str], width: int) -> list[str]:

@@ -157,9 +157,8 @@ def _message(name: str, error: Exception) -> str:
 
 def _told(check: CheckResult) -> dict[str, Any]:
     """The card of a check, as the page shows it."""
-    head, *lines = (text.plain.strip() for text in card(check))
-    title = head.removesuffix(check.file).removeprefix(check.verdict.upper()).strip()
-    return {"verdict": check.verdict, "title": title, "lines": [line for line in lines if line]}
+    head, lines = card(check)
+    return {"verdict": check.verdict, "title": head.plain.removeprefix(check.verdict.upper()).strip(), "lines": [line.plain for line in lines]}
 
 
 def _searched(settings: Settings) -> list[str]:
