@@ -52,6 +52,7 @@ def test_the_data_are_those_of_the_answers(checked):
     assert {"also there", "detection limit", "sample", "ZIF-8"} <= labels
     assert "detection limit" not in {fact["label"] for fact in absent["facts"]}
     assert absent["matches"][0]["lines"]
+    assert (pure["title"].split()[0], " not there, " in absent["title"], " not there" in pure["title"]) == ("ZIF-8", True, False)
     assert blank["matches"] == []
     assert "scan" not in bad
     assert bad["facts"][0]["parts"] == ["is empty"]

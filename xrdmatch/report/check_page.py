@@ -81,7 +81,7 @@ def scan_data(result: CheckResult, view: Overlay | None, points: int) -> dict[st
     data: dict[str, Any] = {
         "file": result.file,
         "verdict": result.verdict,
-        "title": f"{expected_name(result)}  {percent(result.probability)}" if result.expected else "",
+        "title": _title(result),
         "name": expected_name(result),
         "facts": [{"kind": fact.kind, "label": fact.label, "parts": list(fact.parts)} for fact in facts(result)],
         "doi": "",
@@ -93,6 +93,13 @@ def scan_data(result: CheckResult, view: Overlay | None, points: int) -> dict[st
         return data
     told: dict[str, Any] = {"wavelength": result.wavelength, "scan": curve(view, points), "peaks": []}
     return data | told | {"matches": [_expected(one, place, view) for place, one in enumerate(result.expected)]}
+
+
+def _title(result: CheckResult) -> str:
+    """What was expected and how sure the verdict is; an absent framework is not headed by a bare percentage, which would read as how likely it is."""
+    if not result.expected:
+        return ""
+    return f"{expected_name(result)}{' not there,' if result.verdict == 'absent' else ' '} {percent(result.probability)}"
 
 
 def _further(line: FurtherLine) -> dict[str, Any]:
