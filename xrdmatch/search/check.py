@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xrdmatch.diffraction.pattern import Grid, Pattern
 from xrdmatch.diffraction.radiation import cell_volume
+from xrdmatch.library.entry_names import entry_name
 from xrdmatch.library.entry_pattern import entry_pattern
 from xrdmatch.library.expected_entries import ExpectedLookup
 from xrdmatch.library.reference_library import Library
@@ -34,6 +35,7 @@ from xrdmatch.search.presence import own_features, presence, rival_features, sid
 from xrdmatch.search.result import NAMED
 from xrdmatch.search.sample import sample_figures
 from xrdmatch.search.scan_quality import clear_lines, cut_off, quality_notes, unusable
+from xrdmatch.search.second_phase import lines_left
 
 #: Probability from which an expected framework that leaves nothing unexplained needs no look at the rest of the library.
 SURE = 0.995
@@ -162,7 +164,7 @@ class Checker:
         best = int(chances.argmax())
         rival, library = others.take([best]), self.model.library
         beside = [presence(rival_features(one.features, Fitted(one.scan, [one.pair]), library, rival)) for one in found]
-        like = (_name(library, rival), round(float(chances[best]), 4)) if chances[best] >= NAMED else None
+        like = (entry_name(library, int(rival.rows[0])), round(float(chances[best]), 4)) if chances[best] >= NAMED else None
         return beside, like
 
     def _told(self, found: Sequence[_Found], chances: Sequence[float], scan: PreparedScan) -> list[Expected]:
@@ -196,8 +198,7 @@ def _in_turn(phases: Sequence[ExpectedPhase], whole: ComparisonSignal) -> list[_
         found[place] = _Found(phase, one, own_features(one, rest), rest)
         left = [item for item in left if item[0] != place]
         if left:
-            signal = candidate_signals(phase.library, one, rest)[0]
-            rest = residual(rest, expected_signal(signal, float(one.shift[0]), rest))
+            rest = lines_left(rest, one, phase.library)
     first = [found[place] for place in range(len(phases))]
     return [_again(one, [other for other in first if other is not one], whole) for one in first] if len(first) > 1 else first
 
@@ -217,12 +218,6 @@ def _listed(lines: FurtherLines, named: Assigned, scan: PreparedScan) -> tuple[F
     angles = in_scan(lines.two_theta, scan.wavelength)
     rows = zip(angles.tolist(), lines.height.tolist(), lines.foreign.tolist(), named.names, strict=True)
     return tuple(FurtherLine(round(angle, 3), round(height, 1), round(chance, 3), name) for angle, height, chance, name in rows)
-
-
-def _name(library: Library, one: Candidates) -> str:
-    from xrdmatch.library.entry_names import entry_name
-
-    return entry_name(library, int(one.rows[0]))
 
 
 def _described(scan: PreparedScan, file: str, expected: Sequence[str], model: str, detail: bool) -> CheckResult:

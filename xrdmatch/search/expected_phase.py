@@ -16,7 +16,7 @@ from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.cell_refinement import refine_and_draw
 from xrdmatch.search.comparison import candidate_signals, compare, position_similarity, shifted
-from xrdmatch.search.line_evidence import line_evidence, refined_lines
+from xrdmatch.search.line_evidence import highest_near, line_evidence, refined_lines
 from xrdmatch.system.arrays import Float64Array
 
 #: Cells of a framework that are compared with a scan, and of these refined. Forms of a breathing one may have one pattern by name and family only.
@@ -129,9 +129,3 @@ def _scales(drawn: NDArray[np.float32], scan: ComparisonSignal) -> NDArray[np.fl
                 rest = np.sqrt((scan.lines - (scales @ drawn - scales[i] * drawn[i])).clip(min=0.0))
                 scales[i] = (float(one @ rest) / max(float(one @ one), 1e-30)) ** 2
     return scales.astype(np.float32)
-
-
-def highest_near(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """The largest value (m,) within `reach` points."""
-    padded = np.pad(values, reach, mode="edge")
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1))

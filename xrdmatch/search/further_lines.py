@@ -18,8 +18,8 @@ from xrdmatch.preprocessing.prepared_scan import ComparisonSignal, PreparedScan
 from xrdmatch.preprocessing.smoothing import running_mean
 from xrdmatch.search.allowed_lines import guest_lines
 from xrdmatch.search.check_weights import stored
-from xrdmatch.search.expected_phase import Fitted, highest_near
-from xrdmatch.search.line_evidence import strong_lines
+from xrdmatch.search.expected_phase import Fitted
+from xrdmatch.search.line_evidence import highest_near, strong_lines
 from xrdmatch.system.arrays import Float64Array
 
 #: Least height of a line that is looked at, percent of the strongest.

@@ -86,7 +86,7 @@ def _listed(
     degrees off.
     """
     share = MISSING_RATIO**scan.recipe.power
-    highest = {reach: _highest(scan.signal, reach) for reach in {lines.reach for lines in candidates}}
+    highest = {reach: highest_near(scan.signal, reach) for reach in {lines.reach for lines in candidates}}
     found = []
     for lines, signal, off in zip(candidates, signals, shift.tolist(), strict=True):
         strong = np.flatnonzero(lines.heights > STRONG)
@@ -147,13 +147,13 @@ def strong_lines(scan: ComparisonSignal, strong: float = STRONG) -> tuple[tuple[
         return ()
     reach = max(2, round(scan.fwhm / scan.grid.step))
     inner = scan.mask & np.roll(scan.mask, 1) & np.roll(scan.mask, -1)  # the flank of a line outside the range is no line
-    peaks = np.flatnonzero((lines >= _highest(lines, reach)) & (lines > 0.01 * strong * top) & inner)
+    peaks = np.flatnonzero((lines >= highest_near(lines, reach)) & (lines > 0.01 * strong * top) & inner)
     peaks = peaks[np.diff(peaks, prepend=-reach - 1) > reach]
     return tuple((round(float(scan.grid.two_theta[j]), 3), round(100.0 * float(lines[j]) / top, 1)) for j in peaks)
 
 
-def _highest(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """Largest value (m,) within `reach` points."""
+def highest_near(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """The largest value (m,) within `reach` points."""
     highest = values.copy()
     for away in range(1, reach + 1):
         np.maximum(highest[away:], values[:-away], out=highest[away:])

@@ -10,10 +10,9 @@ from xrdmatch.preprocessing.prepared_scan import ComparisonSignal
 from xrdmatch.search.candidate_view import Field, Lattices, lattices_of
 from xrdmatch.search.candidates import Candidates
 from xrdmatch.search.check_weights import Logistic, stored
-from xrdmatch.search.comparison import candidate_signals
 from xrdmatch.search.expected_phase import ExpectedPhase, Fitted
-from xrdmatch.search.line_evidence import expected_signal, residual
 from xrdmatch.search.reranking import logit_of
+from xrdmatch.search.second_phase import lines_left
 
 #: What of a candidate's features is used by itself, and compared with the likeliest other's.
 OWN = ("log_distance", "plain_similarity", "explained", "missing_share", "extra_share", "strain_penalty", "position_weight", "position_similarity")
@@ -49,8 +48,7 @@ def rival_features(own: Features, fitted: Fitted, library: Library, rival: Candi
     """Beside the likeliest other entry (one candidate of `library`); fitted: what is expected, laid over the scan."""
     scan = fitted.scan
     other = {name: float(values[0]) for name, values in rival.features().items()}
-    signal = candidate_signals(library, rival, scan)[0]
-    rest = residual(scan, expected_signal(signal, float(rival.shift[0]), scan))
+    rest = lines_left(scan, rival, library)
     high = 0.01 * HIGH * float(scan.lines.max(initial=0.0))
     mine = fitted.lines > high
     beyond = float(rest.lines[mine].sum()) / max(float(scan.lines.sum()), 1e-30)
