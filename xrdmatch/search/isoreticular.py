@@ -24,7 +24,7 @@ from xrdmatch.system.arrays import Float64Array
 
 #: Sisters that are refined, and of each net at most.
 REFINED, OF_A_NET = 16, 4
-#: Probability of a net from which a hint is given. Of such hints for simulated unknowns of the other half, 19 of 21 named the right net
+#: Probability of a net from which a hint is given. Of such hints for simulated unknowns of the other half, 26 of 30 name the right net
 #: (benchmarks/isoreticular_hints.py).
 LIKELY_NET = 0.7
 #: Weights of what is known of a sister, and what is added: fitted by the same script to one half of its scans.
