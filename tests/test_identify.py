@@ -331,6 +331,16 @@ class TestSecondPhase:
         assert with_second.probability > without.probability
         assert len(with_second.evidence.extra) < len(without.evidence.extra)
 
+    def test_the_first_without_its_lines_is_as_sure_as_the_second(self, identifier, library, monkeypatch):
+        """Two phases that are wrong together explain much of a scan; one that is likely lends what it has."""
+        pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
+        sure = {}
+        for chance in (0.0, 0.6, 1.0):
+            monkeypatch.setattr(identifier, "second_phase_calibration", Told(chance))
+            sure[chance] = identifier.identify(pattern).matches[0].probability
+        assert sure[0.0] < sure[0.6] < sure[1.0]
+        assert sure[0.6] == pytest.approx(0.6 * sure[1.0] + 0.4 * sure[0.0], abs=2e-4)
+
     def test_share_grows_with_the_second_phase(self, identifier, library):
         shares = []
         for share in (0.15, 0.3, 0.45):

@@ -178,14 +178,17 @@ class Identifier:
         return Ranking.of_second(found, probabilities)
 
     def _rescored_without(self, second: Ranking, first: Ranking, scan: PreparedScan, allowed: Mask | None) -> Ranking:
-        """The ranking without the lines of the second phase, which spoke against the first; as it was where that does not make it surer."""
+        """The ranking without the lines of the second phase, which spoke against the first; as it was where that does not make it surer.
+
+        It is as sure as the second phase is: two phases that are wrong together explain more lines than either.
+        """
         library = self.model.library
         alone = subtract_phase(scan, second.best, second.scan, library)
         if unusable(alone.comparison):
             return first
         recalled = Candidates.of(first.candidates.rows, first.candidates.network_score, alone.comparison.fwhm)
         refined = compare_and_refine(recalled, library, alone.comparison, RankOptions(allowed=allowed), self.model.reranker)
-        again = self._weighed(refined, alone)
+        again = self._weighed(refined, alone).if_likely(float(second.probabilities[0]), first)
         same = library.family[again.candidates.rows[0]] == library.family[first.candidates.rows[0]]
         return again if same and again.probabilities[0] > first.probabilities[0] else first
 

@@ -55,6 +55,12 @@ class Ranking:
         own = None if self.own_lines is None else self.own_lines[order]
         return replace(self, candidates=self.candidates.take(order), probabilities=self.probabilities[order], own_lines=own)
 
+    def if_likely(self, chance: float, otherwise: Ranking) -> Ranking:
+        """These candidates where what they were weighed by holds with this `chance`, else the ranking `otherwise`."""
+        known = dict(zip(otherwise.candidates.rows.tolist(), otherwise.probabilities.tolist(), strict=True))
+        before = np.array([known.get(row, 0.0) for row in self.candidates.rows.tolist()])
+        return Ranking.of(self.candidates, chance * self.probabilities + (1.0 - chance) * before, self.scan)
+
     @property
     def best(self) -> Candidates:
         """The likeliest candidate alone."""
