@@ -14,7 +14,7 @@ import typer
 
 from xrdmatch.cli import check_pool, inputs, options, outputs
 from xrdmatch.cli import watch as watching
-from xrdmatch.cli.identify import WATCH, Format
+from xrdmatch.cli.identify import Format
 from xrdmatch.cli.option_groups import grouped
 from xrdmatch.system.startup import no_garbage
 
@@ -40,13 +40,8 @@ class ScanOptions(options.ScanOptions):
         typer.Option("--expect", "-e", metavar="NAME|REFCODE|CIF", help="What the scans should show. Given several times: all of them together."),
     ] = None
     recursive: options.RecursiveOption = False
-    watch: Annotated[
-        Path | None,
-        typer.Option("--watch", metavar="DIR", help="Keep checking what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
-    ] = None
-    settle: Annotated[
-        float, typer.Option("--settle", min=0.1, help="A file is complete after this many seconds without change.", rich_help_panel=WATCH)
-    ] = 2.0
+    watch: options.WatchOption = None
+    settle: options.SettleOption = 2.0
 
     def __post_init__(self) -> None:
         paths = self.paths or []
@@ -84,15 +79,10 @@ class ResultOptions:
 class WorkOptions:
     """Where the work is done, how much is said of it, and what is known of the instrument."""
 
-    instrument_width: Annotated[
-        float,
-        typer.Option(
-            "--instrument-width", min=0.0, metavar="DEGREES", help="Line width of a perfect sample on your diffractometer, for crystallite sizes."
-        ),
-    ] = 0.08
+    instrument_width: options.InstrumentWidthOption = 0.08
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Parallel workers, used from 200 scans on; by default one per core, at most 16."),
+        typer.Option("--jobs", "-j", min=1, help="Parallel workers, used from 32 scans on; by default one per core, at most 16."),
     ] = None
     quiet: options.QuietOption = False
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from xrdmatch.search.result import Identification
     from xrdmatch.system.parallel import Workers
 
-WATCH = "A folder that fills"
 #: Rows of the plot of a single scan.
 PLOT = 4
 #: Names that are listed of files that are passed over.
@@ -48,13 +47,8 @@ class ScanOptions(options.ScanOptions):
         list[str] | None, typer.Argument(metavar="PATH", help="Files, folders, patterns such as 'run*/*.raw', or - for standard input.")
     ] = None
     recursive: options.RecursiveOption = False
-    watch: Annotated[
-        Path | None,
-        typer.Option("--watch", metavar="DIR", help="Keep identifying what is written into this folder, until Ctrl-C.", rich_help_panel=WATCH),
-    ] = None
-    settle: Annotated[
-        float, typer.Option("--settle", min=0.1, help="A file is complete after this many seconds without change.", rich_help_panel=WATCH)
-    ] = 2.0
+    watch: options.WatchOption = None
+    settle: options.SettleOption = 2.0
 
     def __post_init__(self) -> None:
         paths = self.paths or []
@@ -92,12 +86,7 @@ class CandidateOptions:
         list[str] | None,
         typer.Option("--accept", metavar="NAME|REFCODE", help="A phase that is there; the rest of the scan is searched. May be given several times."),
     ] = None
-    instrument_width: Annotated[
-        float,
-        typer.Option(
-            "--instrument-width", min=0.0, metavar="DEGREES", help="Line width of a perfect sample on your diffractometer, for crystallite sizes."
-        ),
-    ] = 0.08
+    instrument_width: options.InstrumentWidthOption = 0.08
     hint: Annotated[bool, typer.Option("--hint/--no-hint", help="Say of an unknown which framework it may be isoreticular with.")] = True
 
 

@@ -168,6 +168,20 @@ PeaksOption = Annotated[bool, typer.Option("--peaks", help="Draw a list of peaks
 #: What asks for every range, or every sample.
 ALL = "all"
 RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Include subfolders.")]
+WATCH = "A folder that fills"
+WatchOption = Annotated[
+    Path | None,
+    typer.Option("--watch", metavar="DIR", help="Wait for new scans in this folder and answer each, until Ctrl-C.", rich_help_panel=WATCH),
+]
+SettleOption = Annotated[
+    float, typer.Option("--settle", min=0.1, help="A file is complete after this many seconds without change.", rich_help_panel=WATCH)
+]
+InstrumentWidthOption = Annotated[
+    float,
+    typer.Option(
+        "--instrument-width", min=0.0, metavar="DEGREES", help="Line width of a perfect sample on your diffractometer, for crystallite sizes."
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 
 

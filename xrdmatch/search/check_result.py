@@ -8,7 +8,7 @@ from typing import Any
 
 from xrdmatch.diffraction.pattern import Pattern
 from xrdmatch.notes import Note, note
-from xrdmatch.search.result import Match, cell_json
+from xrdmatch.search.result import Match, Reasoned, cell_json, sentence_of
 from xrdmatch.search.sample import Sample
 from xrdmatch.version import __version__
 
@@ -16,12 +16,6 @@ PURE, PRESENT, ABSENT, UNCLEAR, UNUSABLE, ERROR = "pure", "present", "absent", "
 VERDICTS = (PURE, PRESENT, ABSENT, UNCLEAR, UNUSABLE, ERROR)
 #: Those after which a synthesis counts as done, and those that ask for a person.
 GOOD = frozenset((PURE, PRESENT))
-
-
-def _sentence(of: Note | None) -> str:
-    from xrdmatch.report.phrases import sentence
-
-    return sentence(of) if of is not None else ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class Expected:
         told = {"text": self.text, "name": self.name, "probability": self.probability, "id": match.id, "form": match.name, "refcode": match.refcode}
         told |= {"formula": match.formula, "doi": match.doi, "similarity": match.similarity, "shift": match.shift, "fwhm": match.fwhm}
         told |= {"cell": cell_json(match.cell), "library_cell": cell_json(match.library_cell), "volume_change": self.volume_change}
-        return {**told, "another_form": self.another_form, **lines, "missing_reason": _sentence(self.missing_reason) or None}
+        return {**told, "another_form": self.another_form, **lines, "missing_reason": sentence_of(self.missing_reason) or None}
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ class FurtherPhase:
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Reasoned):
     """The answer for one file. docs/check.md lists the fields.
 
     verdict: one of `VERDICTS`. probability: that the verdict is right; of unclear, that all that was expected is there. reasons: why, what a person
@@ -108,16 +102,6 @@ class CheckResult:
     measured: Pattern | None = field(default=None, repr=False, compare=False)
 
     @property
-    def reason(self) -> str:
-        """Why this verdict, in words."""
-        return "; ".join(_sentence(one) for one in self.reasons)
-
-    @property
-    def reason_code(self) -> str:
-        """The code of the first reason."""
-        return self.reasons[0].code if self.reasons else ""
-
-    @property
     def good(self) -> bool:
         """Whether what was expected is there."""
         return self.verdict in GOOD
@@ -130,7 +114,7 @@ class CheckResult:
         lines |= {"further_phases": [asdict(one) for one in self.further_phases], "detection_limit": self.detection_limit}
         like = {"name": self.looks_like[0], "probability": self.looks_like[1]} if self.looks_like else None
         scan = {name: getattr(self, name) for name in ("wavelength", "wavelength_source", "filtered", "noise", "model", "version", "seconds")}
-        notes = [{"code": one.code, "text": _sentence(one)} for one in self.notes]
+        notes = [{"code": one.code, "text": sentence_of(one)} for one in self.notes]
         return {**first, **said, **lines, "looks_like": like, "sample": asdict(self.sample), **scan, "notes": notes}
 
 

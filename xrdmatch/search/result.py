@@ -28,10 +28,27 @@ _NO_CELL: Cell = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 _NOT_IN_JSON = frozenset(("pattern", "measured", "reasons", "level", "headline", "open_questions"))
 
 
-def _sentence(of: Note | None) -> str:
+def sentence_of(of: Note | None) -> str:
+    """A note in words; empty without one."""
     from xrdmatch.report.phrases import sentence
 
     return sentence(of) if of is not None else ""
+
+
+class Reasoned:
+    """An answer with its `reasons`, told in words and as a code."""
+
+    reasons: tuple[Note, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why this verdict, in words."""
+        return "; ".join(sentence_of(one) for one in self.reasons)
+
+    @property
+    def reason_code(self) -> str:
+        """The code of the first reason, such as "fits" or "too_few_lines"."""
+        return self.reasons[0].code if self.reasons else ""
 
 
 def _open_question(of: Note) -> dict[str, Any]:
@@ -89,7 +106,7 @@ class Match:
     def note(self) -> str:
         """That the metal is another one, and what powder diffraction leaves open within the family, in words; empty where nothing."""
         exchanged = self.metal_exchanged.note(self.name) if self.metal_exchanged is not None else None
-        return "; ".join(_sentence(one) for one in (exchanged, self.undecided) if one is not None)
+        return "; ".join(sentence_of(one) for one in (exchanged, self.undecided) if one is not None)
 
     def to_json(self, evidence: bool = False) -> dict[str, Any]:
         """Plain values, with the lines of the `evidence` where these are asked for."""
@@ -141,7 +158,7 @@ class Hint:
 
 
 @dataclass(frozen=True)
-class Identification:
+class Identification(Reasoned):
     """The answer for one file. docs/commands.md lists the fields.
 
     accepted: ids of the entries that the user said are there; then `matches` holds the first of them, and `second_matches` the others and what may
@@ -181,16 +198,6 @@ class Identification:
     measured: Pattern | None = field(default=None, repr=False, compare=False)
 
     @property
-    def reason(self) -> str:
-        """Why this verdict, in words."""
-        return "; ".join(_sentence(one) for one in self.reasons)
-
-    @property
-    def reason_code(self) -> str:
-        """The code of the first reason, such as "fits" or "too_few_lines"."""
-        return self.reasons[0].code if self.reasons else ""
-
-    @property
     def name(self) -> str:
         """The best answer's name, or the closest one's where nothing is named; empty where there is none."""
         return self.headline[0][0] if self.headline else ""
@@ -221,8 +228,8 @@ class Identification:
             "not_decided": [_open_question(one) for one in self.open_questions],
             "phases": [phase.to_json(evidence) for phase in self.phases],
             "second_matches": [match.to_json(evidence) for match in self.second_matches],
-            "filter_reason": _sentence(self.filter_reason),
-            "notes": [{"code": one.code, "text": _sentence(one)} for one in self.notes],
+            "filter_reason": sentence_of(self.filter_reason),
+            "notes": [{"code": one.code, "text": sentence_of(one)} for one in self.notes],
             "matches": [match.to_json(evidence) for match in self.matches],
             "accepted": list(self.accepted),
             "sample": asdict(self.sample),
