@@ -33,16 +33,12 @@ from xrdmatch.search.options import SearchOptions
 from xrdmatch.search.pipeline import rank
 from xrdmatch.search.presence import own_features, presence, rival_features, side_by_side
 from xrdmatch.search.result import NAMED
-from xrdmatch.search.retrieval import RankOptions
 from xrdmatch.search.sample import sample_figures
 from xrdmatch.search.scan_quality import clear_lines, cut_off, quality_notes, unusable
 from xrdmatch.search.second_phase import lines_left
 
 #: Probability from which an expected framework that leaves nothing unexplained needs no look at the rest of the library.
 SURE = 0.995
-#: Probability up to which a framework is absent whatever else there is, so that the library is only asked what the scan looks like instead, and of
-#: few families. In 382 simulated scans no verdict changed by it, and what they look like in five.
-CLEARLY_ABSENT, GLANCE = 0.1, RankOptions(max_refined=4, min_families=4)
 #: Similarity from which an entry of the library has the pattern of a structure file.
 SAME_PATTERN = 0.9
 #: What a framework explains at a place, as a factor of what is expected of it there: guests and texture make single lines stronger.
@@ -160,7 +156,7 @@ class Checker:
         alone = [presence(one.features) for one in found]
         if min(alone) >= SURE and not lines.counts.any():
             return alone, None
-        candidates = rank(scan, self.model, GLANCE if max(alone) <= CLEARLY_ABSENT else RankOptions())
+        candidates = rank(scan, self.model)
         others = candidates.take(np.flatnonzero(~np.isin(self.model.library.family[candidates.rows], asked.families, kind="table")))
         if len(others) == 0:
             return alone, None
