@@ -1,4 +1,4 @@
-"""Absent and present frameworks that a model with a re-ranker refuses, by lattice and by kind of sample: the tables of the model's card.
+"""Absent and present frameworks that a model with a re-ranker refuses, by lattice, kind of sample and clear lines: the tables of the model's card.
 
     python scripts/reranker_figures.py MODEL EXAMPLES
 
@@ -22,6 +22,7 @@ import numpy as np
 from xrdmatch.diffraction.lattice import lattice_directions
 from xrdmatch.evaluation.labelled_scans import wilson
 from xrdmatch.model.folder import Model
+from xrdmatch.search.candidate_view import NUMBERS
 from xrdmatch.search.probability import Calibration
 from xrdmatch.training.reranker import MEASURE
 from xrdmatch.training.reranker_calibration import cases
@@ -30,6 +31,11 @@ from xrdmatch.training.reranker_examples import files
 
 AT_ONCE = 512
 NOTHING = "nothing of the library"
+#: Numbers of clear lines from which a row of the last table begins.
+LINES = (0, 4, 6, 8, 11)
+#: Clear lines from which scans are told by lattice again.
+MANY = 8
+MANY_LINES = f"lattice, {MANY} clear lines and more"
 
 
 @dataclass
@@ -59,11 +65,14 @@ def main() -> None:
     model = Model.load(given.model, "cpu", 1)
     examples = Examples.load(files(given.examples), MEASURE)
     lattices = [NOTHING if row < 0 else lattice(model.library.cell[row]) for row in examples.row.tolist()]
-    by_lattice, by_kind = defaultdict(Refused), defaultdict(Refused)
+    lines = np.rint(np.expm1(examples.numbers[:, :, NUMBERS.index("log_lines")].max(axis=1))).astype(int)
+    tables: dict[str, dict[str, Refused]] = {title: defaultdict(Refused) for title in ("lattice", "sample", "clear lines", MANY_LINES)}
     for scan, absent, refused in trials(model, examples):
-        for table, key in ((by_lattice, lattices[scan]), (by_lattice, "all"), (by_kind, str(examples.kind[scan]))):
-            table[key].add(absent, refused)
-    for title, table in (("lattice", by_lattice), ("sample", by_kind)):
+        keys = {"lattice": lattices[scan], "sample": str(examples.kind[scan]), "clear lines": lines_row(int(lines[scan]))}
+        many = [(MANY_LINES, key) for key in (lattices[scan], "all") if lines[scan] >= MANY]
+        for title, key in (*keys.items(), ("lattice", "all"), *many):
+            tables[title][key].add(absent, refused)
+    for title, table in tables.items():
         print(f"| {title} | absent refused | present refused |\n|---|---|---|")
         print("\n".join(table[name].row(name) for name in sorted(table)) + "\n")
 
@@ -86,6 +95,13 @@ def logits(model: Model, examples: Examples) -> np.ndarray:
         part = slice(first, first + AT_ONCE)
         found[scan[part], candidate[part]] = model.reranker.run(examples.inputs(scan[part], candidate[part]))[:, 0]
     return found
+
+
+def lines_row(lines: int) -> str:
+    """The row of so many clear lines."""
+    first = max(least for least in LINES if least <= lines)
+    last = next((least - 1 for least in LINES if least > first), None)
+    return f"{first:2d} and more" if last is None else f"{first:2d} to {last}"
 
 
 def lattice(cell: np.ndarray) -> str:
