@@ -21,3 +21,10 @@ def started(profile):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     return webdriver.Chrome(options=options, service=Service(DRIVER))
+
+
+def until(browser, condition, seconds=20):
+    """Wait for what a page does in its own time: a changed address is told to it as an event of later."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: condition())

@@ -140,12 +140,12 @@ def test_rows_and_keys_choose_the_scan(opened):
     assert browser.current_url.endswith("#2")
     browser.back()
     browser.back()
-    assert browser.current_url.endswith("#1") or "HKUST-1" in browser.find_element("css selector", "#detail h2").text
+    browsing.until(browser, lambda: browser.current_url.endswith("#1") or "HKUST-1" in browser.find_element("css selector", "#detail h2").text)
     browser.execute_script("location.hash = '6'")
-    assert "is empty" in browser.find_element("id", "detail").text
+    browsing.until(browser, lambda: "is empty" in browser.find_element("id", "detail").text)
     assert not browser.find_elements("css selector", "canvas")
     browser.execute_script("location.hash = '5'")
-    assert browser.find_elements("css selector", "canvas")
+    browsing.until(browser, lambda: browser.find_elements("css selector", "canvas"))
     assert not browser.find_elements("css selector", ".candidates")
 
 
@@ -334,12 +334,12 @@ def test_ticked_scans_are_stacked(opened, answers):
     for place in (1, 2, 6):
         click(browser, f"#rows tbody tr:nth-child({place}) input")
     click(browser, "#stack")
+    browsing.until(browser, lambda: not browser.find_elements("css selector", ".candidates"))
     told = pen(browser)["texts"]
     assert sum("a.xy" in text or "b.xy" in text or "blank.xy" in text for text in told) == 3
     assert any("ZIF-8" in text for text in told)
-    assert not browser.find_elements("css selector", ".candidates")
     browser.back()
-    assert browser.find_elements("css selector", ".candidates")
+    browsing.until(browser, lambda: browser.find_elements("css selector", ".candidates"))
 
 
 def test_the_table_is_saved_as_csv(opened, answers):
