@@ -331,7 +331,7 @@ class TestSecondPhase:
         assert with_second.probability > without.probability
         assert len(with_second.evidence.extra) < len(without.evidence.extra)
 
-    def test_the_first_without_its_lines_is_as_sure_as_the_second(self, identifier, library, monkeypatch):
+    def test_the_first_gains_by_it_as_far_as_the_second_is_likely(self, identifier, library, monkeypatch):
         """Two phases that are wrong together explain much of a scan; one that is likely lends what it has."""
         pattern = made.mixed(made.scan(library, 0, 1), made.scan(library, 4, 2), 0.4)
         sure = {}

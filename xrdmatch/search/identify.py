@@ -180,7 +180,7 @@ class Identifier:
     def _rescored_without(self, second: Ranking, first: Ranking, scan: PreparedScan, allowed: Mask | None) -> Ranking:
         """The ranking without the lines of the second phase, which spoke against the first; as it was where that does not make it surer.
 
-        It is as sure as the second phase is: two phases that are wrong together explain more lines than either.
+        It counts as far as the second phase is likely: two phases that are wrong together explain more lines than either.
         """
         library = self.model.library
         alone = subtract_phase(scan, second.best, second.scan, library)
