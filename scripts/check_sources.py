@@ -1,11 +1,11 @@
 """Check the structure files beyond CoRE MOF before they are shipped, and write which to use, under which names, to scripts/sources.csv.
 
-    python scripts/check_sources.py ../shared/structures/manifest.tsv
+    python scripts/check_sources.py ../shared/structures/manifest.tsv scripts/structures.tsv
 
-manifest.tsv lists archive, member, source, version, licence, name and category of each file; the archives lie beside it. Known facts stand in
-substances.csv (by-products, holders, standards: formula, density, strongest lines, and the records of each) and names in source_names.csv. A file is
-left out that does not load, is not the substance it is called, may not be shipped, or repeats a better record. `simulate --source-table` reads what
-comes out.
+A manifest lists archive, member, source, version, licence, name and category of each file; the archives or folders lie beside it. Known facts
+stand in substances.csv (by-products, linkers, holders, standards: formula, density, strongest lines, and the records of each) and names in
+source_names.csv. A file is left out that does not load, is not the substance it is called, may not be shipped, or repeats a better record.
+`simulate --source-table` reads what comes out.
 """
 
 from __future__ import annotations
@@ -285,11 +285,11 @@ def row_of(file: File) -> tuple[str, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("manifest", type=Path)
+    parser.add_argument("manifests", type=Path, nargs="+")
     parser.add_argument("--facts", type=Path, default=HERE, help="folder of substances.csv and source_names.csv")
     parser.add_argument("--out", type=Path, default=HERE / "sources.csv")
     given = parser.parse_args()
-    files = decide(read(given.manifest), given.facts)
+    files = decide([file for manifest in given.manifests for file in read(manifest)], given.facts)
     with given.out.open("w", encoding="utf-8", newline="") as target:
         rows = csv.writer(target, lineterminator="\n")
         rows.writerow(COLUMNS)

@@ -67,9 +67,9 @@ def identifiers(model: str, folder: Path) -> dict[bool, Identifier]:
     return {False: Identifier(plain), True: Identifier(extended(plain, minerals))}
 
 
-def answer(identifier: Identifier, which: str, path: Path, row: dict[str, str]) -> Answer:
+def answer(identifier: Identifier, which: str, path: Path, row: dict[str, str], elements: tuple[str, ...] | None = None) -> Answer:
     stated = row.get("wavelength") or ""
-    options = SearchOptions(float(stated) if stated else None, detail=False, hint=False)
+    options = SearchOptions(float(stated) if stated else None, elements=elements, detail=False, hint=False)
     found = identifier.identify(formats.read(path), options, row["file"])
     accepted = expected(row)
     of_label = (next((number for number, part in enumerate(accepted) if fits(phase.match, part)), -1) for phase in found.phases)

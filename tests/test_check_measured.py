@@ -43,7 +43,7 @@ RIGHT = [
     pytest.param("more/CTF-1_PXRD.dat", "CTF-1", CU, marks=missed("one strong line, which two other stackings have as well")),
     ("more/rockjock_ANALCIME.xy", "ANA", CU),
     ("more/rockjock_MORDENITE.xy", "MOR", CU),
-    pytest.param("more/rockjock_NATROLITE.xy", "NAT", CU, marks=missed("the library holds an idealised, dehydrated natrolite only, of another cell")),
+    ("more/rockjock_NATROLITE.xy", "NAT", CU),
     ("more/rockjock_CHABAZITE.xy", "CHA", CU),
     ("more/rockjock_CLINOPTILOLITE_HECTOR.xy", "HEU", CU),
     pytest.param(

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import cifs
+import gemmi
+import numpy as np
 import pytest
 
 from xrdmatch.diffraction.structure import parse_cif
@@ -195,3 +197,41 @@ def test_the_script_reads_archives_and_writes_the_table(scripts, tmp_path, monke
     assert "CSD" in rows["AMCSD09295-Halite"]["reason"]
     assert "cannot be read" in rows["W2C"]["reason"]
     assert "1.00 oxygen atoms a framework atom" in rows["ABW"]["reason"]
+
+
+def own_structures(scripts):
+    """The files of scripts/structures with their rows of the manifest."""
+    rows = scripts[1].table(SCRIPTS / "structures.tsv", "\t")
+    assert sorted(row["member"] for row in rows) == sorted(path.name for path in (SCRIPTS / "structures").glob("*.cif"))
+    return scripts[1].read(SCRIPTS / "structures.tsv")
+
+
+def test_the_structures_of_this_project_are_what_they_are_called(scripts):
+    """By formula, density and strongest lines where these are known, and no two atoms that are always there come nearer than bonds are long."""
+    checks, sources = scripts
+    known = {record: row for row in sources.table(SCRIPTS / "substances.csv") for record in row["records"].split()}
+    compared = 0
+    for file in own_structures(scripts):
+        assert not file.reasons, file.record
+        whole = file.structure.occupancy > 0.9
+        cell = gemmi.UnitCell(*file.structure.cell)
+        images = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)])
+        places = file.structure.fractional[whole]
+        apart = (places[:, None, None] - places[None, :, None] + images) @ np.array(cell.orth.mat.tolist()).T
+        distances = np.linalg.norm(apart, axis=-1)
+        assert distances[distances > 1e-6].min() > 0.9, file.record
+        if row := known.get(file.record):
+            substance = checks.Substance(row["formula"], float(row["density"]), tuple(float(d) for d in row["lines"].split()))
+            assert checks.checked(file.structure, substance).wrong == (), file.record
+            compared += 1
+    assert compared >= 30
+
+
+def test_the_table_has_the_structures_of_this_project(scripts):
+    given = {row["file"]: row for row in scripts[1].table(SCRIPTS / "sources.csv") if row["archive"] == "structures"}
+    for file in own_structures(scripts):
+        row = given[file.given["member"]]
+        assert row["use"] == "yes"
+        assert row["licence"] == "MIT"
+        assert row["category"] in ("byproduct", "linker", "zeolite", "mof")
+        assert ("a model: calculated, not measured" in row["reason"]) == ("packed into the cell" in row["source"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xrdmatch.library.levels import Chemistry, levels
+from xrdmatch.library.levels import Chemistry, levels, zeolite_type
 
 
 def entry(identifier, family, *, name="", metals=("Zn",), linkers=("terephthalate",), net="", formula="C8 H4 O4 Zn"):
@@ -99,6 +99,30 @@ def test_a_framework_is_called_what_its_forms_share():
     opened, closed = entry("open", 1, name="DUT-48, open"), entry("closed", 2, name="DUT-48, contracted")
     assert levels([opened, closed]).framework_name == ("DUT-48",)
     assert levels([opened]).framework_name == ("DUT-48, open",)
+
+
+def zeolite(identifier, family, name, formula):
+    return Chemistry(identifier, formula, family, name, text="idealised", zeolite=zeolite_type("zeolite", name))
+
+
+def test_zeolites_of_one_type_are_one_framework_whatever_they_hold():
+    silica, natural = zeolite("ANA", 1, "analcime (ANA)", "O2 Si"), zeolite("b", 2, "analcime (ANA), hydrated", "Al H2 Na O7 Si2")
+    phosphate, other = zeolite("c", 3, "SAPO-47 (CHA)", "Al O8 P Si"), zeolite("d", 4, "ABW framework", "O2 Si")
+    assert together(silica, natural, phosphate, other) == [["ANA", "b"], ["c"], ["d"]]
+    assert levels([silica, natural]).framework_name == ("analcime (ANA)",)
+
+
+@pytest.mark.parametrize(
+    ("category", "name", "code"),
+    [
+        ("zeolite", "zeolite A (LTA), loaded with rubidium", "LTA"),
+        ("zeolite", "ABW framework", "ABW"),
+        ("zeolite", "pollucite, CsAlSi2O6", ""),
+        ("mof", "ZIF-11 (RHO)", ""),
+    ],
+)
+def test_a_zeolite_says_its_type_in_its_name(category, name, code):
+    assert zeolite_type(category, name) == code
 
 
 def test_without_linkers_the_formula_is_the_composition():

@@ -5,11 +5,12 @@ redetermination: open and closed MIL-53(Al), every HKUST-1. A composition is one
 
 A name that people say is one framework of its metals, however the linkers of its entries are read. Of entries of one composition those are one
 framework as well that share a form, a refcode or a net; but not those that people call differently, unless they share a form: IRMOF-9 and IRMOF-10
-share linker and net. What would join two known nets is left apart.
+share linker and net. What would join two known nets is left apart. Zeolites of one framework type are one framework, whatever they hold.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ class Chemistry:
     """What an entry is made of.
 
     id, formula, family: the library's. name: what people say, or empty. metals. linkers: names, the largest first, empty where they are not known.
-    net: RCSR symbol, or empty. text: what to call it where people have no name.
+    net: RCSR symbol, or empty. text: what to call it where people have no name. zeolite: the type of its framework, or empty.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Chemistry:
     linkers: tuple[str, ...] = ()
     net: str = ""
     text: str = ""
+    zeolite: str = ""
 
     @cached_property
     def ways(self) -> frozenset[str]:
@@ -67,6 +69,7 @@ class Levels:
 _REASONS: tuple[tuple[Callable[[Chemistry], Iterable[Hashable]], bool], ...] = (
     (lambda entry: [(entry.family, entry.composition)], True),
     (lambda entry: [(way, entry.metals or entry.composition) for way in entry.ways], True),
+    (lambda entry: [entry.zeolite] if entry.zeolite else [], True),
     (lambda entry: [(stem(entry.id)[:6], entry.composition)] if _has_refcode(entry.id) else [], False),
     (lambda entry: [(entry.net, entry.composition)] if entry.net and entry.linkers else [], False),
     (lambda entry: [(entry.family, entry.metals, entry.linkers[0])] if entry.linkers else [], False),
@@ -76,6 +79,16 @@ _REASONS: tuple[tuple[Callable[[Chemistry], Iterable[Hashable]], bool], ...] = (
 def _has_refcode(identifier: str) -> bool:
     code = stem(identifier)[:6]
     return len(code) == 6 and code.isalpha() and code.isupper()
+
+
+#: How the name of a zeolite says the type of its framework: `analcime (ANA), hydrated`, `ABW framework`.
+_ZEOLITE_TYPE = re.compile(r"\(([A-Z]{3})\)|^([A-Z]{3}) framework$")
+
+
+def zeolite_type(category: str, name: str) -> str:
+    """The three letters of a zeolite's framework type (Atlas of Zeolite Framework Types); empty for all else."""
+    found = _ZEOLITE_TYPE.search(name) if category == "zeolite" else None
+    return (found.group(1) or found.group(2)) if found else ""
 
 
 def levels(entries: Sequence[Chemistry]) -> Levels:
@@ -100,11 +113,15 @@ def levels(entries: Sequence[Chemistry]) -> Levels:
 
 def with_levels(library: Library) -> Library:
     """The library with the framework and the composition of every entry, by its families, names, linkers and nets."""
-    columns = (library.id, library.formula, library.name, library.linkers, library.net, library.title)
+
+    def parts(linkers: str) -> tuple[str, ...]:
+        return tuple(part for part in linkers.split(LINKER_SEPARATOR) if part)
+
+    columns = (library.id, library.formula, library.name, library.linkers, library.net, library.title, library.category)
     rows = zip(*(column.tolist() for column in columns), library.family.tolist(), strict=True)
     entries = [
-        Chemistry(one, formula, family, name, metals_of(formula), tuple(part for part in linkers.split(LINKER_SEPARATOR) if part), net, title)
-        for one, formula, name, linkers, net, title, family in rows
+        Chemistry(one, formula, family, name, metals_of(formula), parts(linkers), net, title, zeolite_type(category, name))
+        for one, formula, name, linkers, net, title, category, family in rows
     ]
     found = levels(entries)
     return replace(
