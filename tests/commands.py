@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -10,4 +11,6 @@ EVIL = '</script><script>document.title="broken"</script><img src=x onerror="doc
 
 
 def in_subprocess(*args, **options):
+    """A finished process. Its terminal is wide, so that the words of an error stand in one line however long the path in it is."""
+    options["env"] = {"COLUMNS": "400"} | dict(options.get("env") or os.environ)
     return subprocess.run([sys.executable, "-m", "xrdmatch", *map(str, args)], capture_output=True, timeout=300, check=False, **options)
