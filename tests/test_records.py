@@ -107,7 +107,7 @@ def test_the_card_says_it_all(width):
         "crystallites about 60 nm",
         "also there: nothing found; 90 % of the signal is explained",
         "next: nothing above 1 %",
-        f"Cu K{A} 1.5418 Å (assumed; change with --wavelength) not filtered (noise 1.2 %)",
+        f"Cu K{A} 1.5418 Å (assumed: not in the file) not filtered (noise 1.2 %)",
     ):
         assert said in text
     assert "ABCDEF" not in text  # below 1 %
@@ -122,7 +122,7 @@ def test_what_is_empty_is_left_out():
         "  C₁₈H₆Cu₃O₁₂   entry salt",
         "  also there: nothing found; 90 % of the signal is explained",
         "  next: nothing above 1 %",
-        f"  Cu K{A} 1.5418 Å (assumed; change with --wavelength)   not filtered",
+        f"  Cu K{A} 1.5418 Å (assumed: not in the file)   not filtered",
         "",
     ]
 

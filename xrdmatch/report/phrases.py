@@ -232,7 +232,7 @@ def wavelength_text(result: Identification | CheckResult) -> str:
     """Line, angstrom, and where the wavelength is from."""
     if not result.wavelength:
         return ""
-    source = {"file": "from the file", "option": "as given", "default": "assumed; change with --wavelength"}
+    source = {"file": "from the file", "option": "as given", "default": "assumed: not in the file"}
     name = line_name(result.wavelength)
     return f"{name + ' ' if name else ''}{result.wavelength:.4f} Å ({source.get(result.wavelength_source, result.wavelength_source)})"
 
