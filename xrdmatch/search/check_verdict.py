@@ -12,9 +12,9 @@ from xrdmatch.notes import Note, note
 from xrdmatch.search.check_result import ABSENT, GOOD, PRESENT, PURE, UNCLEAR, Expected
 from xrdmatch.search.further_lines import FurtherLines
 
-#: Probability from which an expected framework is said to be there, and below which it is said not to be. From even odds on, no level of simulated
-#: scans takes more than 2 % of decoys for what was expected.
-THERE, GONE = 0.5, 0.3
+#: Probability from which an expected framework is said to be there, and below which it is said not to be. The first is the lowest, in steps of 0.05,
+#: at which no level of the simulated scans that the weights are fitted to takes more than 2 % of decoys for what was expected.
+THERE, GONE = 0.6, 0.3
 #: Change of the cell's volume, as a share, that a person should look at.
 SWOLLEN = 0.02
 #: Share of strong lines missing, of a framework that is there, that a person should look at.
