@@ -18,6 +18,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from reliability import binned, calibration_error
 from reranker_figures import logits
 
 from xrdmatch.model.folder import Model
@@ -56,7 +57,7 @@ class Trials:
         counts, both = [absent.sum(), present.sum()], bool(absent.any() and present.any())
         shares = [f"{100 * refused[which].mean():.1f} %" if which.any() else "" for which in (absent, present)]
         at = [f"{self.area():.4f}", *shares, f"{100 * self.refused_at():.1f} %"] if both else ["", *shares, ""]
-        cells = [examples, model, *counts, *at, f"{self.calibration_error():.4f}"]
+        cells = [examples, model, *counts, *at, f"{calibration_error(binned((self.best, self.right))):.4f}"]
         return f"| {' | '.join(map(str, cells))} |"
 
     def area(self) -> float:
@@ -68,11 +69,6 @@ class Trials:
     def refused_at(self) -> float:
         """Share of the present ones that fall below the probability which `REFUSED` of the absent ones do not reach."""
         return float((self.best[~self.absent] < np.quantile(self.best[self.absent], REFUSED)).mean())
-
-    def calibration_error(self) -> float:
-        bins = np.minimum((self.best * 10).astype(int), 9)
-        gaps = [abs(self.best[bins == k].mean() - self.right[bins == k].mean()) * (bins == k).mean() for k in np.unique(bins)]
-        return float(sum(gaps))
 
 
 def main() -> None:

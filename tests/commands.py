@@ -12,5 +12,5 @@ EVIL = '</script><script>document.title="broken"</script><img src=x onerror="doc
 
 def in_subprocess(*args, **options):
     """A finished process. Its terminal is wide, so that the words of an error stand in one line however long the path in it is."""
-    options["env"] = {"COLUMNS": "400"} | dict(options.get("env") or os.environ)
+    options["env"] = {**(options.get("env") or os.environ), "COLUMNS": "400"}
     return subprocess.run([sys.executable, "-m", "xrdmatch", *map(str, args)], capture_output=True, timeout=300, check=False, **options)

@@ -26,9 +26,9 @@ def model():
 
 def counted(*parts):
     """A scan of patterns on one grid, each with the height of its strongest line."""
-    grid = parts[0][0]
+    first = parts[0][0]
     profile = sum(height * pattern.intensity / pattern.intensity.max() for pattern, height in parts)
-    return Pattern(grid.two_theta, np.random.default_rng(1).poisson(3000 * (profile + 0.03)), grid.wavelength)
+    return Pattern(first.two_theta, np.random.default_rng(1).poisson(3000 * (profile + 0.03)), first.wavelength)
 
 
 @pytest.mark.parametrize(

@@ -113,14 +113,10 @@ def levels(entries: Sequence[Chemistry]) -> Levels:
 
 def with_levels(library: Library) -> Library:
     """The library with the framework and the composition of every entry, by its families, names, linkers and nets."""
-
-    def parts(linkers: str) -> tuple[str, ...]:
-        return tuple(part for part in linkers.split(LINKER_SEPARATOR) if part)
-
     columns = (library.id, library.formula, library.name, library.linkers, library.net, library.title, library.category)
     rows = zip(*(column.tolist() for column in columns), library.family.tolist(), strict=True)
     entries = [
-        Chemistry(one, formula, family, name, metals_of(formula), parts(linkers), net, title, zeolite_type(category, name))
+        Chemistry(one, formula, family, name, metals_of(formula), _parts(linkers), net, title, zeolite_type(category, name))
         for one, formula, name, linkers, net, title, category, family in rows
     ]
     found = levels(entries)
@@ -131,6 +127,10 @@ def with_levels(library: Library) -> Library:
         composition=found.composition,
         composition_name=TextColumn.of(found.composition_name),
     )
+
+
+def _parts(linkers: str) -> tuple[str, ...]:
+    return tuple(part for part in linkers.split(LINKER_SEPARATOR) if part)
 
 
 def _nets(entries: Sequence[Chemistry]) -> list[str]:
